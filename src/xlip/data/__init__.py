@@ -1,0 +1,1 @@
+"""Everything between a raw data set and a `Batch`."""

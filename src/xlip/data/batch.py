@@ -1,0 +1,37 @@
+"""What one training step consumes: pairs first, then lone images and lone reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from xlip.models.text_batch import TextBatch
+
+UNKNOWN, UNCERTAIN_CODE = -1, 2
+"""Codes of `Batch.labels` beside 0 = absent and 1 = present."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The first `pairs` rows of `pixels` and of `reports` belong together; the rest stand alone."""
+
+    pixels: Tensor
+    """(B, 1, H, W) in [0, 1]: pairs, then lone images."""
+    image_labels: Tensor
+    """(B, K) int8: 1 present, 0 absent, 2 uncertain, -1 unknown."""
+    reports: TextBatch
+    """R texts: pairs, then lone reports."""
+    report_labels: Tensor
+    """(R, K) int8, found in the report by the entity tagger; same codes."""
+    report_key: Tensor
+    """(R,) int64: equal for equal texts."""
+    prompts: TextBatch
+    """2 K texts: the positive prompt of every kind, then the negative ones; drawn anew for every step."""
+    pairs: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        names = ("pixels", "image_labels", "reports", "report_labels", "report_key", "prompts")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})

@@ -1,0 +1,146 @@
+"""The two decoders: one fills in hidden image patches with the text's help, one hidden words with the image's help.
+
+Both are the same stack of `CrossBlock`s (DESIGN 2.2.4 and 2.3). Masks follow one rule: `True` = real token.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries (B, Q, W) over context (B, C, W); without a context, over themselves."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns (B, Q, W). `mask` (B, C), True = real; a row needs at least one real token."""
+        query, key, value = self._split(x, context)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=_broadcast(mask))
+        merged: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return merged
+
+    def weights(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """The attention weights (B, Q, C), mean over heads, in fp32."""
+        query, key, _ = self._split(x, context)
+        logits = query.float() @ key.float().transpose(-2, -1) / query.shape[-1] ** 0.5
+        if mask is not None:
+            logits = logits.masked_fill(~mask[:, None, None, :], -torch.inf)
+        return logits.softmax(-1).mean(1)
+
+    def _split(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.query(x), key, value))
+        return query, key, value
+
+
+class CrossBlock(nn.Module):
+    """Pre-norm transformer block: self-attention, cross-attention to a context, MLP."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_self, self.norm_cross, self.norm_mlp = (nn.LayerNorm(width) for _ in range(3))
+        self.self_attention = Attention(width, heads)
+        self.cross_attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def attend_self(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The self-attention half of the block, (B, Q, W)."""
+        normed = self.norm_self(x)
+        return x + self.self_attention(normed, normed, mask)
+
+    def forward(self, x: Tensor, mask: Tensor | None, context: Tensor, context_mask: Tensor | None) -> Tensor:
+        """x (B, Q, W) with `mask` (B, Q); context (B, C, W) with `context_mask` (B, C). Returns (B, Q, W)."""
+        x = self.attend_self(x, mask)
+        x = x + self.cross_attention(self.norm_cross(x), context, context_mask)
+        mixed: Tensor = x + self.mlp(self.norm_mlp(x))
+        return mixed
+
+
+class ImageDecoder(nn.Module):
+    """Predicts the pixels of every patch from visible patch features and text tokens (AttMIM, DESIGN 2.2.4)."""
+
+    def __init__(
+        self, *, image_width: int, text_width: int, width: int, layers: int, heads: int, patches: int, patch_pixels: int
+    ) -> None:
+        super().__init__()
+        self.image_in = nn.Linear(image_width, width)
+        self.context_in = nn.Linear(text_width, width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
+        self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.to_pixels = nn.Linear(width, patch_pixels)
+
+    def forward(self, tokens: Tensor, hidden: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+        """Fill in the hidden patches.
+
+        Args:
+            tokens: patch features (B, N, D); the values at hidden patches are ignored.
+            hidden: (B, N), True = hidden.
+            context: text tokens (B, C, D_text) with `context_mask` (B, C), True = real.
+
+        Returns:
+            Predicted normalised pixels of every patch (B, N, patch_pixels).
+        """
+        x = self.image_in(tokens)
+        x = torch.where(hidden[..., None], self.mask_token.to(x.dtype), x) + self.position
+        context = self.context_in(context)
+        for block in self.blocks:
+            x = block(x, None, context, context_mask)
+        pixels: Tensor = self.to_pixels(self.norm(x))
+        return pixels
+
+
+class TextDecoder(nn.Module):
+    """Predicts the hidden words from the masked report's tokens and the image's tokens (EntMLM, DESIGN 2.3)."""
+
+    def __init__(
+        self, *, image_width: int, text_width: int, width: int, layers: int, heads: int, vocab_size: int
+    ) -> None:
+        super().__init__()
+        self.text_in = nn.Linear(text_width, width)
+        self.context_in = nn.Linear(image_width, width)
+        self.null_token = nn.Parameter(torch.randn(image_width) * 0.02)
+        self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.to_text = nn.Linear(width, text_width)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+        """Features (B, T, D_text) for word prediction.
+
+        Args:
+            tokens: the text tower's tokens of the masked report (B, T, D_text), `mask` (B, T), True = real.
+            context: image tokens or null tokens (B, C, D_image), `context_mask` (B, C), True = real.
+        """
+        x, context = self.text_in(tokens), self.context_in(context)
+        for block in self.blocks:
+            x = block(x, mask, context, context_mask)
+        features: Tensor = self.to_text(self.norm(x))
+        return features
+
+    def logits(self, features: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Scores (M, vocabulary) of features (M, D_text); output weights are tied to the word embeddings."""
+        return F.linear(features, word_embeddings) + self.bias
+
+    def attention(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
+        """Where each text token looks in the image: weights (B, T, N) of the last cross-attention, mean over heads."""
+        x, context = self.text_in(tokens), self.context_in(context)
+        *body, last = self.blocks
+        for block in body:
+            x = block(x, mask, context, None)
+        query = last.norm_cross(last.attend_self(x, mask))
+        weights: Tensor = last.cross_attention.weights(query, context, None)
+        return weights
+
+
+def _broadcast(mask: Tensor | None) -> Tensor | None:
+    return None if mask is None else mask[:, None, None, :]

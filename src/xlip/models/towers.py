@@ -1,0 +1,187 @@
+"""Image and text towers: any `transformers` ViT, DINOv2 or BERT, from a config or from a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+from xlip.errors import XLIPError
+
+IMAGE_FAMILIES = ("vit", "dinov2")
+TEXT_FAMILIES = ("bert",)
+
+
+class Encoded(NamedTuple):
+    """What a tower returns."""
+
+    tokens: Tensor
+    """(B, N or T, D); image tokens without the class token."""
+    pooled: Tensor
+    """(B, D)."""
+
+
+class ConvStem(nn.Sequential):
+    """3x3 convolutions of stride 2 in place of one large patch projection (Xiao et al. 2021, arXiv:2106.14881).
+
+    The paper of XLIP does not say; from scratch on thousands of images, this is what makes small findings learnable
+    (`docs/log.md`). Input (B, 1, H, W), output (B, D, H/patch, W/patch).
+    """
+
+    def __init__(self, channels: int, width: int, patch_size: int) -> None:
+        halvings = patch_size.bit_length() - 1
+        if 2**halvings != patch_size or halvings < 2:
+            raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
+        widths = [channels, *(max(width >> (halvings - i), 8) for i in range(1, halvings + 1))]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.GroupNorm(1, fan_out), nn.GELU()]
+        super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """The first kernel: `transformers` reads its dtype here, as it does of the projection that this replaces."""
+        first: Tensor = self[0].weight
+        return first
+
+
+class ImageTower(nn.Module):
+    """Pixels (B, 1, H, W) in [0, 1] -> patch tokens (B, N, D) and pooled (B, D)."""
+
+    def __init__(self, config: dict[str, Any], *, stem: str, pool: str, mean: float, std: float) -> None:
+        super().__init__()
+        self.encoder = _build(config, IMAGE_FAMILIES, add_pooling_layer=False)
+        self.patch_size: int = config["patch_size"]
+        self.grid: int = config["image_size"] // self.patch_size
+        self.pool, self.mean, self.std = pool, mean, std
+        if stem == "conv":
+            self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
+
+    def forward(self, pixels: Tensor) -> Encoded:
+        """Encode whole images."""
+        return self._encode(self._embed(pixels))
+
+    def visible(self, pixels: Tensor, hidden: Tensor) -> Encoded:
+        """Encode the visible patches only (He et al. 2022, MAE): nothing of a hidden patch can leak.
+
+        Args:
+            pixels: (B, 1, H, W) in [0, 1].
+            hidden: (B, N), True = hidden; every row hides the same number of patches.
+
+        Returns:
+            tokens (B, N, D) with zeros at hidden patches, pooled (B, D) of the visible ones.
+        """
+        # Blanked before the stem as well: neighbouring 3x3 kernels would see across the patch border.
+        blank = hidden.view(-1, 1, self.grid, self.grid).repeat_interleave(self.patch_size, 2)
+        embedded = self._embed(pixels.masked_fill(blank.repeat_interleave(self.patch_size, 3), self.mean))
+        index = (~hidden).nonzero()[:, 1].view(len(hidden), -1, 1).expand(-1, -1, embedded.shape[-1])
+        kept = torch.cat([embedded[:, :1], embedded[:, 1:].gather(1, index)], 1)
+        encoded = self._encode(kept)
+        tokens = encoded.tokens.new_zeros(*hidden.shape, embedded.shape[-1]).scatter(1, index, encoded.tokens)
+        return Encoded(tokens, encoded.pooled)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        embedded: Tensor = self.encoder.embeddings((pixels - self.mean) / self.std)
+        return embedded
+
+    def _encode(self, embedded: Tensor) -> Encoded:
+        for block in _blocks(self.encoder):
+            embedded = block(embedded)
+        normed = self.encoder.layernorm(embedded)
+        tokens = normed[:, 1:]
+        return Encoded(tokens, normed[:, 0] if self.pool == "cls" else tokens.mean(1))
+
+
+class TextTower(nn.Module):
+    """Ids (B, T) -> tokens (B, T, D) and pooled (B, D)."""
+
+    def __init__(self, config: dict[str, Any], *, pool: str) -> None:
+        super().__init__()
+        self.encoder = _build(config, TEXT_FAMILIES, add_pooling_layer=False)
+        self.pool = pool
+
+    @property
+    def word_embeddings(self) -> Tensor:
+        """(vocabulary, D): the text decoder's output weights are tied to them."""
+        weights: Tensor = self.encoder.get_input_embeddings().weight
+        return weights
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
+        """ids (B, T), mask (B, T), True = real token."""
+        tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        if self.pool == "cls":
+            return Encoded(tokens, tokens[:, 0])
+        weights = mask[..., None].to(tokens.dtype)
+        return Encoded(tokens, (tokens * weights).sum(1) / weights.sum(1).clamp(min=1))
+
+
+def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:
+    """Start the image tower from a ViT or DINOv2 checkpoint (local folder or hub id).
+
+    Colour kernels are summed to one gray channel (a gray image fed to all three gives the same), position embeddings
+    are interpolated bicubically to our grid.
+
+    Raises:
+        XLIPError: the checkpoint's weights do not fit the configured tower.
+    """
+    source = AutoModel.from_pretrained(path).state_dict()
+    kernel, position = "embeddings.patch_embeddings.projection.weight", "embeddings.position_embeddings"
+    if kernel in source:
+        source[kernel] = source[kernel].sum(1, keepdim=True)
+    if position in source:
+        source[position] = _resize_positions(source[position], tower.grid)
+    _load(tower.encoder, source, path)
+
+
+def adopt_text_checkpoint(tower: TextTower, path: str) -> None:
+    """Start the text tower from a BERT checkpoint (local folder or hub id); its tokenizer must come with it."""
+    _load(tower.encoder, AutoModel.from_pretrained(path).state_dict(), path)
+
+
+def checkpoint_config(path: str) -> dict[str, Any]:
+    """The `transformers` config of a checkpoint, as the dictionary that a tower is built from."""
+    config: dict[str, Any] = AutoConfig.from_pretrained(path).to_diff_dict()
+    return config
+
+
+def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> PreTrainedModel:
+    family = config.get("model_type")
+    if family not in families:
+        raise XLIPError(f"model_type: expected one of {', '.join(families)}, got {family!r}")
+    made = AutoConfig.for_model(**config)
+    unknown = sorted(set(config) - set(made.to_dict()) - {"model_type"})
+    if unknown:
+        raise XLIPError(f"{family} config: unknown option {unknown[0]!r}; known ones: {', '.join(made.to_dict())}")
+    made._attn_implementation = "sdpa"
+    if family == "dinov2":
+        options = {}
+    model: PreTrainedModel = AutoModel.from_config(made, **options)
+    return model
+
+
+def _blocks(encoder: PreTrainedModel) -> nn.ModuleList:
+    blocks: nn.ModuleList = encoder.layers if hasattr(encoder, "layers") else encoder.encoder.layer
+    return blocks
+
+
+def _resize_positions(position: Tensor, grid: int) -> Tensor:
+    first, rest = position[:, :1], position[:, 1:]
+    side = round(rest.shape[1] ** 0.5)
+    square = rest.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
+    return torch.cat([first, resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
+
+
+def _load(encoder: PreTrainedModel, source: dict[str, Tensor], path: str) -> None:
+    own = encoder.state_dict()
+    fitting = {name: value for name, value in source.items() if name in own and own[name].shape == value.shape}
+    missing = sorted(set(own) - set(fitting))
+    if missing:
+        raise XLIPError(
+            f"{path}: its weights do not fit this tower (first of {len(missing)} that differ: {missing[0]}); "
+            "leave the tower's config empty to take the checkpoint's own, and use stem: patch"
+        )
+    encoder.load_state_dict(fitting)

@@ -1,0 +1,141 @@
+"""The model: two towers into one space, and the two decoders that training uses (DESIGN 1 and 3)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from xlip.models.configuration import XLIPConfig
+from xlip.models.decoders import ImageDecoder, TextDecoder
+from xlip.models.processor import ImageLike, XLIPProcessor
+from xlip.models.text_batch import TextBatch
+from xlip.models.towers import Encoded, ImageTower, TextTower
+
+MAX_LOGIT_SCALE = 100.0
+
+
+class Encodings(NamedTuple):
+    """A tower's output and its place in the joint space."""
+
+    tokens: Tensor
+    """(B, N or T, D)."""
+    embedding: Tensor
+    """(B, E), L2-normalised, fp32."""
+    mask: Tensor
+    """(B, N or T), True = real token; all True for images."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows])
+        return super().__getitem__(rows)
+
+
+class XLIPModel(PreTrainedModel):
+    """Chest X-rays and reports in one space.
+
+    >>> model = XLIPModel.from_pretrained("runs/mini")
+    >>> image, text = model.encode_image("chest.png"), model.encode_text("pleural effusion")
+    >>> float(image @ text.T)
+    """
+
+    config_class = XLIPConfig
+    base_model_prefix = "xlip"
+    main_input_name = "pixels"
+    _supports_sdpa = True
+    config: XLIPConfig
+
+    def __init__(self, config: XLIPConfig) -> None:
+        super().__init__(config)
+        self.image_tower = ImageTower(
+            config.image, stem=config.stem, pool=config.pool, mean=config.pixel_mean, std=config.pixel_std
+        )
+        self.text_tower = TextTower(config.text, pool=config.pool)
+        widths = {"image_width": config.image["hidden_size"], "text_width": config.text["hidden_size"]}
+        self.image_head = nn.Linear(widths["image_width"], config.embed_dim, bias=False)
+        self.text_head = nn.Linear(widths["text_width"], config.embed_dim, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        shape = {"width": config.decoder_width, "heads": config.decoder_heads, **widths}
+        self.image_decoder = ImageDecoder(
+            **shape,
+            layers=config.image_decoder_layers,
+            patches=self.image_tower.grid**2,
+            patch_pixels=self.image_tower.patch_size**2,
+        )
+        self.text_decoder = TextDecoder(
+            **shape, layers=config.text_decoder_layers, vocab_size=config.text["vocab_size"]
+        )
+        self.processor: XLIPProcessor | None = None
+        self.post_init()
+
+    def logit_scale_exp(self) -> Tensor:
+        """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
+        return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+
+    def images(self, pixels: Tensor) -> Encodings:
+        """Whole images (B, 1, H, W) in [0, 1] through the tower and the head. B may be 0."""
+        encoded = self.image_tower(pixels)
+        return self._encodings(encoded, self.image_head, torch.ones(encoded.tokens.shape[:2]).bool())
+
+    def texts(self, batch: TextBatch) -> Encodings:
+        """Whole texts through the tower and the head."""
+        return self._encodings(self.text_tower(batch.ids, batch.mask), self.text_head, batch.mask)
+
+    @staticmethod
+    def _encodings(encoded: Encoded, head: nn.Module, mask: Tensor) -> Encodings:
+        embedding = F.normalize(head(encoded.pooled).float(), dim=-1)
+        return Encodings(encoded.tokens, embedding, mask.to(embedding.device))
+
+    @torch.no_grad()
+    def encode_image(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
+        """Path, PIL image or array (H, W), or a list of them -> (n, E), L2-normalised."""
+        return self.encode_pixels(self._processor().pixels(images).to(self.device))
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Preprocessed pixels (n, 1, H, W) in [0, 1] -> (n, E), L2-normalised."""
+        return self.images(pixels).embedding
+
+    @torch.no_grad()
+    def encode_text(self, texts: str | Sequence[str]) -> Tensor:
+        """One text or several -> (n, E), L2-normalised."""
+        several = [texts] if isinstance(texts, str) else list(texts)
+        return self.texts(self._processor().texts(several).to(self.device)).embedding
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Weights (safetensors), config and processor (JSON) into one folder."""
+        super().save_pretrained(save_directory, **kwargs)
+        self._processor().save_pretrained(save_directory)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> XLIPModel:
+        """Load a folder that `save_pretrained` wrote, or a hub id; the model comes in evaluation mode.
+
+        Raises:
+            XLIPError: there is no XLIP model at that place.
+        """
+        processor = XLIPProcessor.from_pretrained(pretrained_model_name_or_path)
+        model: XLIPModel = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model.processor = processor
+        return model.eval()
+
+    def _processor(self) -> XLIPProcessor:
+        if self.processor is None:
+            raise ValueError("this model has no processor: set `model.processor`, or load it by from_pretrained")
+        return self.processor
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # The towers initialise their own parts; this reaches what is ours.
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,100 @@
+"""Image-report contrastive loss on clean features, with several positives (DESIGN 2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.utils.checkpoint import checkpoint
+
+from xlip.data.batch import Batch
+from xlip.models.text_batch import TextBatch
+from xlip.objectives.base import Context, Term, zero
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """Symmetric InfoNCE between whole images and whole reports of the pairs of all ranks."""
+
+    weight: float = 1.0
+    chunk: int = 1024
+    """Rows of the similarity matrix held at a time; bounds memory at any number of ranks."""
+    name: str = "contrastive"
+
+    def texts(self, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """The clean reports."""
+        return {"reports": batch.reports}
+
+    def __call__(self, context: Context) -> Term:
+        """Sum over this rank's pairs of the mean of both directions; count = its pairs."""
+        batch, pairs = context.batch, context.batch.pairs
+        if pairs == 0 and not _distributed():
+            return zero(context)
+        image, text = context.images[:pairs].embedding, context.texts["reports"][:pairs].embedding
+        # Kinds that the report or the data set states; the report's own labels are part of image_labels for pairs.
+        keys = positive_keys(batch.report_key[:pairs], batch.image_labels[:pairs])
+        all_image, all_text, all_keys = gather(image), gather(text), gather(keys)
+        scale = context.model.logit_scale_exp()
+        total = info_nce(image, all_text, keys, all_keys, scale, self.chunk)
+        total = total + info_nce(text, all_image, keys, all_keys, scale, self.chunk)
+        return Term(total / 2, torch.tensor(float(pairs), device=total.device))
+
+
+def info_nce(
+    queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor, chunk: int
+) -> Tensor:
+    """Sum over queries of the cross-entropy against a uniform target over their positives.
+
+    L_i = -1/|P(i)| sum_{j in P(i)} log softmax_j(scale * q_i . c_j): the outside form of Khosla et al. 2020 (eq. 2).
+
+    Args:
+        queries: (M, E) L2-normalised; candidates: (L, E), the queries' own partners among them.
+        query_keys, candidate_keys: (M, 2), (L, 2) int64, see `positive_keys`.
+        scale: scalar.
+        chunk: rows per block; logits are recomputed in backward, so at most chunk x L of them exist.
+    """
+    total = queries.sum() * 0.0
+    for start in range(0, len(queries), chunk):
+        rows = slice(start, start + chunk)
+        parts = (queries[rows], candidates, query_keys[rows], candidate_keys, scale)
+        many = len(queries) > chunk
+        total = total + (checkpoint(_block, *parts, use_reentrant=False) if many else _block(*parts))
+    return total
+
+
+def positive_keys(report_key: Tensor, labels: Tensor) -> Tensor:
+    """(M, 2) int64: equal texts share column 0, equal non-empty sets of positive kinds share column 1 (0 = no kind)."""
+    bits = 2 ** torch.arange(labels.shape[1], device=labels.device)
+    return torch.stack([report_key, ((labels == 1).long() * bits).sum(1)], 1)
+
+
+def gather(local: Tensor) -> Tensor:
+    """Rows of all ranks (padding excluded), with gradient to every rank's own; the identity on one process."""
+    if not _distributed():
+        return local
+    from torch.distributed.nn import all_gather
+
+    counts = [torch.zeros((), dtype=torch.long, device=local.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, torch.tensor(len(local), device=local.device))
+    longest = max(int(count) for count in counts)
+    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
+    if padded.is_floating_point():
+        parts = list(all_gather(padded))
+    else:
+        parts = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor) -> Tensor:
+    log_probability = (scale * queries.float() @ candidates.float().T).log_softmax(1)
+    same_text = query_keys[:, None, 0] == candidate_keys[None, :, 0]
+    same_kinds = (query_keys[:, None, 1] == candidate_keys[None, :, 1]) & (query_keys[:, None, 1] != 0)
+    positive = (same_text | same_kinds).float()
+    return -((log_probability * positive).sum(1) / positive.sum(1)).sum()
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -1,0 +1,86 @@
+"""Which patches and which words are hidden. Everywhere `True` = hidden. Pure functions of scores and random numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MODES = ("high", "blend", "hint", "low", "random")
+
+
+def mask_patches(
+    response: Tensor, *, ratio: float, mode: str, attention_share: float, generator: torch.Generator
+) -> Tensor:
+    """Hide round(ratio * N) patches of every image (DESIGN 2.2.2).
+
+    Args:
+        response: (B, N) response of each patch to the text; higher = answers more. No gradient flows.
+        ratio: share hidden, in (0, 1).
+        mode: `high` hides the top responses; `blend` half top, half random; `hint` the top ones except a quarter of
+            them, drawn at random, that stay visible (more random patches are hidden in their place); `low` the bottom
+            responses; `random` ignores the response.
+        attention_share: share of the mode's response-picked patches that really are picked by response; the others
+            are random. It ramps from 0 to 1 because responses are noise at the start.
+        generator: CPU generator.
+
+    Returns:
+        (B, N) bool with exactly round(ratio * N) True in every row.
+    """
+    rows, patches = response.shape
+    hidden = round(ratio * patches)
+    noise = torch.rand(rows, patches, generator=generator).to(response.device)
+    second_noise = torch.rand(rows, patches, generator=generator).to(response.device)
+    response = response.detach().float()
+    if mode == "random":
+        return _top(noise, hidden)
+    ranked = _ranks(-response if mode == "low" else response, noise)
+    picked = round(hidden * {"high": 1.0, "low": 1.0, "blend": 0.5, "hint": 0.75}[mode] * attention_share)
+    # `hint`: candidates are the top `hidden` patches, of which `picked` are hidden and a quarter stays visible.
+    candidates = round(hidden * attention_share) if mode == "hint" else picked
+    by_response = _top(torch.where(ranked < candidates, second_noise + 1, -ranked.float()), picked)
+    kept_visible = (ranked < candidates) & ~by_response
+    filler = noise.masked_fill(kept_visible, noise.new_tensor(-1.0)).masked_fill(by_response, 2.0)
+    return _top(filler, hidden)
+
+
+def mask_words(
+    group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: torch.Generator
+) -> Tensor:
+    """Hide whole entities with p_entity and other whole words with p_other (DESIGN 2.3).
+
+    At least one entity is hidden in every text that has one.
+
+    Args:
+        group: (B, T) unit number of each token, -1 for special tokens and padding.
+        is_entity: (B, T).
+        generator: CPU generator.
+
+    Returns:
+        (B, T) bool; all tokens of a unit share their fate, special tokens are never hidden.
+    """
+    rows, tokens = group.shape
+    draw = torch.rand(rows, tokens, generator=generator).to(group.device)
+    draw = draw.gather(1, group.clamp(min=0))
+    threshold = torch.where(is_entity, p_entity, p_other)
+    hidden = draw < threshold
+    entity_draw = draw.masked_fill(~is_entity, 2.0)
+    luckless = entity_draw.min(1, keepdim=True).values
+    forced = is_entity & (entity_draw == luckless)
+    return (hidden | forced) & (group >= 0)
+
+
+def ramp(progress: float, end: float) -> float:
+    """0 at the start of training, 1 from the share `end` of it on, linear between."""
+    return 1.0 if end <= 0 else min(1.0, progress / end)
+
+
+def _ranks(score: Tensor, noise: Tensor) -> Tensor:
+    """Rank of each patch in its row, 0 = highest score; equal scores are ordered by noise."""
+    shuffled = noise.argsort(1)
+    order = shuffled.gather(1, score.gather(1, shuffled).argsort(1, descending=True, stable=True))
+    return order.argsort(1)
+
+
+def _top(score: Tensor, count: int) -> Tensor:
+    chosen = torch.zeros(score.shape, dtype=torch.bool, device=score.device)
+    return chosen.scatter(1, score.topk(count, dim=1).indices, True)
