@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from xlip.models.text_batch import TextBatch
+from xlip.data.text_batch import TextBatch
 
 UNKNOWN, UNCERTAIN_CODE = -1, 2
 """Codes of `Batch.labels` beside 0 = absent and 1 = present."""

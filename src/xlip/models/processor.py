@@ -16,7 +16,7 @@ from torch import Tensor
 from xlip.data.images import decode, fit
 from xlip.data.study import Entity
 from xlip.errors import XLIPError
-from xlip.models.text_batch import TextBatch
+from xlip.data.text_batch import TextBatch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

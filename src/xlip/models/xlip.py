@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.processor import ImageLike, XLIPProcessor
-from xlip.models.text_batch import TextBatch
+from xlip.data.text_batch import TextBatch
 from xlip.models.towers import Encoded, ImageTower, TextTower
 
 MAX_LOGIT_SCALE = 100.0
@@ -77,6 +77,12 @@ class XLIPModel(PreTrainedModel):
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
         return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+
+    @property
+    def mask_token_id(self) -> int:
+        """Id of [MASK] in the tokenizer."""
+        token: int = self._processor().tokenizer.mask_token_id
+        return token
 
     def images(self, pixels: Tensor) -> Encodings:
         """Whole images (B, 1, H, W) in [0, 1] through the tower and the head. B may be 0."""

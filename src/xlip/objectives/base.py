@@ -10,7 +10,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from xlip.data.batch import Batch
-from xlip.models.text_batch import TextBatch
+from xlip.data.text_batch import TextBatch
 from xlip.models.xlip import Encodings, XLIPModel
 
 
@@ -47,7 +47,7 @@ class Objective(Protocol):
     name: str
     weight: float
 
-    def texts(self, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """The texts that this term needs encoded; equal names mean equal texts."""
         ...
 

@@ -10,7 +10,8 @@ from torch import distributed as dist
 from torch.utils.checkpoint import checkpoint
 
 from xlip.data.batch import Batch
-from xlip.models.text_batch import TextBatch
+from xlip.data.text_batch import TextBatch
+from xlip.models.xlip import XLIPModel
 from xlip.objectives.base import Context, Term, zero
 
 
@@ -23,7 +24,7 @@ class Contrastive:
     """Rows of the similarity matrix held at a time; bounds memory at any number of ranks."""
     name: str = "contrastive"
 
-    def texts(self, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """The clean reports."""
         return {"reports": batch.reports}
 

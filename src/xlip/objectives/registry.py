@@ -1,0 +1,44 @@
+"""Every objective by the name it has in a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from xlip.errors import XLIPError
+from xlip.objectives.attmim import AttMIM
+from xlip.objectives.base import Objective
+from xlip.objectives.contrastive import Contrastive
+from xlip.objectives.entmlm import EntMLM
+from xlip.objectives.kinds import ImageKind, ReportKind
+
+OBJECTIVES: dict[str, type[Any]] = {
+    "contrastive": Contrastive,
+    "attmim": AttMIM,
+    "entmlm": EntMLM,
+    "image_kind": ImageKind,
+    "report_kind": ReportKind,
+}
+
+
+def build_objectives(config: Mapping[str, Mapping[str, Any]]) -> list[Objective]:
+    """Objectives from `{name: {option: value}}`.
+
+    Raises:
+        XLIPError: an unknown objective or option, or none at all.
+    """
+    if not config:
+        raise XLIPError(f"objectives: expected at least one of {', '.join(OBJECTIVES)}; got none")
+    return [_build(name, options or {}) for name, options in config.items()]
+
+
+def _build(name: str, options: Mapping[str, Any]) -> Objective:
+    if name not in OBJECTIVES:
+        raise XLIPError(f"objectives: unknown objective {name!r}; expected one of {', '.join(OBJECTIVES)}")
+    known = [field.name for field in fields(OBJECTIVES[name]) if field.name != "name"]
+    for option in options:
+        if option not in known:
+            raise XLIPError(f"objectives.{name}: unknown option {option!r}; expected one of {', '.join(known)}")
+    made: Objective = OBJECTIVES[name](**options)
+    return made
