@@ -1,0 +1,46 @@
+# The doors of the project. Each target installs what it needs into .venv; `make demo` and `make test` are the two to know.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_WAIT_POLICY = passive
+XLIP_DATA ?= ../shared/data
+export XLIP_DATA
+STAMP := .venv/.installed
+
+.PHONY: setup test test-slow lint format type bench demo real-mini docs clean
+
+setup: $(STAMP)
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $(STAMP)
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=10
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+type: setup
+	$(BIN)/mypy
+
+bench: setup
+	for script in bench/[a-z]*.py; do $(BIN)/python $$script; done
+
+demo: setup
+	$(BIN)/xlip demo --out demo
+
+real-mini: setup
+	$(BIN)/python bench/real_mini.py --data $(XLIP_DATA) --out runs/real_mini
+
+docs: setup
+	$(BIN)/python bench/results.py
+
+clean:
+	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,31 @@
+"""Every data set that `xlip prepare` reads, by name; one file each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from xlip.data.sources.base import Source
+from xlip.errors import XLIPError
+
+SOURCES = {
+    "phantom": "phantom",
+    "openi": "openi",
+    "covid-chestxray": "covid_chestxray",
+    "nih": "nih",
+    "kermany": "kermany",
+    "roco": "roco",
+    "csv": "csv",
+}
+"""Name -> module, imported when asked for."""
+
+
+def load_source(name: str) -> Source:
+    """The generator of a source.
+
+    Raises:
+        XLIPError: no source has this name.
+    """
+    if name not in SOURCES:
+        raise XLIPError(f"unknown source {name!r}; expected one of {', '.join(SOURCES)}")
+    source: Source = import_module(f"xlip.data.sources.{SOURCES[name]}").studies
+    return source

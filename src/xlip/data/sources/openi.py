@@ -1,0 +1,89 @@
+"""Open-i / Indiana University chest X-rays (Demner-Fushman et al. 2016), in its Kaggle, NLM and R2Gen layouts.
+
+A report comes with its first frontal image where the file exists, else alone; `uid` stands for the patient.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from xlip.data.report import clean, compose
+from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table
+from xlip.data.study import Study
+from xlip.errors import XLIPError
+
+
+def studies(root: Path, layout: str = "auto") -> Iterator[Candidate | Dropped]:
+    """Reports of one layout: `kaggle`, `nlm`, `r2gen`, or the first of them that is there (`auto`)."""
+    marks = {
+        "kaggle": ("indiana_reports.csv", _kaggle),
+        "nlm": ("*NLMCXR_reports.tgz", _nlm),
+        "r2gen": ("annotation.json", _r2gen),
+    }
+    if layout not in ("auto", *marks):
+        raise XLIPError(f"layout: expected auto, {', '.join(marks)}; got {layout!r}")
+    for name, (mark, read) in marks.items():
+        present = any(root.glob(mark)) or (name == "nlm" and any(root.glob("ecgen-radiology/*.xml")))
+        if layout == name or (layout == "auto" and present):
+            return read(root)
+    raise XLIPError(f"{root}: expected {', '.join(mark for mark, _ in marks.values())} or ecgen-radiology/; found none")
+
+
+def _candidate(root: Path, uid: str, report: str | None, file: Path | None, where: str) -> Candidate | Dropped:
+    if report is None and file is None:
+        return Dropped(where, "neither a report nor an image")
+    path = "" if file is None else str(file.relative_to(root))
+    view = "" if file is None else "PA"
+    return Candidate(Study(f"openi/{uid}", f"openi/{uid}", "openi", image_path=path, report=report, view=view), file)
+
+
+def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
+    frontal: dict[str, Path] = {}
+    folder = root / "images" / "images_normalized"
+    if (root / "indiana_projections.csv").is_file():
+        for _, row in read_table(root / "indiana_projections.csv", ("uid", "filename", "projection")):
+            file = folder / row["filename"]
+            if row["projection"] == "Frontal" and file.is_file():
+                frontal.setdefault(row["uid"], file)
+    table = first_existing(root, "indiana_reports.csv")
+    for line, row in read_table(table, ("uid", "findings", "impression")):
+        report = compose(row["findings"], row["impression"])
+        yield _candidate(root, row["uid"], report, frontal.get(row["uid"]), f"{table.name}:{line}")
+
+
+def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
+    for name, raw in _nlm_files(root):
+        try:
+            tree = ElementTree.fromstring(raw)
+        except ElementTree.ParseError as error:
+            yield Dropped(name, f"not readable as XML ({error})")
+            continue
+        texts = {part.get("Label", ""): part.text for part in tree.iter("AbstractText")}
+        images = (root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage"))
+        file = next((image for image in images if image.is_file()), None)
+        uid = Path(name).stem
+        yield _candidate(root, uid, compose(texts.get("FINDINGS"), texts.get("IMPRESSION")), file, name)
+
+
+def _nlm_files(root: Path) -> Iterator[tuple[str, bytes]]:
+    for file in sorted(root.glob("ecgen-radiology/*.xml")):
+        yield file.name, file.read_bytes()
+    for archive in sorted(root.glob("*NLMCXR_reports.tgz")):
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.name.endswith(".xml") else None
+                if stream is not None:
+                    yield Path(member.name).name, stream.read()
+
+
+def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
+    table = first_existing(root, "annotation.json")
+    for split, items in json.loads(table.read_text("utf-8")).items():
+        for number, item in enumerate(items):
+            images = [root / "images" / path for path in item.get("image_path", [])]
+            file = next((image for image in images if image.is_file()), None)
+            yield _candidate(root, item["id"], clean(item.get("report")), file, f"{table.name}:{split}[{number}]")
