@@ -124,7 +124,7 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
         except OSError as error:
             raise XLIPError(f"{name}: cannot read the image ({error.strerror}); check the path") from error
     if not data:
-        raise XLIPError(f"{name}: expected an image, got 0 bytes; copy or download it again")
+        raise XLIPError(f"{name}: the file is empty (0 bytes); copy or download it again")
     return name, data
 
 
@@ -158,7 +158,7 @@ def _bomb(name: str, got: str) -> XLIPError:
 
 def _damaged(name: str, error: Exception) -> XLIPError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return XLIPError(f"{name}: the image is damaged or cut short ({reason}); copy or download it again")
+    return XLIPError(f"{name}: not a readable image: damaged or cut short ({reason}); copy or download it again")
 
 
 def _storable(image: Image.Image, short_side: int) -> bool:
@@ -231,7 +231,7 @@ def _decode_dicom(name: str, data: bytes, *, certain: bool = True) -> Gray:
             has_pixels = False
         if not has_pixels:
             what = "this DICOM file holds no image" if certain else "this is neither an image nor DICOM"
-            raise XLIPError(f"{name}: expected PNG, JPEG or a DICOM radiograph, but {what}; check the path")
+            raise XLIPError(f"{name}: not a readable image: {what}; expected PNG, JPEG or a DICOM radiograph")
         _check_dicom(name, dataset)
         try:
             return _render(dataset)

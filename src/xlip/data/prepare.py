@@ -77,7 +77,7 @@ def prepare(
         root: folder (or CSV file) of the raw set.
         out: folder to write; an earlier prepared one is replaced at the end.
         short_side: larger images are reduced to this, pixels.
-        holdout: share of the patients whose split becomes `test`, see `held_out`.
+        holdout: share of the patients whose split becomes `test`, see `held_out`; the rest keep the source's split.
         seed: of the hold-out.
         workers: processes that decode images; 0 = in this process.
         options: the source's own.
@@ -174,9 +174,8 @@ def _tagged(studies: list[Study]) -> list[Study]:
 
 
 def _with_split(study: Study, holdout: float, seed: int) -> Study:
-    if not holdout:
-        return study
-    return replace(study, split="test" if held_out(study.patient_id, seed, holdout) else "train")
+    # The others keep the split of their source: an official test study must never turn into a training study.
+    return replace(study, split="test") if held_out(study.patient_id, seed, holdout) else study
 
 
 def _counted(studies: Iterable[Study], summary: Summary) -> Iterator[Study]:
@@ -209,13 +208,26 @@ def _replaced_folder(out: Path) -> Iterator[Path]:
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield partial
-        if out.exists():
-            shutil.rmtree(out)
         partial.chmod(0o755)
-        partial.rename(out)
+        _swap(partial, out)
     finally:
         if partial.exists():
             shutil.rmtree(partial)
+
+
+def _swap(partial: Path, out: Path) -> None:
+    """Put `partial` in the place of `out`; the old folder goes last, and comes back when the new one cannot move."""
+    if not out.exists():
+        partial.rename(out)
+        return
+    old = partial.with_name(partial.name + ".old")
+    out.rename(old)
+    try:
+        partial.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old)
 
 
 def _reason_class(reason: str) -> str:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 
-_MARKS = re.compile(r"\bX{4,}\b|_{3,}")
-_HEADER = re.compile(
-    r"(?im)^\s*(findings|impression|conclusion|indication|reason for exam(?:ination)?|comparison|history|"
-    r"clinical (?:history|information)|technique|examination)\s*:"
+_MARKS = re.compile(r"X{4,}|_{3,}")  # Open-i glues some to a word: no word boundary
+_HEADERS = (
+    "findings|impression|conclusion|indication|reason for exam(?:ination)?|comparison|history|"
+    "clinical (?:history|information)|technique|examination"
 )
-_NAMES = {"conclusion": "impression", "reason for exam": "indication", "reason for examination": "indication"}
+# Inside a line only capitals make a header: 'no significant findings: ...' is a sentence.
+_HEADER = re.compile(rf"(?m)(?:^\s*(?i:({_HEADERS}))|(?<=\s)({_HEADERS.upper()}))\s*:")
+_NAMES = {
+    "conclusion": "impression",
+    "reason for exam": "indication",
+    "reason for examination": "indication",
+    "clinical history": "history",
+    "clinical information": "history",
+}
 
 
 def clean(text: object) -> str | None:
@@ -34,9 +42,10 @@ def sections(text: str) -> dict[str, str]:
     first = clean(text[: headers[0].start()] if headers else text)
     if first:
         found["preamble"] = first
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
-        name = header.group(1).lower()
-        body = clean(text[header.end() : following.start() if following else len(text)])
+    ends = [*(header.start() for header in headers[1:]), len(text)]
+    for header, end in zip(headers, ends, strict=False):
+        name = (header.group(1) or header.group(2)).lower()
+        body = clean(text[header.end() : end])
         if body:
             found[_NAMES.get(name, name)] = body
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ from xlip.models.towers import Encoded, ImageTower, TextTower
 MAX_LOGIT_SCALE = 100.0
 
 
-class Encodings(NamedTuple):
+@dataclass(frozen=True)
+class Encodings:
     """A tower's output and its place in the joint space."""
 
     tokens: Tensor
@@ -31,10 +33,8 @@ class Encodings(NamedTuple):
     mask: Tensor
     """(B, N or T), True = real token; all True for images."""
 
-    def __getitem__(self, rows: Any) -> Any:
-        if isinstance(rows, slice):
-            return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows])
-        return super().__getitem__(rows)
+    def __getitem__(self, rows: slice) -> Encodings:
+        return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows])
 
 
 class XLIPModel(PreTrainedModel):

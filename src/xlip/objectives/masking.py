@@ -77,7 +77,7 @@ def ramp(progress: float, end: float) -> float:
 def _ranks(score: Tensor, noise: Tensor) -> Tensor:
     """Rank of each patch in its row, 0 = highest score; equal scores are ordered by noise."""
     shuffled = noise.argsort(1)
-    order = shuffled.gather(1, score.gather(1, shuffled).argsort(1, descending=True, stable=True))
+    order = shuffled.gather(1, score.gather(1, shuffled).argsort(dim=1, descending=True, stable=True))
     return order.argsort(1)
 
 

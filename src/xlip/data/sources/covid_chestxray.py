@@ -10,10 +10,11 @@ from xlip.data.report import clean
 from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table
 from xlip.data.study import ABSENT, PRESENT, Study
 
-PNEUMONIAS = (
-    "covid-19 sars bacterial viral fungal lipoid aspiration pneumocystis streptococcus klebsiella legionella varicella "
-    "influenza mers-cov mers mycoplasma herpes aspergillosis nocardia chlamydophila e.coli staphylococcus mrsa h1n1"
-).split()
+PNEUMONIAS = frozenset({
+    *("covid-19", "sars", "mers", "mers-cov", "viral", "influenza", "h1n1", "varicella", "herpes"),
+    *("bacterial", "streptococcus", "klebsiella", "legionella", "mycoplasma", "chlamydophila", "e.coli"),
+    *("nocardia", "staphylococcus", "mrsa", "fungal", "pneumocystis", "aspergillosis", "lipoid", "aspiration"),
+})  # fmt: skip
 """Words of the `finding` column that mean a pneumonia, by its cause."""
 VIEWS = {"PA": "PA", "AP": "AP", "AP Supine": "AP", "AP semi erect": "AP", "AP erect": "AP", "L": "LATERAL"}
 
@@ -46,7 +47,7 @@ def labels(finding: str) -> dict[str, int]:
     for word in (part.strip() for part in finding.replace("/", ",").split(",")):
         if is_kind(word):
             known[canonical(word)] = PRESENT
-        if word.lower() in PNEUMONIAS:
+        if word and PNEUMONIAS.intersection(word.lower().split()):  # such as 'Mycoplasma Bacterial Pneumonia'
             known["Pneumonia"] = PRESENT
     if known.get(NO_FINDING) == PRESENT:
         return {NO_FINDING: PRESENT, "Pneumonia": ABSENT, "COVID-19": ABSENT}

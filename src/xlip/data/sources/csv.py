@@ -18,6 +18,8 @@ STATES = {
     **dict.fromkeys(("", "nan", "unknown", "none"), None),
 }
 """What a label cell may say, in any case."""
+VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "L": "LATERAL"}
+"""What a view cell may say, in any case; anything else is unknown."""
 
 
 def studies(
@@ -71,7 +73,7 @@ def studies(
                 image_path=image,
                 report=report,
                 labels=labels,
-                view=row.get(view_column, ""),
+                view=VIEWS.get(row.get(view_column, "").strip().upper(), ""),
                 split=row.get(split_column) or "train",
             )
             yield Candidate(study, file)
@@ -99,7 +101,7 @@ def parse_labels(row: dict[str, str], columns: dict[str, str]) -> dict[str, int]
         value = row[column].strip().lower()
         if value not in STATES:
             raise XLIPError(
-                f"column {column}: label {row[column]!r} is not 1 (present), 0 (absent), -1 (uncertain) or empty (unknown)"
+                f"column {column}: expected 1 (present), 0 (absent), -1 (uncertain) or empty, got {row[column]!r}"
             )
         state = STATES[value]
         if state is not None:

@@ -33,12 +33,15 @@ def studies(root: Path, layout: str = "auto") -> Iterator[Candidate | Dropped]:
     raise XLIPError(f"{root}: expected {', '.join(mark for mark, _ in marks.values())} or ecgen-radiology/; found none")
 
 
-def _candidate(root: Path, uid: str, report: str | None, file: Path | None, where: str) -> Candidate | Dropped:
+def _candidate(
+    root: Path, uid: str, report: str | None, file: Path | None, where: str, *, patient: str = "", split: str = "train"
+) -> Candidate | Dropped:
     if report is None and file is None:
         return Dropped(where, "neither a report nor an image")
     path = "" if file is None else str(file.relative_to(root))
-    view = "" if file is None else "PA"
-    return Candidate(Study(f"openi/{uid}", f"openi/{uid}", "openi", image_path=path, report=report, view=view), file)
+    # The view stays unknown: the tables say frontal at best, which may be PA or AP.
+    patient = f"openi/{patient or uid}"
+    return Candidate(Study(f"openi/{uid}", patient, "openi", image_path=path, report=report, split=split), file)
 
 
 def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
@@ -86,4 +89,7 @@ def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
         for number, item in enumerate(items):
             images = [root / "images" / path for path in item.get("image_path", [])]
             file = next((image for image in images if image.is_file()), None)
-            yield _candidate(root, item["id"], clean(item.get("report")), file, f"{table.name}:{split}[{number}]")
+            # 'CXR2384_IM-0942' is uid 2384 of the other layouts: leaks between them must show.
+            patient = item["id"].split("_")[0].removeprefix("CXR")
+            report, where = clean(item.get("report")), f"{table.name}:{split}[{number}]"
+            yield _candidate(root, item["id"], report, file, where, patient=patient, split=split)

@@ -11,7 +11,9 @@ from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.study import Study
 
 
-def studies(root: Path, count: int = 1000, seed: int = 0, size: int = 128, start: int = 0) -> Iterator[Candidate | Dropped]:
+def studies(
+    root: Path, count: int = 1000, seed: int = 0, size: int = 128, start: int = 0
+) -> Iterator[Candidate | Dropped]:
     """Phantoms number `start` to `start + count`, each with image, report, labels and entities; `root` is ignored."""
     for index in range(start, start + count):
         phantom = generate(index, seed=seed, size=size)

@@ -1,0 +1,36 @@
+"""XLIP: medical vision-language pre-training from pairs, lone images and lone reports. Research use only."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+_PUBLIC = {
+    "XLIPConfig": "xlip.models.configuration",
+    "XLIPModel": "xlip.models.xlip",
+    "XLIPProcessor": "xlip.models.processor",
+    "XLIPError": "xlip.errors",
+    "Study": "xlip.data.study",
+    "pretrain": "xlip.train.loop",
+    "prepare": "xlip.data.prepare",
+    "evaluate_zero_shot": "xlip.evaluate.zeroshot",
+}
+__all__ = ["Study", "XLIPConfig", "XLIPError", "XLIPModel", "XLIPProcessor", "evaluate_zero_shot", "prepare", "pretrain"]
+
+if TYPE_CHECKING:
+    from xlip.data.prepare import prepare
+    from xlip.data.study import Study
+    from xlip.errors import XLIPError
+    from xlip.evaluate.zeroshot import evaluate_zero_shot
+    from xlip.models.configuration import XLIPConfig
+    from xlip.models.processor import XLIPProcessor
+    from xlip.models.xlip import XLIPModel
+    from xlip.train.loop import pretrain
+
+
+def __getattr__(name: str) -> Any:
+    # Torch takes seconds to import: public names load when they are first used (PEP 562).
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'xlip' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -1,0 +1,135 @@
+"""One frozen dataclass per command: what the command line and a YAML file may set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from xlip.data.streams import Streams
+from xlip.data.transforms import Augment
+from xlip.train.optim import OptimConfig
+
+OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "contrastive": {},
+    "attmim": {},
+    "entmlm": {},
+    "image_kind": {},
+    "report_kind": {},
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The towers: a size of our own, or a checkpoint to start from."""
+
+    image_size: int = 224
+    patch_size: int = 16
+    width: int = 384
+    depth: int = 12
+    heads: int = 6
+    text_width: int = 384
+    text_depth: int = 6
+    text_heads: int = 6
+    embed_dim: int = 256
+    stem: str = "patch"
+    """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images."""
+    pool: str = "mean"
+    dropout: float = 0.0
+    """Dropout inside both towers."""
+    decoder_width: int = 192
+    decoder_layers: int = 2
+    decoder_heads: int = 3
+    vocab_size: int = 8192
+    max_tokens: int = 128
+    preprocess: str = "letterbox"
+    image_checkpoint: str = ""
+    """Local folder or hub id of a ViT or DINOv2: its sizes replace the ones above."""
+    text_checkpoint: str = ""
+    """Local folder or hub id of a BERT with its tokenizer."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """`xlip pretrain`."""
+
+    out: str
+    """Folder of the run: model, logs, resolved config, checkpoint."""
+    data: Streams = field(default_factory=Streams)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(OBJECTIVE_DEFAULTS))
+    """Name -> options; see `xlip.objectives.registry`."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    augment: Augment | None = field(default_factory=Augment)
+    prompts: str = "xlip"
+    steps: int = 10_000
+    seed: int = 0
+    precision: str = "auto"
+    """auto: bf16 where the machine has fast bf16; or bf16, fp32."""
+    log_every: int = 10
+    gradient_norms_every: int = 0
+    """Steps between logs of every term's own gradient norm; 0 = never."""
+    checkpoint_every: int = 1000
+    resume: bool = False
+    """Go on from the run's last checkpoint."""
+    workers: int = 1
+    """Processes that build batches ahead; 0 = in the training process."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """`xlip prepare`."""
+
+    source: str
+    """Name of the data set's layout."""
+    out: str
+    root: str = "."
+    """Folder of the raw set; for `csv`, the file."""
+    short_side: int = 256
+    holdout: float = 0.0
+    """Share of the patients that become the split `test`."""
+    seed: int = 0
+    workers: int = 2
+    options: dict[str, Any] = field(default_factory=dict)
+    """The source's own: `--options.image_column path`, say."""
+
+
+@dataclass(frozen=True)
+class ZeroShotConfig:
+    """`xlip zeroshot`."""
+
+    model: str
+    """Folder of a run or a saved model, or a hub id."""
+    data: str
+    """Prepared Parquet (folder or file), or a CSV file."""
+    out: str
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    patient_column: str = ""
+    """CSV: column of patient ids, which the intervals resample; without it every row is a patient."""
+    kinds: str = ""
+    """Kinds to score, separated by commas; default: all that the data label."""
+    split: str = ""
+    """Parquet: only this split; default: `test` where there is one, else everything."""
+    prompts: str = "xlip"
+    """A shipped prompt set or a YAML file."""
+    batch_size: int = 64
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """`xlip demo`."""
+
+    out: str = "demo"
+    pairs: int = 60
+    """Phantoms with their report."""
+    images: int = 1500
+    """Lone labelled phantoms."""
+    texts: int = 1500
+    """Lone reports."""
+    test: int = 600
+    """Held-out phantoms."""
+    steps: int = 300
+    seed: int = 0

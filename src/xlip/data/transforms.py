@@ -1,0 +1,65 @@
+"""Augmentation of a whole batch of images at once, mild enough to keep what the report says true (PROTOCOLS 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xlip.errors import XLIPError
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Crop, rotation, contrast, brightness and noise. No flip: reports say left and right."""
+
+    min_scale: float = 0.7
+    """Smallest share of the area that a crop keeps; at least 0.6, a smaller crop removes what the report names."""
+    rotation: float = 10.0
+    """Largest rotation, degrees, either way."""
+    stretch: float = 0.1
+    """Largest change of the aspect ratio, either way."""
+    contrast: float = 0.25
+    brightness: float = 0.15
+    gamma: float = 0.25
+    noise: float = 0.02
+    """Largest standard deviation of the noise, of pixels in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if not 0.6 <= self.min_scale <= 1:
+            raise XLIPError(f"augment.min_scale: expected 0.6 to 1, got {self.min_scale}")
+
+    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, 1, H, W) in [0, 1] -> the same shape and range; all draws come from `generator`."""
+        if len(pixels) == 0:
+            return pixels
+        grid = F.affine_grid(self._placement(len(pixels), generator), list(pixels.shape), align_corners=False)
+        moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+        return self._exposure(moved, generator)
+
+    def _placement(self, rows: int, generator: torch.Generator) -> Tensor:
+        """(B, 2, 3): from output to input coordinates in [-1, 1]."""
+
+        def uniform(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(rows, generator=generator)
+
+        side = uniform(self.min_scale, 1.0).sqrt()
+        stretch = 1 + uniform(-self.stretch, self.stretch) / 2
+        angle = torch.deg2rad(uniform(-self.rotation, self.rotation))
+        shift_x, shift_y = ((1 - side) * uniform(-1.0, 1.0) for _ in range(2))
+        cos, sin = angle.cos() * side, angle.sin() * side
+        first = torch.stack([cos * stretch, -sin, shift_x], 1)
+        second = torch.stack([sin, cos / stretch, shift_y], 1)
+        return torch.stack([first, second], 1)
+
+    def _exposure(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        def uniform(width: float) -> Tensor:
+            return (torch.rand(len(pixels), 1, 1, 1, generator=generator) * 2 - 1) * width
+
+        mean = pixels.mean((1, 2, 3), keepdim=True)
+        curved = pixels.clamp(0, 1).pow((uniform(self.gamma)).exp())
+        shifted = (curved - mean) * (1 + uniform(self.contrast)) + mean + uniform(self.brightness)
+        noise = torch.randn(pixels.shape, generator=generator) * uniform(self.noise).abs()
+        return (shifted + noise).clamp(0, 1)

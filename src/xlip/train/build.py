@@ -1,0 +1,113 @@
+"""From a config to the parts of a training run: tables, processor, model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xlip.data.kinds import kinds
+from xlip.data.prompts import PromptSet
+from xlip.data.streams import STREAMS, Streams, StudyTable
+from xlip.errors import XLIPError
+from xlip.models.configuration import XLIPConfig
+from xlip.models.processor import XLIPProcessor
+from xlip.models.tokenizer import train_wordpiece
+from xlip.models.towers import adopt_image_checkpoint, adopt_text_checkpoint, checkpoint_config
+from xlip.models.xlip import XLIPModel
+
+if TYPE_CHECKING:
+    from xlip.config import ModelConfig
+
+
+def build_tables(data: Streams) -> dict[str, StudyTable]:
+    """The studies of each stream.
+
+    Raises:
+        XLIPError: a mix that names no stream, asks for a stream without sets, or asks for nothing.
+    """
+    for name, count in data.mix.items():
+        if name not in STREAMS:
+            raise XLIPError(f"data.mix: unknown stream {name!r}; expected {', '.join(STREAMS)}")
+        if count and not getattr(data, name):
+            raise XLIPError(f"data.mix.{name}: {count} studies a step, but data.{name} lists no set; add one or set 0")
+    if not any(data.mix.values()):
+        raise XLIPError("data.mix: every stream is 0; nothing to train on")
+    return {name: StudyTable(getattr(data, name) if data.mix.get(name) else [], name) for name in STREAMS}
+
+
+def training_kinds(tables: dict[str, StudyTable]) -> list[str]:
+    """The kinds that the data name, in the order of `kinds.yaml`; all of them where the data name none."""
+    known = set().union(*(table.known_kinds() for table in tables.values()))
+    return [kind for kind in kinds() if kind in known] or list(kinds())
+
+
+def build_processor(config: ModelConfig, tables: dict[str, StudyTable], prompts: PromptSet) -> XLIPProcessor:
+    """The tokenizer of the text checkpoint, or one trained on the training reports and the prompts."""
+    if config.text_checkpoint:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(config.text_checkpoint)
+    else:
+        texts = [text for name in ("pairs", "texts") for text in tables[name].reports()]
+        every_prompt = [text for kind in kinds() for text in (*prompts.positive(kind), *prompts.negative(kind))]
+        tokenizer = train_wordpiece([*texts, *every_prompt * 2], vocab_size=config.vocab_size)
+    return XLIPProcessor(tokenizer, config.image_size, config.preprocess, config.max_tokens)
+
+
+def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLIPModel:
+    """A model on the CPU, seeded, its towers from checkpoints where the config names them."""
+    torch.manual_seed(seed)
+    model = XLIPModel(
+        XLIPConfig(
+            image=_image_config(config),
+            text=_text_config(config, len(processor.tokenizer)),
+            embed_dim=config.embed_dim,
+            stem=config.stem,
+            pool=config.pool,
+            decoder_width=config.decoder_width,
+            decoder_heads=config.decoder_heads,
+            image_decoder_layers=config.decoder_layers,
+            text_decoder_layers=config.decoder_layers,
+        )
+    )
+    if config.image_checkpoint:
+        adopt_image_checkpoint(model.image_tower, config.image_checkpoint)
+    if config.text_checkpoint:
+        adopt_text_checkpoint(model.text_tower, config.text_checkpoint)
+    model.processor = processor
+    return model
+
+
+def _image_config(config: ModelConfig) -> dict[str, Any]:
+    if config.image_checkpoint:
+        return {**checkpoint_config(config.image_checkpoint), "num_channels": 1, "image_size": config.image_size}
+    if config.image_size % config.patch_size:
+        raise XLIPError(f"model.image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
+    return {
+        "model_type": "vit",
+        "num_channels": 1,
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": 4 * config.width,
+        "hidden_dropout_prob": config.dropout,
+    }
+
+
+def _text_config(config: ModelConfig, vocabulary: int) -> dict[str, Any]:
+    if config.text_checkpoint:
+        return checkpoint_config(config.text_checkpoint)
+    return {
+        "model_type": "bert",
+        "vocab_size": vocabulary,
+        "hidden_size": config.text_width,
+        "num_hidden_layers": config.text_depth,
+        "num_attention_heads": config.text_heads,
+        "intermediate_size": 4 * config.text_width,
+        "max_position_embeddings": max(config.max_tokens, 128),
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
+    }

@@ -1,0 +1,79 @@
+"""Checkpoints without pickle: tensors in safetensors, the rest in JSON; a folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from xlip.errors import XLIPError
+from xlip.models.xlip import XLIPModel
+
+TENSORS, STATE = "optimizer.safetensors", "trainer.json"
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling that takes the place of `target` at the end of the block; nothing is left if it fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            old = target.with_name(f".{target.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+            partial.rename(target)
+            shutil.rmtree(old)
+        else:
+            partial.rename(target)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
+
+
+def save_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write model, optimiser and step; the streams need no state, they are a function of the step."""
+    state = optimizer.state_dict()
+    tensors, scalars = {}, {}
+    for index, entry in state["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
+            else:
+                scalars[f"{index}.{name}"] = value
+    with whole_folder(folder) as partial:
+        model.save_pretrained(partial)
+        save_file(tensors, str(partial / TENSORS))
+        trainer = {"step": step, "groups": state["param_groups"], "scalars": scalars}
+        (partial / STATE).write_text(json.dumps(trainer, indent=1) + "\n", "utf-8")
+
+
+def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optimizer) -> int:
+    """Fill model and optimiser in place; returns the number of steps done.
+
+    Raises:
+        XLIPError: there is no checkpoint, or it belongs to another model.
+    """
+    if not (folder / STATE).is_file():
+        raise XLIPError(f"{folder}: no checkpoint to resume from; leave --resume out to start anew")
+    faults = model.load_state_dict(load_file(str(folder / "model.safetensors")), strict=False)
+    if faults.missing_keys or faults.unexpected_keys:
+        first = (*faults.missing_keys, *faults.unexpected_keys)[0]
+        raise XLIPError(f"{folder}: the checkpoint is of another model (first difference: {first}); check `model`")
+    trainer: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**load_file(str(folder / TENSORS)), **trainer["scalars"]}.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": trainer["groups"]})
+    step: int = trainer["step"]
+    return step
