@@ -167,7 +167,6 @@ def _storable(image: Image.Image, short_side: int) -> bool:
         and image.mode == "L"
         and min(image.size) <= short_side
         and not image.info.keys() - _HARMLESS_INFO
-        and not image.getexif()
     )
 
 

@@ -232,7 +232,7 @@ def _swap(partial: Path, out: Path) -> None:
 
 def _reason_class(reason: str) -> str:
     """A reason without its names and numbers, so that equal reasons count together."""
-    for mark in ("image file", "not a readable", "cannot read", "is empty (0 bytes)", "duplicate study id", "modality"):
+    for mark in ("not a readable", "image file", "cannot read", "is empty (0 bytes)", "duplicate study id", "modality"):
         if mark in reason:
             return {"image file": "image file not found"}.get(mark, mark)
     return reason[:80]

@@ -27,7 +27,7 @@ from xlip.train.build import build_model, build_processor, build_tables, trainin
 from xlip.train.checkpoint import load_checkpoint, save_checkpoint, whole_folder
 from xlip.train.log import RunLog
 from xlip.train.optim import build_optimizer, build_schedule
-from xlip.train.precision import matmul_rate, mixed_precision, training_flops
+from xlip.train.precision import attention_kernel, matmul_rate, mixed_precision, training_flops
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.step import Trainer, train_step
 
@@ -102,7 +102,7 @@ def _train(
     device, main = trainer.accelerator.device, trainer.accelerator.is_main_process
     flops = training_flops(model, config.data.mix, sampler.processor.max_tokens, len(sampler.kinds))
     meter = Meter(flops, matmul_rate(device, trainer.accelerator.mixed_precision))
-    with _batches(sampler, start, config.steps, config.workers) as batches:
+    with _batches(sampler, start, config.steps, config.workers) as batches, attention_kernel(device):
         for step, batch in enumerate(batches, start):
             generator = torch.Generator().manual_seed(hash((config.seed, step, sampler.rank)) & 0x7FFF_FFFF)
             progress, batch = step / max(config.steps - 1, 1), batch.to(device)

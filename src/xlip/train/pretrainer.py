@@ -47,15 +47,24 @@ class Pretrainer(nn.Module):
 
 
 def _encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
-    """One pass of the text tower over all texts, taken apart again, each part cut to its own length."""
+    """Every text once through the text tower; short ones (prompts) apart, so that they are not padded to a report's length.
+
+    Each part comes back cut to its own length.
+    """
+    longest = max((text.ids.shape[1] for text in inputs.values()), default=0)
+    groups: dict[bool, dict[str, TextBatch]] = {True: {}, False: {}}
+    for name, text in inputs.items():
+        groups[text.ids.shape[1] * 2 <= longest][name] = text
+    return {name: part for group in groups.values() for name, part in _encode_group(model, group).items()}
+
+
+def _encode_group(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
     if not inputs:
         return {}
     encoded = model.texts(TextBatch.concatenate(list(inputs.values())))
     parts, start = {}, 0
     for name, text in inputs.items():
         rows, length = slice(start, start + len(text)), text.ids.shape[1]
-        parts[name] = Encodings(
-            encoded.tokens[rows, :length], encoded.embedding[rows], encoded.mask[rows, :length]
-        )
+        parts[name] = Encodings(encoded.tokens[rows, :length], encoded.embedding[rows], encoded.mask[rows, :length])
         start += len(text)
     return parts

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from real_data import real_data
+from xlip.data import prepare as module
+from xlip.data.images import decode, encode
+from xlip.data.prepare import held_out, prepare
+from xlip.data.sources.base import Candidate, Dropped
+from xlip.data.study import Study, parquet_files, read_studies
+from xlip.errors import XLIPError
+
+COLUMNS = {"image_column": "file", "report_column": "text", "patient_column": "who", "id_column": "id"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Ten rows: seven usable, one damaged image, one missing image, one repeated id."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80)).astype(np.uint8)
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(encode(noise, lossless=True))
+    (folder / "cut.png").write_bytes(encode(noise, lossless=True)[:2000])
+    lines = [f"s{n},{n}.png,{'No pneumothorax.' if n < 3 else ''},p{n // 2},{n % 2}" for n in range(6)]
+    lines += ["cut,cut.png,,p8,1", "gone,gone.png,,p9,1", "s0,0.png,again,p0,1", "text,,Large effusion.,p7,"]
+    (folder / "table.csv").write_text("id,file,text,who,Mass\n" + "\n".join(lines) + "\n", "utf-8")
+    return folder / "table.csv"
+
+
+def run(root: Path, out: Path, **settings: Any) -> module.Summary:
+    return prepare("csv", root, out, **{"workers": 0, "options": COLUMNS, **settings})
+
+
+def quarantined(out: Path) -> list[list[str]]:
+    with (out / "quarantine.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def source_of(monkeypatch: pytest.MonkeyPatch, rows: Any) -> None:
+    monkeypatch.setattr(module, "load_source", lambda name: lambda root: rows())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_usable_rows_are_kept_in_order_and_shrunk(root: Path, tmp_path: Path) -> None:
+    summary = run(root, tmp_path / "out", short_side=30)
+    studies = list(read_studies(tmp_path / "out"))
+    assert [study.study_id for study in studies] == [f"csv/s{n}" for n in range(6)] + ["csv/text"]
+    assert summary.kept == 7
+    assert all(decode(study.image).shape == (30, 40) for study in studies if study.image)
+    assert [study.image is None for study in studies] == [False] * 6 + [True]
+    assert studies[0].image_path == "0.png"
+
+
+def test_reports_without_entities_are_tagged_and_labels_are_left_alone(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "out")
+    studies = {study.study_id: study for study in read_studies(tmp_path / "out")}
+    words = {
+        study.report[e.start : e.end].lower() for study in studies.values() if study.report for e in study.entities
+    }
+    assert {"pneumothorax", "effusion"} <= {word for phrase in words for word in phrase.split()}
+    assert studies["csv/s4"].entities == ()
+    assert studies["csv/s1"].labels == {"Mass": 1}
+    assert studies["csv/text"].labels == {}
+
+
+def test_bad_rows_are_quarantined_with_their_reason(root: Path, tmp_path: Path) -> None:
+    summary = run(root, tmp_path / "out")
+    header, *rows = quarantined(tmp_path / "out")
+    reasons = dict(rows)
+    assert header == ["row", "reason"]
+    assert len(rows) == summary.dropped.total() == 3
+    assert "cut.png" in reasons["csv/cut"]
+    assert "gone.png" in reasons["table.csv:9"]
+    assert "duplicate" in reasons["csv/s0"]
+    assert set(summary.dropped) == {"not a readable", "image file not found", "duplicate study id"}
+
+
+def test_stats_are_what_is_in_the_shards(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "out", holdout=0.5, seed=4)
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text("utf-8"))
+    studies = list(read_studies(tmp_path / "out"))
+    assert (stats["kept"], stats["images"], stats["reports"], stats["pairs"], stats["patients"]) == (7, 6, 4, 3, 4)
+    assert stats["splits"] == {name: [s.split for s in studies].count(name) for name in stats["splits"]}
+    assert sum(stats["splits"].values()) == 7
+    assert stats["kinds"] == {"Mass": {"present": 3, "absent": 3}}
+    assert (stats["source"], stats["settings"]["holdout"], stats["settings"]["seed"]) == ("csv", 0.5, 4)
+
+
+def test_worker_processes_give_the_same_files(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "one", workers=0)
+    run(root, tmp_path / "two", workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_holdout_is_patient_disjoint_and_depends_on_the_seed(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "out", holdout=0.5, seed=1)
+    studies = list(read_studies(tmp_path / "out"))
+    parts = {split: {s.patient_id for s in studies if s.split == split} for split in ("train", "test")}
+    assert not parts["train"] & parts["test"]
+    assert parts["test"] == {s.patient_id for s in studies if held_out(s.patient_id, 1, 0.5)}
+    assert [held_out(str(n), 0, 0.5) for n in range(64)] != [held_out(str(n), 1, 0.5) for n in range(64)]
+
+
+def test_held_out_share_is_close_and_grows_monotonically() -> None:
+    share = np.mean([held_out(f"p{n}", 0, 0.2) for n in range(5000)])
+    assert abs(share - 0.2) < 0.02
+    assert all(held_out(f"p{n}", 0, 0.5) for n in range(500) if held_out(f"p{n}", 0, 0.2))
+    assert not any(held_out(f"p{n}", 0, 0.0) for n in range(500))
+    assert held_out("nih/1", 0, 0.0) is False
+
+
+def test_held_out_never_changes_between_versions() -> None:
+    assert "".join(str(int(held_out(f"p{n}", 0, 0.5))) for n in range(32)) == "00100000111111010011000110111010"
+
+
+def test_holdout_leaves_the_test_split_of_the_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows() -> Iterator[Candidate]:
+        for n in range(40):
+            yield Candidate(Study(f"a/{n}", f"p{n}", "a", report="Clear.", split="test" if n % 2 else "train"))
+
+    source_of(monkeypatch, rows)
+    prepare("a", tmp_path, tmp_path / "out", holdout=0.3, workers=0)
+    studies = list(read_studies(tmp_path / "out"))
+    for study in studies:
+        official = int(study.study_id[2:]) % 2 == 1
+        assert study.split == ("test" if official or held_out(study.patient_id, 0, 0.3) else "train")
+    assert {study.split for study in studies if int(study.study_id[2:]) % 2 == 0} == {"train", "test"}
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 9])
+def test_shards_are_full_but_the_last_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(module, "SHARD", 4)
+    monkeypatch.setattr(module, "CHUNK", 3)
+    source_of(monkeypatch, lambda: (Candidate(Study(f"a/{n}", "p", "a", report="Clear.")) for n in range(count)))
+    prepare("a", tmp_path, tmp_path / "out", workers=0)
+    files = parquet_files(tmp_path / "out")
+    assert [file.name for file in files] == [f"part-{n:05d}.parquet" for n in range(-(-count // 4))]
+    assert [s.study_id for file in files for s in read_studies(file)] == [f"a/{n}" for n in range(count)]
+
+
+def test_a_second_run_replaces_the_first(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "out")
+    (tmp_path / "out" / "part-00007.parquet").write_bytes(b"left over")
+    run(root, tmp_path / "out")
+    assert sorted(contents(tmp_path / "out")) == ["part-00000.parquet", "quarantine.csv", "stats.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("disk"), KeyboardInterrupt(), XLIPError("row 3")])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_failed_run_leaves_everything_as_it_was(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, earlier: bool
+) -> None:
+    if earlier:
+        run(root, tmp_path / "out")
+    before = contents(tmp_path / "out") if earlier else {}
+
+    def rows() -> Iterator[Candidate]:
+        yield Candidate(Study("a/1", "p", "a", report="Clear."))
+        raise fault
+
+    source_of(monkeypatch, rows)
+    with pytest.raises(type(fault)):
+        prepare("a", tmp_path, tmp_path / "out", workers=0)
+    assert (tmp_path / "out").exists() == earlier
+    assert (contents(tmp_path / "out") if earlier else {}) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["out", "raw"] if earlier else ["raw"])
+
+
+def test_a_failed_swap_brings_the_old_folder_back(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(root, tmp_path / "out")
+    before, rename = contents(tmp_path / "out"), Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if target == tmp_path / "out" and not self.name.endswith(".old"):
+            raise OSError("no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no space"):
+        run(root, tmp_path / "out", short_side=8)
+    assert contents(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
+
+
+def test_a_foreign_folder_or_file_is_never_replaced(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    for name in ("thesis", "file"):
+        with pytest.raises(XLIPError, match="not written by `xlip prepare`"):
+            run(root, tmp_path / name)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == (tmp_path / "file").read_text() == "dear"
+    (tmp_path / "empty").mkdir()
+    assert run(root, tmp_path / "empty").kept == 7
+
+
+def test_nothing_usable_is_an_error_that_names_the_top_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drops = [Dropped("t:1", "image file a not found"), Dropped("t:2", "bad"), Dropped("t:3", "image file b not found")]
+    source_of(monkeypatch, lambda: iter(drops))
+    with pytest.raises(XLIPError, match="2 rows: image file not found"):
+        prepare("a", tmp_path, tmp_path / "out", workers=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_settings_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(XLIPError, match="holdout"):
+        run(root, tmp_path / "out", holdout=1.5)
+    with pytest.raises(XLIPError, match="colour"):
+        run(root, tmp_path / "out", options={**COLUMNS, "colour": "red"})
+    with pytest.raises(XLIPError, match="unknown source"):
+        prepare("nope", root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_real_covid_set_prepares(tmp_path: Path) -> None:
+    summary = prepare("covid-chestxray", real_data("covid-chestxray-dataset"), tmp_path / "out", workers=0)
+    assert (summary.kept, summary.pairs, summary.patients, summary.dropped.total()) == (304, 290, 153, 0)
+    assert summary.kinds["Pneumonia"]["present"] == 216
+    assert all(max(decode(s.image).shape) > 0 for s in read_studies(tmp_path / "out") if s.image)
