@@ -120,7 +120,7 @@ def attenuation(patient: Patient, scene: Scene) -> Map:
     for side, sign in SIDES.items():
         lung = scene.lungs[side]
         exponent = exponent - np.float32(soft - patient.air[side]) * lung
-        exponent = exponent + np.float32(0.035 * patient.vessels) * lung * vessel_map(scene, sign)
+        exponent = exponent + np.float32(0.026 * patient.vessels) * lung * vessel_map(scene, sign)
     return exponent.astype(np.float32)
 
 
@@ -141,7 +141,7 @@ def grid(size: int) -> tuple[Map, Map]:
 
 def upsample(noise: Map, size: int) -> Map:
     """Smooth enlargement of a small noise map."""
-    return np.asarray(Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def edge(distance: Map, softness: float = 0.012) -> Map:
@@ -193,7 +193,7 @@ def _bones(patient: Patient, x: Map, y: Map) -> Map:
     anterior = _band((y + 0.9 * (np.abs(x) - 0.7) ** 2 - 0.1) / (patient.rib_spacing * 1.15) + patient.rib_phase, 0.22)
     ribs = (0.30 * posterior + 0.14 * anterior * edge(np.abs(x) - 0.3, 0.05)) * inside
     level = 0.75 + 0.25 * _band(y / 0.105 + patient.rib_phase, 0.55)
-    spine = 0.75 * edge(SPINE_HALF_WIDTH - np.abs(x - np.float32(patient.mediastinum_x)), 0.012) * level
+    spine = 0.5 * edge(SPINE_HALF_WIDTH - np.abs(x - np.float32(patient.mediastinum_x)), 0.012) * level
     line = np.abs(y + 0.66 + 0.16 * (np.abs(x) - 0.1) - 0.12 * np.sin(np.abs(x) * 4))
     clavicles = 0.38 * edge(0.03 - line, 0.008) * edge(np.abs(x) - 0.1, 0.02)
     return (np.float32(patient.bone) * (ribs + spine + clavicles)).astype(np.float32)

@@ -210,11 +210,11 @@ def _shrink(patient: Patient, plan: Plan) -> None:
 def _thickening(patient: Patient, scene: Scene, plan: Plan) -> Map:
     # A rind along the lateral wall and the apex.
     sign = SIDES[plan.side]
-    depth = 0.03 + 0.05 * plan.grade
+    depth = 0.05 + 0.07 * plan.grade
     lung = scene.lungs[plan.side]
     shallow = edge(lung - 0.5, 0.6) * edge((7.5 + 22 * depth) - lung, 1.2)
     band = shallow * edge(sign * scene.x - lung_centre(patient, plan.side) * sign - 0.06, 0.04) * edge(0.35 - scene.y, 0.06)
-    scene.extra += (0.45 + 0.4 * plan.grade) * band * (1 + 0.25 * scene.texture)
+    scene.extra += (0.8 + 0.6 * plan.grade) * band * (1 + 0.2 * scene.texture)
     return band
 
 

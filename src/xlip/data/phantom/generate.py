@@ -98,7 +98,8 @@ def _devices(scene: Scene, camera: np.ndarray[Any, Any]) -> None:
         lead = np.abs(y - np.float32(0.5 * camera[5]) - np.float32(camera[6]) * 0.6 * x - 0.1 * np.sin(3 * x + camera[7]))
         scene.extra += 0.4 * edge(0.008 - lead, 0.004)
     if camera[8] > 0.6:  # an electrode
-        scene.extra += 0.9 * edge(0.04 - np.hypot(x - np.float32(0.6 * camera[9]), y - np.float32(0.6 * camera[10])), 0.008)
+        ring = np.abs(np.hypot(x - np.float32(0.6 * camera[9]), y - np.float32(0.6 * camera[10])) - 0.04)
+        scene.extra += 0.9 * edge(0.012 - ring, 0.006)
 
 
 def _expose(exponent: Map, camera: np.ndarray[Any, Any], grain: np.random.Generator) -> tuple[Any, Any]:
