@@ -23,6 +23,10 @@ class Encoded(NamedTuple):
     pooled: Tensor
     """(B, D)."""
 
+    def none(self) -> Encoded:
+        """Zero rows of it: `transformers` cannot encode an empty batch, so a tower encodes one blank row and drops it."""
+        return Encoded(self.tokens[:0], self.pooled[:0])
+
 
 class ConvStem(nn.Sequential):
     """3x3 convolutions of stride 2 in place of one large patch projection (Xiao et al. 2021, arXiv:2106.14881).
@@ -61,7 +65,9 @@ class ImageTower(nn.Module):
             self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
 
     def forward(self, pixels: Tensor) -> Encoded:
-        """Encode whole images."""
+        """Encode whole images; B may be 0."""
+        if len(pixels) == 0:
+            return self(pixels.new_zeros(1, *pixels.shape[1:])).none()
         return self._encode(self._embed(pixels))
 
     def visible(self, pixels: Tensor, hidden: Tensor) -> Encoded:
@@ -110,7 +116,9 @@ class TextTower(nn.Module):
         return weights
 
     def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """ids (B, T), mask (B, T), True = real token."""
+        """ids (B, T), mask (B, T), True = real token; B may be 0."""
+        if len(ids) == 0:
+            return self(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
         tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pool == "cls":
             return Encoded(tokens, tokens[:, 0])

@@ -36,7 +36,7 @@ class Pretrainer(nn.Module):
             model=self.model,
             batch=batch,
             images=self.model.images(batch.pixels),
-            texts=_encode_together(self.model, inputs),
+            texts=encode_together(self.model, inputs),
             inputs=inputs,
             progress=progress,
             generator=generator,
@@ -46,7 +46,7 @@ class Pretrainer(nn.Module):
         return Losses(total, {name: term.detach() for name, term in terms.items()})
 
 
-def _encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
+def encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
     """Every text once through the text tower; short ones (prompts) apart, so that they are not padded to a report's length.
 
     Each part comes back cut to its own length.

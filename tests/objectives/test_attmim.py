@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import KINDS, context_of, tiny_batch, tiny_model
+
+from xlip.errors import XLIPError
+from xlip.objectives.attmim import FLAT, AttMIM, patch_error, patches, query_texts
+from xlip.objectives.masking import MODES
+from xlip.objectives.response import RESPONSES, response, token_weights
+
+
+def naive_patch_error(predicted, pixels, hidden, size):
+    """DESIGN 2.2.4 with loops: mean squared error per hidden patch that is not flat."""
+    total, count = 0.0, 0
+    grid = pixels.shape[-1] // size
+    for b in range(len(pixels)):
+        for row in range(grid):
+            for column in range(grid):
+                patch = pixels[b, 0, row * size : (row + 1) * size, column * size : (column + 1) * size].reshape(-1)
+                index = row * grid + column
+                if hidden[b, index] and patch.var() > FLAT:
+                    target = (patch - patch.mean()) / np.sqrt(patch.var() + 1e-6)
+                    total += ((predicted[b, index] - target) ** 2).mean()
+                    count += 1
+    return total, count
+
+
+def test_patch_error_equals_the_naive_loop_and_leaves_flat_patches_out() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.random((3, 1, 16, 16)).astype(np.float32)
+    pixels[0, 0, :4, :4] = 0.2  # flat
+    hidden = rng.random((3, 16)) < 0.5
+    hidden[0, 0] = True
+    predicted = rng.normal(size=(3, 16, 16)).astype(np.float32)
+    term = patch_error(torch.tensor(predicted), torch.tensor(pixels), torch.tensor(hidden), 4)
+    total, count = naive_patch_error(predicted, pixels, hidden, 4)
+    assert int(term.count) == count < hidden.sum()
+    assert float(term.total.detach()) == pytest.approx(total, rel=1e-4)
+
+
+def test_patches_go_row_by_row() -> None:
+    pixels = torch.arange(16.0).view(1, 1, 4, 4)
+    assert patches(pixels, 2)[0, 1].tolist() == [2, 3, 6, 7]
+
+
+def test_cosine_response_equals_the_naive_mean_of_cosines() -> None:
+    model = tiny_model()
+    v, t = torch.randn(2, 16, 32), torch.randn(2, 5, 32)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    entity = torch.tensor([[False, True, False, False, False]] * 2)
+    made = response(model, v, t, token_weights(mask, entity, 3.0))
+    image, text = model.image_head(v).detach().numpy(), model.text_head(t).detach().numpy()
+    for b in range(2):
+        for j in range(16):
+            total = weight = 0.0
+            for i in range(5):
+                w = float(mask[b, i]) * (3.0 if entity[b, i] else 1.0)
+                norms = np.linalg.norm(image[b, j]) * np.linalg.norm(text[b, i])
+                total, weight = total + w * float(image[b, j] @ text[b, i]) / norms, weight + w
+            assert float(made[b, j]) == pytest.approx(total / weight, abs=1e-5)
+
+
+@pytest.mark.parametrize("by", RESPONSES)
+def test_the_response_has_no_gradient_and_ignores_padding(by: str) -> None:
+    model = tiny_model().eval()
+    v, t = torch.randn(2, 16, 32, requires_grad=True), torch.randn(2, 5, 32)
+    weights = torch.tensor([[1.0, 2, 1, 0, 0], [1, 1, 1, 1, 1]])
+    made = response(model, v, t, weights, by=by)
+    assert not made.requires_grad
+    changed = t.clone()
+    changed[0, 3:] = 100.0
+    assert torch.allclose(made, response(model, v, changed, weights, by=by), atol=1e-5)
+
+
+def test_permuting_the_texts_changes_the_mask() -> None:
+    model = tiny_model()
+    batch = tiny_batch(model, pairs=4, images=0, texts=0)
+    context = context_of(model, batch, AttMIM())
+    words, weights = query_texts(context, 3.0)
+    own = response(model, context.images.tokens, words, weights)
+    other = response(model, context.images.tokens, words.roll(1, 0), weights.roll(1, 0))
+    assert (own.topk(8).indices.sort().values != other.topk(8).indices.sort().values).any()
+
+
+def test_a_lone_image_is_queried_by_its_labels() -> None:
+    model = tiny_model()
+    batch = tiny_batch(model, pairs=0, images=2, texts=0)
+    labels = torch.tensor([[1, 0, 0, 0], [-1, -1, -1, -1]], dtype=torch.int8)
+    context = context_of(model, replace(batch, image_labels=labels), AttMIM())
+    words, weights = query_texts(context, 3.0)
+    assert words.shape[:2] == weights.shape == (2, len(KINDS))
+    assert weights[0].tolist() == pytest.approx([1.0, 1e-3, 1e-3, 1e-3])
+    assert ((weights[1] > 1e-3) & (weights[1] < 1)).all()  # its own scores
+    assert not weights.requires_grad
+
+
+@pytest.mark.parametrize("where", ["feature", "reencode"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("by", RESPONSES)
+def test_every_variant_trains(where: str, mode: str, by: str) -> None:
+    model = tiny_model()
+    objective = AttMIM(where=where, mode=mode, response=by)
+    term = objective(context_of(model, tiny_batch(model, 2, 2, 0), objective))
+    (term.total / term.count).backward()
+    assert torch.isfinite(term.total)
+    assert model.image_decoder.to_pixels.weight.grad.abs().sum() > 0
+
+
+def test_reencoding_leaks_nothing_of_hidden_patches() -> None:
+    model = tiny_model().eval()
+    pixels = torch.rand(2, 1, 64, 64)
+    hidden = torch.zeros(2, 16, dtype=torch.bool)
+    hidden[:, 5:9] = True
+    blank = hidden.view(2, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    one = model.image_tower.visible(pixels, hidden).tokens
+    two = model.image_tower.visible(torch.where(blank, torch.rand_like(pixels), pixels), hidden).tokens
+    assert torch.equal(one, two)
+    assert (one[hidden] == 0).all()
+
+
+def test_a_typing_error_is_named() -> None:
+    with pytest.raises(XLIPError, match="attmim.mode: expected one of high, blend"):
+        AttMIM(mode="hi")

@@ -1,0 +1,84 @@
+"""A model and batches small enough for tests."""
+
+from __future__ import annotations
+
+import torch
+
+from xlip.config import ModelConfig
+from xlip.data.batch import Batch
+from xlip.data.entities import kinds_of, tag
+from xlip.data.phantom import generate
+from xlip.data.prompts import load_prompts
+from xlip.data.study import UNCERTAIN
+from xlip.models.processor import XLIPProcessor
+from xlip.models.tokenizer import train_wordpiece
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.base import Context, Objective
+from xlip.train.build import build_model
+from xlip.train.pretrainer import encode_together
+
+KINDS = ("Effusion", "Cardiomegaly", "Pneumothorax", "No_Finding")
+CONFIG = ModelConfig(
+    image_size=64,
+    width=32,
+    depth=2,
+    heads=2,
+    text_width=32,
+    text_depth=1,
+    text_heads=2,
+    embed_dim=16,
+    decoder_width=32,
+    decoder_layers=1,
+    decoder_heads=2,
+    vocab_size=400,
+    max_tokens=48,
+)
+
+
+def tiny_processor() -> XLIPProcessor:
+    texts = [generate(i, size=64).report for i in range(60)]
+    return XLIPProcessor(train_wordpiece(texts, vocab_size=CONFIG.vocab_size), CONFIG.image_size, "letterbox", CONFIG.max_tokens)
+
+
+def tiny_model(seed: int = 0) -> XLIPModel:
+    return build_model(CONFIG, tiny_processor(), seed)
+
+
+def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2, start: int = 0) -> Batch:
+    """Phantoms as a batch: pairs, lone images, lone reports."""
+    processor = model.processor
+    assert processor is not None
+    shown = [generate(start + i, size=64) for i in range(pairs + images)]
+    reports = [generate(start + i, size=64).report for i in (*range(pairs), *range(pairs + images, pairs + images + texts))]
+    tagged = [tag(report) for report in reports]
+    prompts = load_prompts("xlip")
+    families = [prompts.positive(kind)[0] for kind in KINDS] + [prompts.negative(kind)[0] for kind in KINDS]
+    return Batch(
+        pixels=processor.pixels([p.pixels for p in shown]),
+        image_labels=codes([p.labels for p in shown]),
+        reports=processor.texts(reports, tagged),
+        report_labels=codes([kinds_of(r, e) for r, e in zip(reports, tagged, strict=True)]),
+        report_key=torch.arange(len(reports)),
+        prompts=processor.texts(families),
+        pairs=pairs,
+    )
+
+
+def codes(labels: list[dict[str, int]]) -> torch.Tensor:
+    rows = [[2 if label.get(k) == UNCERTAIN else label.get(k, -1) for k in KINDS] for label in labels]
+    return torch.tensor(rows, dtype=torch.int8).view(-1, len(KINDS))
+
+
+def context_of(model: XLIPModel, batch: Batch, objective: Objective, progress: float = 1.0, seed: int = 0) -> Context:
+    """What `Pretrainer` would hand to an objective."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = objective.texts(model, batch, generator)
+    return Context(
+        model=model,
+        batch=batch,
+        images=model.images(batch.pixels),
+        texts=encode_together(model, inputs),
+        inputs=inputs,
+        progress=progress,
+        generator=generator,
+    )

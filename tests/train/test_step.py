@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONFIG, tiny_batch, tiny_model
+
+from xlip.config import OBJECTIVE_DEFAULTS, PretrainConfig
+from xlip.data.prepare import prepare
+from xlip.data.streams import SetConfig, Streams
+from xlip.errors import XLIPError
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.registry import OBJECTIVES, build_objectives
+from xlip.train.loop import pretrain, term_gradient_norms
+from xlip.train.optim import OptimConfig, build_optimizer, build_schedule
+from xlip.train.pretrainer import Pretrainer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("prepared")
+    for number, name in enumerate(("pairs", "images", "texts")):
+        prepare("phantom", Path(), root / name, workers=0, options={"count": 24, "size": 64, "start": 100 * number})
+    return {name: str(root / name) for name in ("pairs", "images", "texts")}
+
+
+def config(data: dict[str, str], out: Path, **changes) -> PretrainConfig:
+    streams = Streams(
+        **{name: [SetConfig(path)] for name, path in data.items()}, mix={"pairs": 4, "images": 4, "texts": 4}
+    )
+    base = PretrainConfig(
+        out=str(out), data=streams, model=CONFIG, steps=6, workers=0, log_every=1, checkpoint_every=3, precision="fp32"
+    )
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("mix", [(0, 3, 2), (3, 0, 0), (0, 0, 3), (0, 3, 0), (2, 2, 2)])
+@pytest.mark.parametrize("where", ["feature", "reencode"])
+def test_a_batch_without_pairs_images_or_texts_trains_without_nan(mix, where: str) -> None:
+    model = tiny_model()
+    objectives = build_objectives({**OBJECTIVE_DEFAULTS, "attmim": {"where": where}})
+    losses = Pretrainer(model, objectives)(tiny_batch(model, *mix), 0.5, torch.Generator().manual_seed(0))
+    losses.total.backward()
+    assert set(losses.terms) == set(OBJECTIVES)
+    assert torch.isfinite(losses.total)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
+    model = tiny_model().eval()
+    batch = tiny_batch(model)
+    weights = dict(zip(OBJECTIVES, (1.0, 0.5, 0.25, 2.0, 0.0), strict=True))
+    objectives = build_objectives({name: {"weight": weight} for name, weight in weights.items()})
+    losses = Pretrainer(model, objectives)(batch, 1.0, torch.Generator().manual_seed(0))
+    expected = sum(weights[name] * float(term) for name, term in losses.terms.items())
+    assert float(losses.total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_tower_is_called_once_per_length_group() -> None:
+    model = tiny_model()
+    calls = {"image": 0, "text": 0}
+    model.image_tower.register_forward_hook(lambda *_: calls.__setitem__("image", calls["image"] + 1))
+    model.text_tower.register_forward_hook(lambda *_: calls.__setitem__("text", calls["text"] + 1))
+    Pretrainer(model, build_objectives(OBJECTIVE_DEFAULTS))(tiny_batch(model), 1.0, torch.Generator().manual_seed(0))
+    assert calls == {"image": 1, "text": 2}  # reports, and the much shorter prompts
+
+
+def test_a_run_can_be_loaded_logs_and_repeats_itself(data, tmp_path: Path) -> None:
+    first = pretrain(config(data, tmp_path / "a"))
+    second = pretrain(config(data, tmp_path / "b"))
+    assert [c["total"] for c in first.curve] == [c["total"] for c in second.curve]
+    other = pretrain(config(data, tmp_path / "c", seed=1, steps=1))
+    assert other.curve[0]["total"] != first.curve[0]["total"]
+    loaded = XLIPModel.from_pretrained(tmp_path / "a")
+    assert torch.equal(loaded.encode_text("effusion"), first.model.encode_text("effusion"))
+    lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(6))
+    assert set(OBJECTIVES) <= set(lines[0])
+    run = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert run["config"]["steps"] == 6
+    assert list((tmp_path / "a" / "tensorboard").iterdir())
+    assert not [p for p in tmp_path.rglob("*") if p.suffix in (".pt", ".pkl", ".bin")]
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data, tmp_path: Path) -> None:
+    whole = pretrain(config(data, tmp_path / "whole"))
+    interrupted = config(data, tmp_path / "parts")
+    # Stopped after the checkpoint of step 3; the schedule is that of the full length.
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("xlip.train.loop.train_step", _stop_at(3))
+        pretrain(interrupted)
+    resumed = pretrain(replace(interrupted, resume=True))
+    assert [c["total"] for c in resumed.curve] == pytest.approx([c["total"] for c in whole.curve[3:]], rel=1e-5)
+
+
+def _stop_at(step: int):
+    from xlip.train import step as module
+
+    done = {"steps": 0}
+
+    def stopping(*arguments):
+        if done["steps"] == step:
+            raise KeyboardInterrupt
+        done["steps"] += 1
+        return module.train_step(*arguments)
+
+    return stopping
+
+
+def test_training_lowers_the_loss() -> None:
+    model = tiny_model()
+    batch = tiny_batch(model, 6, 4, 2)
+    task = Pretrainer(model, build_objectives(OBJECTIVE_DEFAULTS))
+    optimizer = build_optimizer(model, OptimConfig(lr=2e-3))
+    totals = []
+    for _ in range(30):
+        losses = task(batch, 1.0, torch.Generator().manual_seed(0))
+        losses.total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        totals.append(float(losses.total.detach()))
+    assert totals[-1] < 0.85 * totals[0]
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = build_schedule(optimizer, 4, 20)
+    rates = []
+    for _ in range(20):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert np.allclose(rates[:4], [0.25, 0.5, 0.75, 1.0])
+    assert rates[-1] < 0.02 < rates[10] < 1
+
+
+def test_gradient_norms_of_single_terms(data, tmp_path: Path) -> None:
+    run = pretrain(config(data, tmp_path / "norms", steps=2, gradient_norms_every=2))
+    assert all(run.curve[0][f"gradient_norm/{name}"] > 0 for name in OBJECTIVES)
+    assert "gradient_norm/attmim" not in run.curve[1]
+    assert callable(term_gradient_norms)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objectives": {"attmimm": {}}}, "unknown objective 'attmimm'"),
+        ({"objectives": {"attmim": {"ratoi": 1}}}, "unknown option 'ratoi'"),
+        ({"objectives": {}}, "expected at least one of"),
+        ({"precision": "fp16"}, "expected auto, bf16 or fp32"),
+        ({"data": Streams(mix={"pairs": 4})}, "data.pairs lists no set"),
+        ({"data": Streams(mix={"pears": 4})}, "unknown stream 'pears'"),
+        ({"data": Streams(pairs=[SetConfig("nowhere")], mix={"pairs": 4})}, "nowhere; found none: run `xlip prepare`"),
+        ({"prompts": "nope"}, "expected one of xlip"),
+        ({"resume": True}, "no checkpoint to resume from"),
+    ],
+)
+def test_a_fault_in_the_config_is_one_clear_line(data, tmp_path: Path, change, message: str) -> None:
+    with pytest.raises(XLIPError, match=message) as error:
+        pretrain(config(data, tmp_path / "x", **change))
+    assert "\n" not in str(error.value)
