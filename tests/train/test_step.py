@@ -162,5 +162,5 @@ def test_gradient_norms_of_single_terms(data, tmp_path: Path) -> None:
 )
 def test_a_fault_in_the_config_is_one_clear_line(data, tmp_path: Path, change, message: str) -> None:
     with pytest.raises(XLIPError, match=message) as error:
-        pretrain(config(data, tmp_path / "x", **change))
+        pretrain(replace(config(data, tmp_path / "x"), **change))
     assert "\n" not in str(error.value)

@@ -65,10 +65,12 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     """
     if not (folder / STATE).is_file():
         raise XLIPError(f"{folder}: no checkpoint to resume from; leave --resume out to start anew")
-    faults = model.load_state_dict(load_file(str(folder / "model.safetensors")), strict=False)
-    if faults.missing_keys or faults.unexpected_keys:
-        first = (*faults.missing_keys, *faults.unexpected_keys)[0]
-        raise XLIPError(f"{folder}: the checkpoint is of another model (first difference: {first}); check `model`")
+    # By way of a model: `transformers` stores some weights under other names than it uses.
+    saved, own = XLIPModel.from_pretrained(folder).state_dict(), model.state_dict()
+    different = sorted(name for name in saved.keys() | own.keys() if _shape(saved, name) != _shape(own, name))
+    if different:
+        raise XLIPError(f"{folder}: the checkpoint is of another model (first difference: {different[0]}); check `model`")
+    model.load_state_dict(saved)
     trainer: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**load_file(str(folder / TENSORS)), **trainer["scalars"]}.items():
@@ -77,3 +79,7 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     optimizer.load_state_dict({"state": state, "param_groups": trainer["groups"]})
     step: int = trainer["step"]
     return step
+
+
+def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(state[name].shape) if name in state else None
