@@ -76,7 +76,11 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     for key, value in {**load_file(str(folder / TENSORS)), **trainer["scalars"]}.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": trainer["groups"]})
+    # The schedule multiplies the configured rate, not the one of the step that was saved.
+    groups = [{**saved, "lr": group["lr"]} for saved, group in zip(trainer["groups"], optimizer.param_groups, strict=True)]
+    for group in groups:
+        group.pop("initial_lr", None)
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
     step: int = trainer["step"]
     return step
 

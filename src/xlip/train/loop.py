@@ -78,10 +78,8 @@ def pretrain(config: PretrainConfig) -> Run:
     processor = build_processor(config.model, tables, prompts)
     model = build_model(config.model, processor, config.seed).to(accelerator.device)
     optimizer = build_optimizer(model, config.optim)
-    schedule = build_schedule(optimizer, config.optim.warmup, config.steps)
     start = load_checkpoint(out / "checkpoint", model, optimizer) if config.resume else 0
-    for _ in range(start):
-        schedule.step()
+    schedule = build_schedule(optimizer, config.optim.warmup, config.steps, start)
     pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
     trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
     rank, ranks = accelerator.process_index, accelerator.num_processes

@@ -35,11 +35,12 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, warmup: int, steps: int
+    optimizer: torch.optim.Optimizer, warmup: int, steps: int, start: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Factor of the learning rate at each step."""
+    """Learning rate of each step, the next one being number `start`."""
 
-    def factor(step: int) -> float:
+    def factor(since: int) -> float:
+        step = since + start
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(steps - warmup, 1))))

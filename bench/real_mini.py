@@ -1,0 +1,113 @@
+"""The real-data trial: prepare, train XLIP and pairs-only with three seeds each, evaluate, and write the figures.
+
+`make real-mini` runs it from nothing; `docs/results.md` is then written from its JSON by `bench/results.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SETS = {
+    "nih": ("nih_chestxray14_subset", ["--holdout", "0.2"]),
+    "covid-chestxray": ("covid-chestxray-dataset", []),
+    "kermany": ("kermany_chest_xray", []),
+    "openi": ("iu_openi", []),
+    "roco": ("roco_cxr_captions", []),
+}
+CONFIGS = {"xlip": "configs/real_mini.yaml", "pairs_only": "configs/real_mini_pairs.yaml"}
+TESTS = {"nih": ["--split", "test"], "kermany": ["--kinds", "Pneumonia", "--split", "train"]}
+
+
+class Recorder:
+    """Runs commands and keeps each one's time and the highest memory of its whole process tree."""
+
+    def __init__(self) -> None:
+        self.done: list[dict[str, Any]] = []
+
+    def run(self, arguments: list[str]) -> None:
+        start = time.perf_counter()
+        process = subprocess.Popen([str(Path(sys.executable).parent / arguments[0]), *arguments[1:]])
+        peak = [0.0]
+        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+        watcher.start()
+        if process.wait():
+            raise SystemExit(f"{shlex.join(arguments)}: exit code {process.returncode}")
+        watcher.join()
+        seconds = round(time.perf_counter() - start, 1)
+        self.done.append({"command": shlex.join(arguments), "seconds": seconds, "peak_mb": round(peak[0])})
+        print(self.done[-1], flush=True)
+
+
+def _watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:
+    while process.poll() is None:
+        try:
+            tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            peak[0] = max(peak[0], sum(p.memory_info().rss for p in tree) / 1e6)
+        except psutil.Error:
+            pass
+        time.sleep(0.5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=os.environ.get("XLIP_DATA", "../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/real_mini"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path, default=Path("docs/real_mini.json"))
+    options = parser.parse_args()
+    start, recorder = time.perf_counter(), Recorder()
+    for name, (folder, extra) in SETS.items():
+        root = str(Path(options.data) / folder)
+        recorder.run(["xlip", "prepare", name, "--root", root, "--out", str(options.out / "data" / name), *extra])
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONFIGS}
+    for seed in range(options.seeds):
+        for name, config in CONFIGS.items():
+            run = str(options.out / f"{name}-{seed}")
+            recorder.run(["xlip", "pretrain", "--config", config, "--out", run, "--seed", str(seed)])
+            results[name].append({"seed": seed, "last": _last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)})
+    report = {
+        "command": "make real-mini",
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip(),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "minutes": round((time.perf_counter() - start) / 60, 1),
+        "results": results,
+        "steps": recorder.done,
+    }
+    options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    print(f"{report['minutes']} minutes; figures in {options.json}; `make docs` writes docs/results.md")
+
+
+def _evaluate(recorder: Recorder, options: argparse.Namespace, run: str) -> dict[str, Any]:
+    measured = {}
+    for test, extra in TESTS.items():
+        data, out = str(options.out / "data" / test), f"{run}/zeroshot-{test}"
+        recorder.run(["xlip", "zeroshot", "--model", run, "--data", data, "--out", out, *extra])
+        measured[test] = json.loads((Path(out) / "metrics.json").read_text("utf-8"))
+    return measured
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(path.read_text("utf-8").splitlines()[-1])
+    return line
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()
