@@ -76,10 +76,14 @@ def main() -> None:
         for name, config in CONFIGS.items():
             run = str(options.out / f"{name}-{seed}")
             recorder.run(["xlip", "pretrain", "--config", config, "--out", run, "--seed", str(seed)])
-            results[name].append({"seed": seed, "last": _last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)})
+            results[name].append(
+                {"seed": seed, "last": _last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)}
+            )
     report = {
         "command": "make real-mini",
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip(),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
         "minutes": round((time.perf_counter() - start) / 60, 1),

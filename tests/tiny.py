@@ -37,7 +37,9 @@ CONFIG = ModelConfig(
 
 def tiny_processor() -> XLIPProcessor:
     texts = [generate(i, size=64).report for i in range(60)]
-    return XLIPProcessor(train_wordpiece(texts, vocab_size=CONFIG.vocab_size), CONFIG.image_size, "letterbox", CONFIG.max_tokens)
+    return XLIPProcessor(
+        train_wordpiece(texts, vocab_size=CONFIG.vocab_size), CONFIG.image_size, "letterbox", CONFIG.max_tokens
+    )
 
 
 def tiny_model(seed: int = 0) -> XLIPModel:
@@ -49,7 +51,9 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
     processor = model.processor
     assert processor is not None
     shown = [generate(start + i, size=64) for i in range(pairs + images)]
-    reports = [generate(start + i, size=64).report for i in (*range(pairs), *range(pairs + images, pairs + images + texts))]
+    reports = [
+        generate(start + i, size=64).report for i in (*range(pairs), *range(pairs + images, pairs + images + texts))
+    ]
     tagged = [tag(report) for report in reports]
     prompts = load_prompts("xlip")
     families = [prompts.positive(kind)[0] for kind in KINDS] + [prompts.negative(kind)[0] for kind in KINDS]

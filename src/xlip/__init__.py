@@ -16,7 +16,16 @@ _PUBLIC = {
     "prepare": "xlip.data.prepare",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
 }
-__all__ = ["Study", "XLIPConfig", "XLIPError", "XLIPModel", "XLIPProcessor", "evaluate_zero_shot", "prepare", "pretrain"]
+__all__ = [
+    "Study",
+    "XLIPConfig",
+    "XLIPError",
+    "XLIPModel",
+    "XLIPProcessor",
+    "evaluate_zero_shot",
+    "prepare",
+    "pretrain",
+]
 
 if TYPE_CHECKING:
     from xlip.data.prepare import prepare

@@ -100,7 +100,9 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("DemoConfig", run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"),
+    "demo": Command(
+        "DemoConfig", run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
+    ),
     "prepare": Command("PrepareConfig", run_prepare, "turn a raw data set into Parquet", positional="source"),
     "pretrain": Command("PretrainConfig", run_pretrain, "train on pairs, lone images and lone reports"),
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),

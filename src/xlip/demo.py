@@ -59,7 +59,9 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
     out = Path(config.out)
     say(PHANTOM_NOTICE)
     sets = _prepare_sets(config, out / "data")
-    say(f"{config.pairs} pairs, {config.images} lone labelled images, {config.texts} lone reports, {config.test} held out")
+    say(
+        f"{config.pairs} pairs, {config.images} lone labelled images, {config.texts} lone reports, {config.test} held out"
+    )
     results, models = {}, {}
     for name, run in _runs(config, sets, out).items():
         say(f"training {name}: {config.steps} steps")
@@ -67,7 +69,10 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
         results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed)
         say(f"{name}: macro zero-shot AUROC {results[name].macro_auroc:.3f}")
     xlip = models["xlip"]
-    pictures = (heat_maps(xlip, config.seed, _test_start(config)), reconstructions(xlip, config.seed, _test_start(config)))
+    pictures = (
+        heat_maps(xlip, config.seed, _test_start(config)),
+        reconstructions(xlip, config.seed, _test_start(config)),
+    )
     metrics = {
         "zeroshot": {name: _figures(result) for name, result in results.items()},
         "seconds": round(time.perf_counter() - start, 1),
@@ -170,7 +175,9 @@ def _fill(pixels: Tensor, hidden: Tensor, predicted: Tensor, size: int) -> tuple
     """Hidden patches replaced by the prediction, back at each patch's own mean and deviation; and by gray."""
     target = patches(pixels, size)
     mean, std = target.mean(-1, keepdim=True), target.std(-1, keepdim=True)
-    made = [torch.where(hidden[..., None], new, target) for new in (predicted * std + mean, torch.full_like(target, 0.5))]
+    made = [
+        torch.where(hidden[..., None], new, target) for new in (predicted * std + mean, torch.full_like(target, 0.5))
+    ]
     filled, blanked = ([_assemble(row, size) for row in images] for images in made)
     return filled, blanked
 
@@ -214,7 +221,9 @@ def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures:
         for name, result in results.items()
     ]
     page.table(("trained on", "macro zero-shot AUROC", "95 % interval"), rows)
-    page.text(f"{metrics['steps']} steps each; {metrics['seconds']} s and {metrics['peak_rss_mb']} MB in all.", note=True)
+    page.text(
+        f"{metrics['steps']} steps each; {metrics['seconds']} s and {metrics['peak_rss_mb']} MB in all.", note=True
+    )
     series = {name: [m.auroc for m in result.measured] for name, result in results.items()}
     page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
     page.heading("Where the image answers to the words")

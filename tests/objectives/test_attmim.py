@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import KINDS, context_of, tiny_batch, tiny_model
 
+from tiny import KINDS, context_of, tiny_batch, tiny_model
 from xlip.errors import XLIPError
 from xlip.objectives.attmim import FLAT, AttMIM, patch_error, patches, query_texts
 from xlip.objectives.masking import MODES

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import context_of, tiny_batch, tiny_model
 
+from tiny import context_of, tiny_batch, tiny_model
 from xlip.objectives.contrastive import Contrastive, info_nce, positive_keys
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import context_of, tiny_batch, tiny_model
 
+from tiny import context_of, tiny_batch, tiny_model
 from xlip.errors import XLIPError
 from xlip.objectives.kinds import ImageKind, ReportKind, kind_logits
 

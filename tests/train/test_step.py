@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import CONFIG, tiny_batch, tiny_model
 
+from tiny import CONFIG, tiny_batch, tiny_model
 from xlip.config import OBJECTIVE_DEFAULTS, PretrainConfig
 from xlip.data.prepare import prepare
 from xlip.data.streams import SetConfig, Streams

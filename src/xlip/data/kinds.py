@@ -42,7 +42,9 @@ def canonical(name: str) -> str:
     if key in known:
         return known[key]
     near = sorted({known[match] for match in difflib.get_close_matches(key, known, n=3)}) or sorted(kinds())
-    raise XLIPError(f"unknown kind {name!r}; did you mean {', '.join(near)}? All kinds and aliases: xlip/data/kinds.yaml")
+    raise XLIPError(
+        f"unknown kind {name!r}; did you mean {', '.join(near)}? All kinds and aliases: xlip/data/kinds.yaml"
+    )
 
 
 def is_kind(name: str) -> bool:

@@ -72,7 +72,9 @@ def _parse(text: str, name: str) -> dict[str, PromptSet]:
         synonyms = {canonical(kind): tuple(phrases) for kind, phrases in (raw.get("synonyms") or {}).items()}
         return {id_: _prompt_set(id_, item, synonyms) for id_, item in raw["sets"].items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise XLIPError(f"{name}: expected `sets: {{id: {{version, positive, negative}}}}`; fault at {error}") from error
+        raise XLIPError(
+            f"{name}: expected `sets: {{id: {{version, positive, negative}}}}`; fault at {error}"
+        ) from error
 
 
 def _prompt_set(id_: str, item: Mapping[str, Any], synonyms: Mapping[str, tuple[str, ...]]) -> PromptSet:

@@ -149,7 +149,9 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
     root = Path(path)
     files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     if not files or not files[0].exists():
-        raise XLIPError(f"expected a Parquet file, or a folder of them, at {root}; found none: run `xlip prepare` first")
+        raise XLIPError(
+            f"expected a Parquet file, or a folder of them, at {root}; found none: run `xlip prepare` first"
+        )
     return files
 
 

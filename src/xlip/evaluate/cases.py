@@ -59,7 +59,9 @@ def open_cases(data: str, *, image_column: str, patient_column: str, kinds: str,
     return Cases(f"{Path(data).stem}/{chosen or 'all'}", _parquet(data, chosen), wanted or _labelled(data, found))
 
 
-def images(cases: Iterable[Case], size: int, preprocess: str, dropped: list[tuple[str, str]]) -> Iterator[tuple[Case, Any]]:
+def images(
+    cases: Iterable[Case], size: int, preprocess: str, dropped: list[tuple[str, str]]
+) -> Iterator[tuple[Case, Any]]:
     """Each case with its uint8 (size, size) pixels; one that cannot be read goes to `dropped`."""
     for case in cases:
         try:

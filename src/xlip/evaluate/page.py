@@ -70,10 +70,14 @@ def zero_shot_page(result: ZeroShotResult) -> Page:
 
     page = Page("Zero-shot classification").text("Research use only; not a medical device.", note=True)
     low, high = result.macro_ci95
-    page.text(f"Macro AUROC {figure_text(result.macro_auroc)} (95 % interval {figure_text(low)} to {figure_text(high)}).")
+    page.text(
+        f"Macro AUROC {figure_text(result.macro_auroc)} (95 % interval {figure_text(low)} to {figure_text(high)})."
+    )
     page.table(TABLE_HEADER, table_rows(result))
     if result.left_out:
-        page.text(f"Not in the macro mean, fewer than 10 positives or negatives: {', '.join(result.left_out)}.", note=True)
+        page.text(
+            f"Not in the macro mean, fewer than 10 positives or negatives: {', '.join(result.left_out)}.", note=True
+        )
     if result.dropped:
         page.text(f"{len(result.dropped)} images could not be read; dropped.csv lists them.", note=True)
     page.table(("made with", ""), list(result.identity.items()))

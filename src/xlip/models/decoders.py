@@ -57,7 +57,7 @@ class CrossBlock(nn.Module):
         return x + self.self_attention(normed, normed, mask)
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Tensor, context_mask: Tensor | None) -> Tensor:
-        """x (B, Q, W) with `mask` (B, Q); context (B, C, W) with `context_mask` (B, C). Returns (B, Q, W)."""
+        """X (B, Q, W) with `mask` (B, Q); context (B, C, W) with `context_mask` (B, C). Returns (B, Q, W)."""
         x = self.attend_self(x, mask)
         x = x + self.cross_attention(self.norm_cross(x), context, context_mask)
         mixed: Tensor = x + self.mlp(self.norm_mlp(x))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from xlip.data.images import decode, fit
 from xlip.data.study import Entity
-from xlip.errors import XLIPError
 from xlip.data.text_batch import TextBatch
+from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

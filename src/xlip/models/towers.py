@@ -116,7 +116,7 @@ class TextTower(nn.Module):
         return weights
 
     def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """ids (B, T), mask (B, T), True = real token; B may be 0."""
+        """Ids (B, T), mask (B, T), True = real token; B may be 0."""
         if len(ids) == 0:
             return self(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
         tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state

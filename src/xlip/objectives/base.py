@@ -57,7 +57,7 @@ class Objective(Protocol):
 
 
 def mean_over_ranks(term: Term) -> Tensor:
-    """sum / all-reduced count (DESIGN 2.4), times the ranks because data-parallel training averages gradients.
+    """Sum / all-reduced count (DESIGN 2.4), times the ranks because data-parallel training averages gradients.
 
     A rank without a valid item gives a zero that still has a graph; no rank divides by 0.
     """

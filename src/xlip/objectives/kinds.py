@@ -59,7 +59,7 @@ class ReportKind:
 
 
 def kind_logits(items: Encodings, prompts: Encodings, scale: Tensor) -> Tensor:
-    """scale * (cos(item, positive prompt) - cos(item, negative prompt)), (M, K).
+    """Scale * (cos(item, positive prompt) - cos(item, negative prompt)), (M, K).
 
     Its sigmoid is the softmax of the two that zero-shot classification uses (PROTOCOLS 3).
     """

@@ -69,7 +69,9 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     saved, own = XLIPModel.from_pretrained(folder).state_dict(), model.state_dict()
     different = sorted(name for name in saved.keys() | own.keys() if _shape(saved, name) != _shape(own, name))
     if different:
-        raise XLIPError(f"{folder}: the checkpoint is of another model (first difference: {different[0]}); check `model`")
+        raise XLIPError(
+            f"{folder}: the checkpoint is of another model (first difference: {different[0]}); check `model`"
+        )
     model.load_state_dict(saved)
     trainer: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     state: dict[int, dict[str, Any]] = {}
@@ -77,7 +79,9 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     # The schedule multiplies the configured rate, not the one of the step that was saved.
-    groups = [{**saved, "lr": group["lr"]} for saved, group in zip(trainer["groups"], optimizer.param_groups, strict=True)]
+    groups = [
+        {**saved, "lr": group["lr"]} for saved, group in zip(trainer["groups"], optimizer.param_groups, strict=True)
+    ]
     for group in groups:
         group.pop("initial_lr", None)
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -84,7 +84,15 @@ def pretrain(config: PretrainConfig) -> Run:
     trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     sampler = BatchSampler(
-        tables, config.data.mix, processor, prompts, kinds, augment=config.augment, seed=config.seed, rank=rank, ranks=ranks
+        tables,
+        config.data.mix,
+        processor,
+        prompts,
+        kinds,
+        augment=config.augment,
+        seed=config.seed,
+        rank=rank,
+        ranks=ranks,
     )
     resolved = {**asdict(config), "kinds": kinds, "precision": precision, "ranks": ranks}
     with RunLog(out, resolved, enabled=accelerator.is_main_process, steps=config.steps, start=start) as log:

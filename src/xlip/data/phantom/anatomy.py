@@ -133,7 +133,7 @@ def vessel_map(scene: Scene, sign: float) -> Map:
 
 @cache
 def grid(size: int) -> tuple[Map, Map]:
-    """x and y of the pixel centres, (size, size) each."""
+    """X and y of the pixel centres, (size, size) each."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
     return x, y
@@ -155,12 +155,12 @@ def ellipse(x: Map, y: Map, x0: float, y0: float, a: float, b: float) -> Map:
 
 
 def lung_centre(patient: Patient, side: str) -> float:
-    """x of the middle of a lung."""
+    """X of the middle of a lung."""
     return SIDES[side] * (patient.lung_width + 0.13)
 
 
 def diaphragm_line(patient: Patient, side: str, x: Map) -> Map:
-    """y of the dome at each x."""
+    """Y of the dome at each x."""
     offset = (x - np.float32(lung_centre(patient, side))) / np.float32(patient.lung_width)
     return patient.diaphragm[side] - np.float32(patient.dome) * (1 - np.clip(offset**2, 0, 1.6))
 

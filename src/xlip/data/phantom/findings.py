@@ -86,7 +86,9 @@ def _pneumothorax(patient: Patient, scene: Scene, plan: Plan) -> Map:
     # Free air at the apex and the lateral wall; the collapsed lung's pleura is a thin line, the lung itself is denser.
     sign = SIDES[plan.side]
     centre, depth = lung_centre(patient, plan.side), 0.10 + 0.22 * plan.grade
-    kept = ellipse(scene.x, scene.y, centre - sign * depth * 0.8, 0.28, patient.lung_width * 1.12 - depth * 0.4, 0.98 - depth)
+    kept = ellipse(
+        scene.x, scene.y, centre - sign * depth * 0.8, 0.28, patient.lung_width * 1.12 - depth * 0.4, 0.98 - depth
+    )
     inside = _lung_of(scene, plan.side)
     air = edge(-kept, 0.02) * inside * edge(0.42 - scene.y, 0.05)
     line = np.exp(-((kept / 0.035) ** 2)) * inside * edge(0.42 - scene.y, 0.05)
@@ -196,7 +198,9 @@ def _hernia(patient: Patient, scene: Scene, plan: Plan) -> Map:
 
 def _fibrosis(patient: Patient, scene: Scene, plan: Plan) -> Map:
     # A basal net of lines and small cysts, and less volume.
-    net = np.maximum(np.abs(np.sin(scene.x * 48 + 2.5 * scene.patchy)), np.abs(np.sin(scene.y * 48 + 2.5 * scene.texture)))
+    net = np.maximum(
+        np.abs(np.sin(scene.x * 48 + 2.5 * scene.patchy)), np.abs(np.sin(scene.y * 48 + 2.5 * scene.texture))
+    )
     basal = edge(scene.y - 0.02, 0.12) * edge(np.abs(scene.x) - 0.2, 0.08) * _lung_of(scene, "")
     scene.extra += (0.45 + 0.5 * plan.grade) * (net**6 - 0.25) * basal
     return edge(basal - 0.4, 0.1)
@@ -213,7 +217,11 @@ def _thickening(patient: Patient, scene: Scene, plan: Plan) -> Map:
     depth = 0.05 + 0.07 * plan.grade
     lung = scene.lungs[plan.side]
     shallow = edge(lung - 0.5, 0.6) * edge((7.5 + 22 * depth) - lung, 1.2)
-    band = shallow * edge(sign * scene.x - lung_centre(patient, plan.side) * sign - 0.06, 0.04) * edge(0.35 - scene.y, 0.06)
+    band = (
+        shallow
+        * edge(sign * scene.x - lung_centre(patient, plan.side) * sign - 0.06, 0.04)
+        * edge(0.35 - scene.y, 0.06)
+    )
     scene.extra += (0.8 + 0.6 * plan.grade) * band * (1 + 0.2 * scene.texture)
     return band
 
@@ -235,5 +243,10 @@ RULES: dict[str, Rule] = {
     "Pleural_Thickening": Rule(True, (), None, _thickening),
 }
 PHANTOM_KINDS = tuple(RULES)
-CLASHES = ({"Emphysema", "Fibrosis"}, {"Emphysema", "Edema"}, {"Effusion", "Atelectasis"}, {"Pneumothorax", "Pleural_Thickening"})
+CLASHES = (
+    {"Emphysema", "Fibrosis"},
+    {"Emphysema", "Edema"},
+    {"Effusion", "Atelectasis"},
+    {"Pneumothorax", "Pleural_Thickening"},
+)
 """Kinds that would hide each other; an image has at most one of each set."""

@@ -95,7 +95,9 @@ def _devices(scene: Scene, camera: np.ndarray[Any, Any]) -> None:
         line = np.abs(x - np.float32(0.25 * camera[1]) * np.exp(-((y + 1) ** 2)) - np.float32(0.05 * camera[2]))
         scene.extra += 0.5 * edge(0.011 - line, 0.004) * edge(np.float32(0.3 * camera[3]) - y, 0.01)
     if camera[4] > 0.5:  # a lead across the chest
-        lead = np.abs(y - np.float32(0.5 * camera[5]) - np.float32(camera[6]) * 0.6 * x - 0.1 * np.sin(3 * x + camera[7]))
+        lead = np.abs(
+            y - np.float32(0.5 * camera[5]) - np.float32(camera[6]) * 0.6 * x - 0.1 * np.sin(3 * x + camera[7])
+        )
         scene.extra += 0.4 * edge(0.008 - lead, 0.004)
     if camera[8] > 0.6:  # an electrode
         ring = np.abs(np.hypot(x - np.float32(0.6 * camera[9]), y - np.float32(0.6 * camera[10])) - 0.04)

@@ -106,7 +106,9 @@ class _Writer:
             self.entities.append(Entity(start, len(self.text), type_, assertion, kind or None))
             last = mark.end()
         self.text += marked[last:]
-        self.text = self.text[:sentence_start] + self.text[sentence_start:][:1].upper() + self.text[sentence_start + 1 :]
+        self.text = (
+            self.text[:sentence_start] + self.text[sentence_start:][:1].upper() + self.text[sentence_start + 1 :]
+        )
 
 
 def write_report(plans: Sequence[Plan], rng: np.random.Generator) -> tuple[str, tuple[Entity, ...]]:
@@ -177,5 +179,3 @@ def _marked(type_: str, words: str) -> str:
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
-
-
