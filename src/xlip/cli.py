@@ -57,8 +57,8 @@ def run_prepare(config: PrepareConfig) -> None:
     summary = prepare(config.source, Path(config.root), Path(config.out), **settings)
     splits = ", ".join(f"{count} {split}" for split, count in summary.splits.items())
     print(
-        f"{config.out}: kept {summary.kept} studies ({summary.images} images, {summary.reports} reports, {summary.pairs} "
-        f"pairs) of {summary.patients} patients; {splits}"
+        f"{config.out}: kept {summary.kept} studies ({summary.images} images, {summary.reports} reports, "
+        f"{summary.pairs} pairs) of {summary.patients} patients; {splits}"
     )
     if summary.kinds:
         table = Table("kind", "present", "absent", "uncertain")

@@ -54,13 +54,14 @@ SHOWN = ("Effusion", "Pneumothorax", "Consolidation", "Mass", "Cardiomegaly", "A
 
 
 def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
-    """Prepare phantoms, train pairs-only and XLIP for the same steps, compare, draw, write `metrics.json` and a page."""
+    """Train pairs-only and XLIP on phantoms for the same steps, compare, draw, write `metrics.json` and a page."""
     start = time.perf_counter()
     out = Path(config.out)
     say(PHANTOM_NOTICE)
     sets = _prepare_sets(config, out / "data")
     say(
-        f"{config.pairs} pairs, {config.images} lone labelled images, {config.texts} lone reports, {config.test} held out"
+        f"{config.pairs} pairs, {config.images} lone labelled images, {config.texts} lone reports, "
+        f"{config.test} held out"
     )
     results, models = {}, {}
     for name, run in _runs(config, sets, out).items():
@@ -224,7 +225,7 @@ def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures:
     page.text(
         f"{metrics['steps']} steps each; {metrics['seconds']} s and {metrics['peak_rss_mb']} MB in all.", note=True
     )
-    series = {name: [m.auroc for m in result.measured] for name, result in results.items()}
+    series = {name: tuple(m.auroc for m in result.measured) for name, result in results.items()}
     page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
     page.heading("Where the image answers to the words")
     page.figure(pictures[0], "True mask (outline) and the response of each patch to the finding's prompt")

@@ -123,5 +123,5 @@ def test_reencoding_leaks_nothing_of_hidden_patches() -> None:
 
 
 def test_a_typing_error_is_named() -> None:
-    with pytest.raises(XLIPError, match="attmim.mode: expected one of high, blend"):
+    with pytest.raises(XLIPError, match=r"attmim\.mode: expected one of high, blend"):
         AttMIM(mode="hi")

@@ -86,14 +86,14 @@ def test_a_run_can_be_loaded_logs_and_repeats_itself(data, tmp_path: Path) -> No
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".pt", ".pkl", ".bin")]
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data, tmp_path: Path, monkeypatch) -> None:
     whole = pretrain(config(data, tmp_path / "whole"))
     interrupted = config(data, tmp_path / "parts")
     # Stopped after the checkpoint of step 3; the schedule is that of the full length.
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("xlip.train.loop.train_step", _stop_at(3))
-        pretrain(interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(interrupted)
     resumed = pretrain(replace(interrupted, resume=True))
     assert [c["total"] for c in resumed.curve] == pytest.approx([c["total"] for c in whole.curve[3:]], rel=1e-5)
 

@@ -50,7 +50,8 @@ def auroc(labels: Array, scores: Array, weights: Array | None = None) -> Array:
     negative = np.add.reduceat((weights * (labels == 0))[:, order], starts, axis=1, dtype=np.float64)
     below = np.cumsum(negative, axis=1) - negative / 2
     wins, pairs = (positive * below).sum(1), positive.sum(1) * negative.sum(1)
-    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    area: Array = np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return area
 
 
 def auprc(labels: Array, scores: Array) -> float:

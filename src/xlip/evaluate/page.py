@@ -16,8 +16,17 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .7rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
-figure { margin: 1.5rem 0; } img { max-width: 100%; background: white; } figcaption, .note { opacity: .75; font-size: .9em; }
+th:first-child, td:first-child { text-align: left; }
+tr { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
+figure { margin: 1.5rem 0; } img { max-width: 100%; background: white; }
+figcaption, .note { opacity: .75; font-size: .9em; }
+"""
+# An empty icon, or a browser would ask a server for one.
+_FRAME = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>
+{body}
+</body></html>
 """
 
 
@@ -54,14 +63,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page as one file."""
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(self.title)}</title>'
-        # An empty icon, or a browser would ask a server for one.
-        icon = '<link rel="icon" href="data:,">'
-        body = "\n".join(self._parts)
-        path.write_text(
-            f'<!doctype html><html lang="en"><head>{head}{icon}<style>{_STYLE}</style></head><body>{body}</body></html>\n',
-            "utf-8",
-        )
+        path.write_text(_FRAME.format(title=escape(self.title), style=_STYLE, body="\n".join(self._parts)), "utf-8")
 
 
 def zero_shot_page(result: ZeroShotResult) -> Page:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def panel_grid(rows: Sequence[Sequence[Panel]]) -> bytes:
     return _png(figure)
 
 
-def bars(names: Sequence[str], series: dict[str, Sequence[float]]) -> bytes:
+def bars(names: Sequence[str], series: Mapping[str, Sequence[float]]) -> bytes:
     """AUROC of each kind, one bar per series."""
     figure, (axis,) = _grid(1, 1, 4.5)
     height = 0.8 / len(series)

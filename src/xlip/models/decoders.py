@@ -33,7 +33,8 @@ class Attention(nn.Module):
         logits = query.float() @ key.float().transpose(-2, -1) / query.shape[-1] ** 0.5
         if mask is not None:
             logits = logits.masked_fill(~mask[:, None, None, :], -torch.inf)
-        return logits.softmax(-1).mean(1)
+        share: Tensor = logits.softmax(-1).mean(1)
+        return share
 
     def _split(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         key, value = self.key_value(context).chunk(2, dim=-1)
@@ -54,7 +55,8 @@ class CrossBlock(nn.Module):
     def attend_self(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The self-attention half of the block, (B, Q, W)."""
         normed = self.norm_self(x)
-        return x + self.self_attention(normed, normed, mask)
+        attended: Tensor = x + self.self_attention(normed, normed, mask)
+        return attended
 
     def forward(self, x: Tensor, mask: Tensor | None, context: Tensor, context_mask: Tensor | None) -> Tensor:
         """X (B, Q, W) with `mask` (B, Q); context (B, C, W) with `context_mask` (B, C). Returns (B, Q, W)."""
@@ -85,7 +87,8 @@ class ImageDecoder(nn.Module):
         Args:
             tokens: patch features (B, N, D); the values at hidden patches are ignored.
             hidden: (B, N), True = hidden.
-            context: text tokens (B, C, D_text) with `context_mask` (B, C), True = real.
+            context: text tokens (B, C, D_text).
+            context_mask: (B, C), True = real.
 
         Returns:
             Predicted normalised pixels of every patch (B, N, patch_pixels).
@@ -118,8 +121,10 @@ class TextDecoder(nn.Module):
         """Features (B, T, D_text) for word prediction.
 
         Args:
-            tokens: the text tower's tokens of the masked report (B, T, D_text), `mask` (B, T), True = real.
-            context: image tokens or null tokens (B, C, D_image), `context_mask` (B, C), True = real.
+            tokens: the text tower's tokens of the masked report (B, T, D_text).
+            mask: (B, T), True = real.
+            context: image tokens or null tokens (B, C, D_image).
+            context_mask: (B, C), True = real.
         """
         x, context = self.text_in(tokens), self.context_in(context)
         for block in self.blocks:
@@ -134,12 +139,17 @@ class TextDecoder(nn.Module):
     def attention(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
         """Where each text token looks in the image: weights (B, T, N) of the last cross-attention, mean over heads."""
         x, context = self.text_in(tokens), self.context_in(context)
-        *body, last = self.blocks
+        *body, last = (_cross(block) for block in self.blocks)
         for block in body:
             x = block(x, mask, context, None)
         query = last.norm_cross(last.attend_self(x, mask))
         weights: Tensor = last.cross_attention.weights(query, context, None)
         return weights
+
+
+def _cross(block: nn.Module) -> CrossBlock:
+    assert isinstance(block, CrossBlock)
+    return block
 
 
 def _broadcast(mask: Tensor | None) -> Tensor | None:

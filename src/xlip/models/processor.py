@@ -75,7 +75,7 @@ class XLIPProcessor:
     def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> XLIPProcessor:
         """Load from a folder that `save_pretrained` wrote, or from a hub id."""
         from transformers import AutoTokenizer
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
 
         try:
             file = cached_file(str(name_or_path), CONFIG_NAME)

@@ -23,7 +23,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789.,;:()/-%'\"+&"
 
 
 def train_wordpiece(texts: Iterable[str], *, vocab_size: int = 8192, min_frequency: int = 2) -> PreTrainedTokenizerFast:
-    """Train a lower-cased WordPiece vocabulary (Devlin et al. 2019) on texts, one pass; the same texts give the same ids.
+    """Train a lower-cased WordPiece vocabulary (Devlin et al. 2019) on texts; the same texts give the same ids.
 
     Every letter and digit is in the vocabulary whatever the texts hold, so that a prompt never turns into [UNK].
     """
@@ -52,7 +52,7 @@ def _tokenizer(model: Any) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    known = {name: tokenizer.token_to_id(name) for name in ("[SEP]", "[CLS]")}
-    if None not in known.values():
-        tokenizer.post_processor = processors.BertProcessing(*known.items())
+    end, start = (tokenizer.token_to_id(name) for name in ("[SEP]", "[CLS]"))
+    if end is not None and start is not None:
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", end), ("[CLS]", start))
     return tokenizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ class Encoded(NamedTuple):
     """(B, D)."""
 
     def none(self) -> Encoded:
-        """Zero rows of it: `transformers` cannot encode an empty batch, so a tower encodes one blank row and drops it."""
+        """Zero rows of it: `transformers` cannot encode an empty batch, so one blank row is encoded and dropped."""
         return Encoded(self.tokens[:0], self.pooled[:0])
 
 
@@ -41,14 +42,15 @@ class ConvStem(nn.Sequential):
             raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
         widths = [channels, *(max(width >> (halvings - i), 8) for i in range(1, halvings + 1))]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in pairwise(widths):
             layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.GroupNorm(1, fan_out), nn.GELU()]
         super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
 
     @property
     def weight(self) -> Tensor:
         """The first kernel: `transformers` reads its dtype here, as it does of the projection that this replaces."""
-        first: Tensor = self[0].weight
+        first = self[0].weight
+        assert isinstance(first, Tensor)
         return first
 
 
@@ -67,7 +69,7 @@ class ImageTower(nn.Module):
     def forward(self, pixels: Tensor) -> Encoded:
         """Encode whole images; B may be 0."""
         if len(pixels) == 0:
-            return self(pixels.new_zeros(1, *pixels.shape[1:])).none()
+            return self.forward(pixels.new_zeros(1, *pixels.shape[1:])).none()
         return self._encode(self._embed(pixels))
 
     def visible(self, pixels: Tensor, hidden: Tensor) -> Encoded:
@@ -118,7 +120,7 @@ class TextTower(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
         """Ids (B, T), mask (B, T), True = real token; B may be 0."""
         if len(ids) == 0:
-            return self(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
+            return self.forward(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
         tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pool == "cls":
             return Encoded(tokens, tokens[:, 0])
@@ -155,7 +157,7 @@ def checkpoint_config(path: str) -> dict[str, Any]:
     return config
 
 
-def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> PreTrainedModel:
+def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> Any:
     family = config.get("model_type")
     if family not in families:
         raise XLIPError(f"model_type: expected one of {', '.join(families)}, got {family!r}")
@@ -166,11 +168,10 @@ def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) ->
     made._attn_implementation = "sdpa"
     if family == "dinov2":
         options = {}
-    model: PreTrainedModel = AutoModel.from_config(made, **options)
-    return model
+    return AutoModel.from_config(made, **options)
 
 
-def _blocks(encoder: PreTrainedModel) -> nn.ModuleList:
+def _blocks(encoder: Any) -> nn.ModuleList:
     blocks: nn.ModuleList = encoder.layers if hasattr(encoder, "layers") else encoder.encoder.layer
     return blocks
 

@@ -72,7 +72,7 @@ class XLIPModel(PreTrainedModel):
             **shape, layers=config.text_decoder_layers, vocab_size=config.text["vocab_size"]
         )
         self.processor: XLIPProcessor | None = None
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
@@ -114,9 +114,9 @@ class XLIPModel(PreTrainedModel):
         several = [texts] if isinstance(texts, str) else list(texts)
         return self.texts(self._processor().texts(several).to(self.device)).embedding
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Weights (safetensors), config and processor (JSON) into one folder."""
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
         self._processor().save_pretrained(save_directory)
 
     @classmethod
@@ -127,9 +127,11 @@ class XLIPModel(PreTrainedModel):
             XLIPError: there is no XLIP model at that place.
         """
         processor = XLIPProcessor.from_pretrained(pretrained_model_name_or_path)
-        model: XLIPModel = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        assert isinstance(model, XLIPModel)
         model.processor = processor
-        return model.eval()
+        model.eval()  # type: ignore[no-untyped-call]
+        return model
 
     def _processor(self) -> XLIPProcessor:
         if self.processor is None:

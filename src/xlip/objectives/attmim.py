@@ -97,6 +97,7 @@ def patch_error(predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: i
         predicted: (B, N, patch_size^2).
         pixels: (B, 1, H, W) in [0, 1].
         hidden: (B, N), True = hidden.
+        patch_size: side of a patch, pixels.
     """
     target = patches(pixels.float(), patch_size)
     variance = target.var(-1, unbiased=False, keepdim=True)

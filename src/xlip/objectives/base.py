@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from xlip.data.text_batch import TextBatch
 from xlip.models.xlip import Encodings, XLIPModel
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True)
+class Term:
     """A loss before its mean: the sum over valid items and how many they are."""
 
     total: Tensor

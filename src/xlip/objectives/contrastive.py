@@ -51,8 +51,10 @@ def info_nce(
     L_i = -1/|P(i)| sum_{j in P(i)} log softmax_j(scale * q_i . c_j): the outside form of Khosla et al. 2020 (eq. 2).
 
     Args:
-        queries: (M, E) L2-normalised; candidates: (L, E), the queries' own partners among them.
-        query_keys, candidate_keys: (M, 2), (L, 2) int64, see `positive_keys`.
+        queries: (M, E) L2-normalised.
+        candidates: (L, E), the queries' own partners among them.
+        query_keys: (M, 2) int64, see `positive_keys`.
+        candidate_keys: (L, 2) int64.
         scale: scalar.
         chunk: rows per block; logits are recomputed in backward, so at most chunk x L of them exist.
     """

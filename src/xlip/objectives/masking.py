@@ -53,6 +53,8 @@ def mask_words(
     Args:
         group: (B, T) unit number of each token, -1 for special tokens and padding.
         is_entity: (B, T).
+        p_entity: probability that an entity is hidden.
+        p_other: probability that another word is hidden.
         generator: CPU generator.
 
     Returns:

@@ -69,9 +69,7 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     saved, own = XLIPModel.from_pretrained(folder).state_dict(), model.state_dict()
     different = sorted(name for name in saved.keys() | own.keys() if _shape(saved, name) != _shape(own, name))
     if different:
-        raise XLIPError(
-            f"{folder}: the checkpoint is of another model (first difference: {different[0]}); check `model`"
-        )
+        raise XLIPError(f"{folder}: the checkpoint is of another model (it differs in {different[0]}); check `model`")
     model.load_state_dict(saved)
     trainer: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     state: dict[int, dict[str, Any]] = {}

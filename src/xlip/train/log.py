@@ -33,7 +33,7 @@ class RunLog:
         text = json.dumps({"config": self.config, "machine": machine}, indent=2, default=str)
         (self.folder / "run.json").write_text(text + "\n", "utf-8")
         self._lines = (self.folder / "log.jsonl").open("a" if self.start else "w", encoding="utf-8")
-        self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start)  # type: ignore[no-untyped-call]
+        self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start)
         console = Console(stderr=True)
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[terms]}"), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, refresh_per_second=2)
@@ -50,7 +50,7 @@ class RunLog:
             self._lines.write(json.dumps({"step": step, **values}) + "\n")
             self._lines.flush()
             for name, value in values.items():
-                self._events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self._events.add_scalar(name, value, step)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -58,7 +58,7 @@ class RunLog:
         if self.enabled:
             self._bar.stop()
             self._lines.close()
-            self._events.close()  # type: ignore[no-untyped-call]
+            self._events.close()
 
 
 def _summary(values: Mapping[str, float]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,8 +59,8 @@ class _Steps(Dataset[Batch]):
 def pretrain(config: PretrainConfig) -> Run:
     """Train, log and save.
 
-    Writes into `config.out`: `config.json` and weights of the model (`XLIPModel.from_pretrained` reads them), `run.json`
-    (resolved config and machine), `log.jsonl`, TensorBoard events, `checkpoint/`.
+    Writes into `config.out`: the model (`XLIPModel.from_pretrained` reads it), `run.json` (resolved config, machine),
+    `log.jsonl`, TensorBoard events, `checkpoint/`.
 
     Raises:
         XLIPError: a fault in config or data, or a loss that is not finite.
@@ -111,15 +110,15 @@ def _train(
     with _batches(sampler, start, config.steps, config.workers) as batches, attention_kernel(device):
         for step, batch in enumerate(batches, start):
             generator = torch.Generator().manual_seed(hash((config.seed, step, sampler.rank)) & 0x7FFF_FFFF)
-            progress, batch = step / max(config.steps - 1, 1), batch.to(device)
-            measured = {}
+            batch, progress = batch.to(device), step / max(config.steps - 1, 1)
+            measured: dict[str, float] = {}
             if config.gradient_norms_every and step % config.gradient_norms_every == 0:
                 measured = term_gradient_norms(trainer, batch, progress, generator)
             values = {**train_step(trainer, batch, progress, generator), **measured}
             if not math.isfinite(values["total"]):
                 raise XLIPError(f"step {step}: the loss is {values['total']}; lower optim.lr, or look at {values}")
             rates = meter.tick(len(batch.pixels) * sampler.ranks)
-            log.step(step, {**values, "lr": trainer.schedule.get_last_lr()[0], **rates}, every=config.log_every)
+            log.step(step, {**values, "lr": float(trainer.schedule.get_last_lr()[0]), **rates}, every=config.log_every)
             if main and config.checkpoint_every and (step + 1) % config.checkpoint_every == 0:
                 save_checkpoint(log.folder / "checkpoint", model, trainer.optimizer, step + 1)
     if main and config.steps % max(config.checkpoint_every, 1):
@@ -173,5 +172,5 @@ def _save_model(model: XLIPModel, out: Path, curve: list[dict[str, float]]) -> N
         model.save_pretrained(partial)
         (partial / "curve.json").write_text(json.dumps(curve) + "\n", "utf-8")
     for file in sorted((out / ".model").iterdir()):
-        os.replace(file, out / file.name)
+        file.replace(out / file.name)
     (out / ".model").rmdir()

@@ -47,7 +47,7 @@ class Pretrainer(nn.Module):
 
 
 def encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
-    """Every text once through the text tower; short ones (prompts) apart, so that they are not padded to a report's length.
+    """Every text once through the text tower; short ones (prompts) apart, not padded to a report's length.
 
     Each part comes back cut to its own length.
     """

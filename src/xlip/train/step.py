@@ -14,7 +14,7 @@ from xlip.train.pretrainer import Losses
 
 @dataclass
 class Trainer:
-    """What a step needs. `pretrainer` is the model with its objectives, wrapped for however many processes there are."""
+    """What a step needs. `pretrainer`: the model with its objectives, wrapped for however many processes there are."""
 
     accelerator: Accelerator
     pretrainer: nn.Module

@@ -1,7 +1,7 @@
-"""A simple three-dimensional thorax: for each pixel the centimetres of soft tissue, lung and bone on the ray.
+"""A simple three-dimensional thorax: for each pixel the centimetres of tissue, lung and bone on the ray.
 
-Coordinates: x from -1 (image left = the patient's right) to 1, y from -1 (top) to 1. Every random number is drawn before
-the image size matters, so the same patient can be drawn at any size.
+Coordinates: x from -1 (image left = the patient's right) to 1, y from -1 (top) to 1. Random numbers come before the
+image size matters, so the same patient can be drawn at any size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-Map = np.ndarray[Any, np.dtype[np.float32]]
+Map = np.ndarray[Any, np.dtype[Any]]
+"""A float map over the image, (size, size)."""
 SIDES = {"right": -1.0, "left": 1.0}
 SPINE_HALF_WIDTH = 0.075
 
@@ -128,7 +129,8 @@ def vessel_map(scene: Scene, sign: float) -> Map:
     """Ridges of smooth noise as vessels, dense near the hilum and thin towards the edge."""
     distance = np.hypot(scene.x - np.float32(0.2 * sign), (scene.y - 0.02) * 0.8)
     ridges = np.exp(-((scene.patchy + 0.4 * scene.texture) ** 2) * 9)
-    return ridges * np.exp(-(distance**2) * 7) * 1.5 + 0.25 * np.exp(-(distance**2) * 40)
+    vessels: Map = ridges * np.exp(-(distance**2) * 7) * 1.5 + 0.25 * np.exp(-(distance**2) * 40)
+    return vessels
 
 
 @cache
@@ -162,7 +164,8 @@ def lung_centre(patient: Patient, side: str) -> float:
 def diaphragm_line(patient: Patient, side: str, x: Map) -> Map:
     """Y of the dome at each x."""
     offset = (x - np.float32(lung_centre(patient, side))) / np.float32(patient.lung_width)
-    return patient.diaphragm[side] - np.float32(patient.dome) * (1 - np.clip(offset**2, 0, 1.6))
+    line: Map = patient.diaphragm[side] - np.float32(patient.dome) * (1 - np.clip(offset**2, 0, 1.6))
+    return line
 
 
 def _lung(patient: Patient, side: str, x: Map, y: Map) -> Map:
@@ -196,7 +199,8 @@ def _bones(patient: Patient, x: Map, y: Map) -> Map:
     spine = 0.5 * edge(SPINE_HALF_WIDTH - np.abs(x - np.float32(patient.mediastinum_x)), 0.012) * level
     line = np.abs(y + 0.66 + 0.16 * (np.abs(x) - 0.1) - 0.12 * np.sin(np.abs(x) * 4))
     clavicles = 0.38 * edge(0.03 - line, 0.008) * edge(np.abs(x) - 0.1, 0.02)
-    return (np.float32(patient.bone) * (ribs + spine + clavicles)).astype(np.float32)
+    bones: Map = np.float32(patient.bone) * (ribs + spine + clavicles)
+    return bones.astype(np.float32)
 
 
 def _band(phase: Map, share: float) -> Map:

@@ -66,7 +66,7 @@ def _effusion(patient: Patient, scene: Scene, plan: Plan) -> Map:
     lateral = np.clip((scene.x * sign - 0.15) / 0.6, 0, 1)
     level = patient.diaphragm[plan.side] - 0.03 - 0.26 * (plan.grade - 0.4) * 1.6 - 0.26 * plan.grade * lateral**2
     wall = edge(scene.x * sign - 0.1, 0.02) * edge(0.78 - scene.x * sign, 0.02)
-    fluid = edge(scene.y - level, 0.02) * wall * edge(patient.diaphragm[plan.side] + 0.12 - scene.y, 0.03)
+    fluid: Map = edge(scene.y - level, 0.02) * wall * edge(patient.diaphragm[plan.side] + 0.12 - scene.y, 0.03)
     scene.extra += 0.13 * scene.lungs[plan.side] * fluid + 0.35 * fluid
     return fluid
 
@@ -183,7 +183,8 @@ def _fracture(patient: Patient, scene: Scene, plan: Plan) -> Map:
     outer = edge(0.028 - np.abs(v - 0.5 * u - step), 0.008) * edge(u - 0.015, 0.01) * edge(0.15 - u, 0.02)
     callus = np.exp(-((u / 0.035) ** 2) - (v / 0.06) ** 2)
     scene.extra += (0.75 + 0.4 * plan.grade) * (inner + outer) + 0.9 * callus
-    return np.clip(inner + outer + edge(callus - 0.3, 0.1), 0, 1)
+    region: Map = np.clip(inner + outer + edge(callus - 0.3, 0.1), 0, 1)
+    return region
 
 
 def _hernia(patient: Patient, scene: Scene, plan: Plan) -> Map:

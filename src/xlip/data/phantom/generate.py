@@ -1,4 +1,4 @@
-"""From (index, seed, size) to a radiograph with its report and its truth; a pure function, the same bytes everywhere."""
+"""From (index, seed, size) to a radiograph, its report and its truth: a pure function, the same bytes everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports of phantoms: a grammar of synonyms, negations, doubt and irrelevant remarks, with the entities' exact spans."""
+"""Reports of phantoms: a grammar of synonyms, negations, doubt and irrelevant remarks, with exact entity spans."""
 
 from __future__ import annotations
 
