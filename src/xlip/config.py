@@ -33,7 +33,9 @@ class ModelConfig:
     embed_dim: int = 256
     stem: str = "patch"
     """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images."""
-    pool: str = "mean"
+    pool: str = "max"
+    """How patch tokens become one vector: max (findings are small), mean or cls."""
+    text_pool: str = "mean"
     dropout: float = 0.0
     """Dropout inside both towers."""
     decoder_width: int = 192

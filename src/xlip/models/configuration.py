@@ -9,7 +9,8 @@ from transformers import PretrainedConfig
 from xlip.errors import XLIPError
 
 STEMS = ("patch", "conv")
-POOLS = ("mean", "cls")
+POOLS = ("max", "mean", "cls")
+TEXT_POOLS = ("mean", "cls")
 
 
 class XLIPConfig(PretrainedConfig):
@@ -23,7 +24,8 @@ class XLIPConfig(PretrainedConfig):
         text: dict[str, Any] | None = None,
         embed_dim: int = 128,
         stem: str = "patch",
-        pool: str = "mean",
+        pool: str = "max",
+        text_pool: str = "mean",
         decoder_width: int = 128,
         decoder_heads: int = 4,
         image_decoder_layers: int = 2,
@@ -32,12 +34,13 @@ class XLIPConfig(PretrainedConfig):
         pixel_std: float = 0.25,
         **kwargs: Any,
     ) -> None:
-        for name, value, known in (("stem", stem, STEMS), ("pool", pool, POOLS)):
+        choices = (("stem", stem, STEMS), ("pool", pool, POOLS), ("text_pool", text_pool, TEXT_POOLS))
+        for name, value, known in choices:
             if value not in known:
                 raise XLIPError(f"model.{name}: expected one of {', '.join(known)}, got {value!r}")
         self.image = {"model_type": "vit", "num_channels": 1, **(image or {})}
         self.text = {"model_type": "bert", **(text or {})}
-        self.embed_dim, self.stem, self.pool = embed_dim, stem, pool
+        self.embed_dim, self.stem, self.pool, self.text_pool = embed_dim, stem, pool, text_pool
         self.decoder_width, self.decoder_heads = decoder_width, decoder_heads
         self.image_decoder_layers, self.text_decoder_layers = image_decoder_layers, text_decoder_layers
         self.pixel_mean, self.pixel_std = pixel_mean, pixel_std

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from xlip.errors import XLIPError
+from xlip.models.stem import ConvStem
 
 IMAGE_FAMILIES = ("vit", "dinov2")
 TEXT_FAMILIES = ("bert",)
@@ -27,31 +27,6 @@ class Encoded(NamedTuple):
     def none(self) -> Encoded:
         """Zero rows of it: `transformers` cannot encode an empty batch, so one blank row is encoded and dropped."""
         return Encoded(self.tokens[:0], self.pooled[:0])
-
-
-class ConvStem(nn.Sequential):
-    """3x3 convolutions of stride 2 in place of one large patch projection (Xiao et al. 2021, arXiv:2106.14881).
-
-    The paper of XLIP does not say; from scratch on thousands of images, this is what makes small findings learnable
-    (`docs/log.md`). Input (B, 1, H, W), output (B, D, H/patch, W/patch).
-    """
-
-    def __init__(self, channels: int, width: int, patch_size: int) -> None:
-        halvings = patch_size.bit_length() - 1
-        if 2**halvings != patch_size or halvings < 2:
-            raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
-        widths = [channels, *(max(width >> (halvings - i), 8) for i in range(1, halvings + 1))]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.GroupNorm(1, fan_out), nn.GELU()]
-        super().__init__(*layers, nn.Conv2d(widths[-1], width, 1))
-
-    @property
-    def weight(self) -> Tensor:
-        """The first kernel: `transformers` reads its dtype here, as it does of the projection that this replaces."""
-        first = self[0].weight
-        assert isinstance(first, Tensor)
-        return first
 
 
 class ImageTower(nn.Module):
@@ -100,7 +75,10 @@ class ImageTower(nn.Module):
             embedded = block(embedded)
         normed = self.encoder.layernorm(embedded)
         tokens = normed[:, 1:]
-        return Encoded(tokens, normed[:, 0] if self.pool == "cls" else tokens.mean(1))
+        if self.pool == "cls":
+            return Encoded(tokens, normed[:, 0])
+        # A finding fills few patches: the largest answer of each feature keeps what a mean dilutes (`docs/log.md`).
+        return Encoded(tokens, tokens.amax(1) if self.pool == "max" else tokens.mean(1))
 
 
 class TextTower(nn.Module):

@@ -56,7 +56,7 @@ class XLIPModel(PreTrainedModel):
         self.image_tower = ImageTower(
             config.image, stem=config.stem, pool=config.pool, mean=config.pixel_mean, std=config.pixel_std
         )
-        self.text_tower = TextTower(config.text, pool=config.pool)
+        self.text_tower = TextTower(config.text, pool=config.text_pool)
         widths = {"image_width": config.image["hidden_size"], "text_width": config.text["hidden_size"]}
         self.image_head = nn.Linear(widths["image_width"], config.embed_dim, bias=False)
         self.text_head = nn.Linear(widths["text_width"], config.embed_dim, bias=False)

@@ -65,6 +65,7 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
             embed_dim=config.embed_dim,
             stem=config.stem,
             pool=config.pool,
+            text_pool=config.text_pool,
             decoder_width=config.decoder_width,
             decoder_heads=config.decoder_heads,
             image_decoder_layers=config.decoder_layers,

@@ -1,0 +1,60 @@
+"""Convolutions that turn pixels into patch tokens, in place of one large projection."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xlip.errors import XLIPError
+
+
+class ConvStem(nn.Sequential):
+    """Two 3x3 convolutions per halving of the resolution (after Xiao et al. 2021, arXiv:2106.14881, which has one).
+
+    The paper of XLIP does not say how patches are embedded; from scratch on thousands of images, this is what makes
+    small findings learnable (`docs/log.md`). Group norm with standardised kernels (Kolesnikov et al. 2020,
+    arXiv:1912.11370) learns nearly as fast as batch norm, and does not mix the images of a batch: hidden patches stay
+    hidden, and ranks need not agree on statistics.
+    Input (B, 1, H, W), output (B, D, H / patch, W / patch).
+
+    Raises:
+        XLIPError: a patch size that is not 4, 8, 16 or 32.
+    """
+
+    def __init__(self, channels: int, width: int, patch_size: int) -> None:
+        halvings = patch_size.bit_length() - 1
+        if patch_size not in (4, 8, 16, 32):
+            raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
+        layers: list[nn.Module] = []
+        fan_in = channels
+        for remaining in reversed(range(halvings)):
+            fan_out = max(width >> remaining, 8)
+            layers += [*_convolution(fan_in, fan_out, 2), *_convolution(fan_out, fan_out, 1)]
+            fan_in = fan_out
+        super().__init__(*layers, nn.Conv2d(fan_in, width, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """The first kernel: `transformers` reads its dtype here, as it does of the projection that this replaces."""
+        first = self[0].weight
+        assert isinstance(first, Tensor)
+        return first
+
+
+class StandardisedConv(nn.Conv2d):
+    """A 3x3 convolution whose kernels have mean 0 and variance 1 / fan-in (Qiao et al. 2019, arXiv:1903.10520)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C_out, H / stride, W / stride)."""
+        kernel = self.weight.float()
+        variance, mean = torch.var_mean(kernel, (1, 2, 3), keepdim=True)
+        standard = (kernel - mean) * torch.rsqrt(variance * kernel[0].numel() + 1e-4)
+        return F.conv2d(input, standard.to(self.weight.dtype), None, self.stride, self.padding)
+
+
+def _convolution(fan_in: int, fan_out: int, stride: int) -> tuple[nn.Module, ...]:
+    groups = math.gcd(8, max(fan_out // 4, 1))
+    return StandardisedConv(fan_in, fan_out, 3, stride, 1, bias=False), nn.GroupNorm(groups, fan_out), nn.GELU()
