@@ -36,6 +36,12 @@ class ConvStem(nn.Sequential):
             fan_in = fan_out
         super().__init__(*layers, nn.Conv2d(fan_in, width, 1))
 
+    def reset_parameters(self) -> None:
+        """Draw the kernels anew, uniform in +- 1 / sqrt(fan-in)."""
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
+
     @property
     def weight(self) -> Tensor:
         """The first kernel: `transformers` reads its dtype here, as it does of the projection that this replaces."""

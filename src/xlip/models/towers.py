@@ -41,6 +41,11 @@ class ImageTower(nn.Module):
         if stem == "conv":
             self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
 
+    def reset_stem(self) -> None:
+        """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
+        if isinstance(stem := self.encoder.embeddings.patch_embeddings.projection, ConvStem):
+            stem.reset_parameters()
+
     def forward(self, pixels: Tensor) -> Encoded:
         """Encode whole images; B may be 0."""
         if len(pixels) == 0:

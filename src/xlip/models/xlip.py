@@ -73,6 +73,7 @@ class XLIPModel(PreTrainedModel):
         )
         self.processor: XLIPProcessor | None = None
         self.post_init()  # type: ignore[no-untyped-call]
+        self.image_tower.reset_stem()
 
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
@@ -141,7 +142,8 @@ class XLIPModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # The towers initialise their own parts; this reaches what is ours.
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            # Not BERT's 0.02, which is meant for 768 features: narrow layers would whisper for hundreds of steps.
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm | nn.GroupNorm):

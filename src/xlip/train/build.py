@@ -95,6 +95,7 @@ def _image_config(config: ModelConfig) -> dict[str, Any]:
         "num_attention_heads": config.heads,
         "intermediate_size": 4 * config.width,
         "hidden_dropout_prob": config.dropout,
+        "initializer_range": config.width**-0.5,
     }
 
 
@@ -111,4 +112,5 @@ def _text_config(config: ModelConfig, vocabulary: int) -> dict[str, Any]:
         "max_position_embeddings": max(config.max_tokens, 128),
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": 0.0,
+        "initializer_range": config.text_width**-0.5,
     }
