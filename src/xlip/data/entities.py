@@ -19,8 +19,7 @@ from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, Entity
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-TAGGER = "xlip-rules"
-VERSION = "1"
+TAGGER = "xlip-rules@1"
 STATES = {"present": PRESENT, "absent": ABSENT, "uncertain": UNCERTAIN}
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
 _SENTENCE_END = re.compile(r"[.;?!](?=\s|$)|\n\s*\n|\n(?=\s*[A-Z])")
