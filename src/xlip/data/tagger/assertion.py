@@ -75,7 +75,7 @@ class _Scope:
 
     def _cue_ahead(self, mention: Mention) -> Cue | None:
         """The nearest cue before a mention, or the one before that which governs it ('no sign suspicious for ...')."""
-        reaching = [cue for cue in self._before if cue.last <= mention.first and self._reaches(cue, mention)]
+        reaching = [cue for cue in self._before if cue.first < mention.first and self._reaches(cue, mention)]
         if not reaching:
             return None
         nearest = reaching[-1]

@@ -13,6 +13,9 @@ from xlip.data.tagger.reading import READING, Cue, Mention, Reading, Sentence
 REACH_BACK, REACH_AHEAD = 12, 7
 """Tokens between a descriptor and its anatomy: 'the heart ... is enlarged', 'enlargement of the ... heart'."""
 
+ANOTHER_CLAUSE = 8
+"""What a comma or 'and' on the way costs, in tokens: 'the heart is enlarged, pulmonary vessels are ...'."""
+
 
 @Language.factory("xlip_combine", default_config={"language": "en"})
 def make_combine(nlp: Language, name: str, language: str) -> CombineComponent:
@@ -36,21 +39,24 @@ class CombineComponent:
                 if mention.group == "normal":
                     self._settle_normal(sentence, number, stops)
                 elif mention.group in self._descriptors:
-                    self._settle(sentence.mentions, number, stops)
+                    self._settle(doc, sentence.mentions, number, stops)
         return doc
 
-    def _settle(self, inside: list[Mention], number: int, stops: Sequence[Cue]) -> None:
+    def _settle(self, doc: Doc, inside: list[Mention], number: int, stops: Sequence[Cue]) -> None:
         """The nearest anatomy with a rule, ahead ('enlarged heart') or back ('heart is enlarged')."""
         word = inside[number]
-        best: tuple[float, str, Mention] | None = None
-        for other in inside:
+        best: tuple[int, str, Mention] | None = None
+        for place, other in enumerate(inside):
             kind = self._kinds.get((word.group, other.group))
-            ahead = other.first >= word.last
-            gap = other.first - word.last if ahead else word.first - other.last
-            if kind is None or gap > (REACH_AHEAD if ahead else REACH_BACK) or _between(stops, word, other):
+            if kind is None or _between(stops, word, other) or _belongs_to_next(inside, place, number):
                 continue
-            if best is None or gap < best[0]:
-                best = (gap, kind, other)
+            ahead = other.first >= word.last
+            first, last = (word.last, other.first) if ahead else (other.last, word.first)
+            if last - first > (REACH_AHEAD if ahead else REACH_BACK):
+                continue
+            cost = last - first + ANOTHER_CLAUSE * any(token.text in (",", "and") for token in doc[first:last])
+            if best is None or cost < best[0]:
+                best = (cost, kind, other)
         if best is not None:
             word.kind, word.type = best[1], "finding"
             word.rule = f"{word.group} + {best[2].group}"
@@ -66,6 +72,14 @@ class CombineComponent:
             if anatomy.group in self._normal and anatomy.kind is None:
                 anatomy.kind, anatomy.assertion = self._normal[anatomy.group]
                 anatomy.settled, anatomy.rule = True, f"normal + {anatomy.group}"
+
+
+def _belongs_to_next(inside: list[Mention], place: int, number: int) -> bool:
+    """Whether an anatomy ahead of a descriptor only names the place of a finding: 'calcified hilar granuloma'."""
+    if place <= number or place + 1 >= len(inside):
+        return False
+    following = inside[place + 1]
+    return following.type == "finding" and following.first == inside[place].last
 
 
 def _run(mentions: Iterable[Mention], word: Mention, stops: Sequence[Cue]) -> list[Mention]:

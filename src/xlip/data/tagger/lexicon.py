@@ -19,6 +19,8 @@ WORD = re.compile(
 )
 """A run of letters and digits (with combining accents), or one mark. Hyphens inside words ('left-sided' is 'left
 sided'), control characters and underscores (text taken out) count as white space."""
+KINDS_LANGUAGE = "en"
+"""The language of the names in kinds.yaml."""
 CUES = tuple(
     f"{name}_{where}"
     for name in ("absent", "uncertain", "historical", "hypothetical", "present")
@@ -29,7 +31,7 @@ _FILE_KEYS = {
     "language", "plurals", "spellings", "sections", "normal", "findings", "other_findings", "devices", "procedures",
     "descriptors", "anatomy", "sides", "location", "severity", "combine", "normal_at", "cues",
 }  # fmt: skip
-_ALTERNATIVES = re.compile(r"\(([^()]*)\)")
+_INNERMOST = re.compile(r"\(([^()]*)\)")
 
 
 class Label(NamedTuple):
@@ -107,16 +109,18 @@ def parse_lexicon(raw: Mapping[str, Any], name: str) -> Lexicon:
     table = _Table(name, dict(_spellings(raw)))
     for label, phrases in _entries(raw, name):
         table.add(label, phrases)
-    if raw["language"] == "en":
-        for kind in kinds().values():
-            if kind.id != NO_FINDING:
-                table.add_if_free(Label("finding", kind.id, kind.id), (kind.name, *kind.aliases))
     cues = _Table(name, table.spelling)
     for cue, phrases in raw.get("cues", {}).items():
         if cue not in (*CUES, *BREAKS):
             raise XLIPError(f"{name}: expected the cues {', '.join((*CUES, *BREAKS))}; got {cue!r}")
         cues.add(Label("cue", cue), phrases)
-    spelling = _with_inflections(table.spelling, raw.get("plurals", ()), table.phrases, cues.phrases)
+    endings = tuple(raw.get("plurals", ()))
+    spelling = _with_inflections(table.spelling, endings, table.phrases, cues.phrases)
+    table.respell(spelling)
+    cues.respell(spelling)
+    if raw["language"] == KINDS_LANGUAGE:
+        _add_names_of_kinds(table, raw.get("devices", {}))
+    spelling = _with_inflections(table.spelling, endings, table.phrases, cues.phrases)
     groups = {label.group for label in table.phrases.values()}
     return Lexicon(
         language=raw["language"],
@@ -146,20 +150,46 @@ class _Table:
         for words in self._words(phrases):
             self.phrases.setdefault(words, label)
 
+    def respell(self, spelling: Mapping[str, str]) -> None:
+        """Put every word of every phrase in its standard spelling."""
+        self.spelling = dict(spelling)
+        before, self.phrases = self.phrases, {}
+        for words, label in before.items():
+            respelled = tuple(spelling.get(word, word) for word in words)
+            taken = self.phrases.setdefault(respelled, label)
+            if taken != label:
+                raise XLIPError(f"{self.name}: {' '.join(words)!r} in the plural is both {taken} and {label}")
+
     def _words(self, phrases: Iterable[str]) -> Iterator[tuple[str, ...]]:
         for phrase in phrases:
             for variant in expand(str(phrase)):
                 words = tuple(self.spelling.get(word, word) for word in words_of(variant))
-                if not words:
-                    raise XLIPError(f"{self.name}: the phrase {phrase!r} holds no word")
+                if not words or not {"(", ")", "|"}.isdisjoint(words):
+                    raise XLIPError(
+                        f"{self.name}: the phrase {phrase!r} holds no word, or a bracket that is never closed"
+                    )
                 yield words
 
 
 def expand(phrase: str) -> list[str]:
-    """'(small|tiny|) nodule' -> 'small nodule', 'tiny nodule', 'nodule'."""
-    parts = _ALTERNATIVES.split(phrase)
-    choices = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
-    return list(dict.fromkeys(" ".join("".join(chosen).split()) for chosen in itertools.product(*choices)))
+    """'(small|tiny|) nodule' -> 'small nodule', 'tiny nodule', 'nodule'; choices may hold choices."""
+    todo, done = [phrase], {}
+    while todo:
+        part = todo.pop()
+        choice = _INNERMOST.search(part)
+        if choice is None:
+            done[" ".join(part.split())] = None
+        else:
+            todo += [part[: choice.start()] + option + part[choice.end() :] for option in choice.group(1).split("|")]
+    return list(done)
+
+
+def _add_names_of_kinds(table: _Table, devices: Mapping[str, Any]) -> None:
+    """Names and aliases of kinds.yaml, where the lexicon does not know better."""
+    for kind in kinds().values():
+        if kind.id != NO_FINDING:
+            role = "device" if kind.id in devices else "finding"
+            table.add_if_free(Label(role, kind.id, kind.id), (kind.name, *kind.aliases))
 
 
 def _entries(raw: Mapping[str, Any], name: str) -> Iterator[tuple[Label, Iterable[str]]]:
@@ -188,12 +218,12 @@ def _spellings(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _with_inflections(
     spelling: dict[str, str], endings: Iterable[str], *tables: Mapping[tuple[str, ...], Label]
 ) -> dict[str, str]:
-    """Every word of the tables maps to itself; with a plural ending it maps to the singular, unless it is a word too."""
+    """Every word of the tables maps to itself; with a plural ending it maps to the singular."""
     words = {word for table in tables for phrase in table for word in phrase}
-    known = {**spelling, **{word: word for word in words}}
+    known = {**{word: word for word in words}, **spelling}
     for word, ending in itertools.product(sorted(words), endings):
         if len(word) > 3 and word.isalpha() and not word.endswith("s"):
-            known.setdefault(word + ending, word)
+            known[word + ending] = known[word]
     return known
 
 
