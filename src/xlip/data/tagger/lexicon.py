@@ -222,7 +222,7 @@ def _with_inflections(
     words = {word for table in tables for phrase in table for word in phrase}
     known = {**{word: word for word in words}, **spelling}
     for word, ending in itertools.product(sorted(words), endings):
-        if len(word) > 3 and word.isalpha() and not word.endswith("s"):
+        if len(word) > 2 and word.isalpha() and not word.endswith("s"):
             known[word + ending] = known[word]
     return known
 
