@@ -60,10 +60,10 @@ class Study:
     labels: Mapping[str, int] = field(default_factory=dict)
     """Canonical kind -> PRESENT, ABSENT or UNCERTAIN; a missing kind is unknown."""
     entities: tuple[Entity, ...] = ()
-    tagger: str = ""
-    """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
     view: str = ""
     split: str = "train"
+    tagger: str = ""
+    """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
 
 
 def schema() -> pa.Schema:

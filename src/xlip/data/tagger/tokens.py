@@ -13,6 +13,8 @@ from xlip.data.tagger.reading import READING, Reading
 OTHER = "\u00b7"
 """Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
 MARKS = frozenset(".,;:?!()/-\u2013\u2014")
+JOINERS = ("and", "or", "nor")
+"""Words that make a list; a lexicon of another language spells its own as these."""
 _MARKUP = re.compile(r"<[A-Za-z/!][^<>]{0,200}>|&(?:[A-Za-z]{2,8}|#\d{1,6});|\b[Xx]{4,}\b")
 """Tags and entities of HTML and the XXXX of de-identification: read as white space."""
 
@@ -22,7 +24,7 @@ class ReportTokenizer:
 
     def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
         self.vocab = vocab
-        self._known = {**lexicon.spelling, **{mark: mark for mark in MARKS}}
+        self._known = {**{word: word for word in (*MARKS, *JOINERS)}, **lexicon.spelling}
 
     def __call__(self, text: str) -> Doc:
         """A `Doc` whose words are folded; `doc.user_data[READING]` holds the text and the tokens' characters."""
