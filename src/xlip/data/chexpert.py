@@ -33,9 +33,9 @@ _STRONGEST = (PRESENT, UNCERTAIN, ABSENT)
 def chexpert_labels(states: Mapping[str, int]) -> dict[str, int | None]:
     """Kind states, as `kinds_of` gives them, to the 14 labels; None is blank.
 
-    As in CheXpert's labeller, No Finding is 1 where no pathology is stated or doubted (devices are none), else blank, and
-    a stated pathology of the lung makes Lung Opacity 1 where the report leaves it open. Unlike it, a report that mentions
-    no kind at all is blank throughout.
+    As in CheXpert's labeller, No Finding is 1 where no pathology is stated or doubted (devices are none), else blank,
+    and a stated pathology of the lung makes Lung Opacity 1 where the report leaves it open. Unlike it, a report that
+    mentions no kind at all is blank throughout.
     """
     labels = {label: _strongest(states[kind] for kind in kinds if kind in states) for label, kinds in CHEXPERT.items()}
     if labels["Lung Opacity"] is None and any(labels[label] == PRESENT for label in _IMPLIED):

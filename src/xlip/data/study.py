@@ -135,9 +135,16 @@ def from_row(row: Mapping[str, Any]) -> Study:
 
 def entity_from_row(item: Mapping[str, Any]) -> Entity:
     """The entity of a Parquet struct, of this version of the schema or of version 1."""
-    links = {name: tuple(item.get(name) or ()) for name in ("locations", "severities")}
-    named = {name: item[name] for name in ("start", "end", "type", "assertion", "kind")}
-    return Entity(**named, **links, side=item.get("side") or "")
+    return Entity(
+        item["start"],
+        item["end"],
+        item["type"],
+        item["assertion"],
+        item["kind"],
+        tuple(item.get("locations") or ()),
+        tuple(item.get("severities") or ()),
+        item.get("side") or "",
+    )
 
 
 def write_studies(studies: Iterable[Study], path: str | os.PathLike[str]) -> int:

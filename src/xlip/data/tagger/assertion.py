@@ -7,8 +7,6 @@ and in how two cues combine; the cues are in the lexicon, the rules in docs/tagg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -21,7 +19,6 @@ _DEGREES = ("degree", "low")
 """Groups of descriptors that state a finding where they follow a comma: 'no effusion, mild edema'."""
 
 
-@Language.component("xlip_assertion")
 def assertion_component(doc: Doc) -> Doc:
     """Set the assertion of every mention that does not carry its own."""
     reading: Reading = doc.user_data[READING]
@@ -146,3 +143,6 @@ def _governs(outer: Cue, inner: Cue, finding_between: bool) -> bool:
         "historical",
         "hypothetical",
     )
+
+
+Language.component("xlip_assertion", func=assertion_component)

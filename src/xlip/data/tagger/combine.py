@@ -17,7 +17,6 @@ ANOTHER_CLAUSE = 8
 """What a comma or 'and' on the way costs, in tokens: 'the heart is enlarged, pulmonary vessels are ...'."""
 
 
-@Language.factory("xlip_combine", default_config={"language": "en"})
 def make_combine(nlp: Language, name: str, language: str) -> CombineComponent:
     """For `nlp.add_pipe('xlip_combine')`."""
     return CombineComponent(load_lexicon(language))
@@ -98,3 +97,6 @@ def _run(mentions: Iterable[Mention], word: Mention, stops: Sequence[Cue]) -> li
 def _between(stops: Sequence[Cue], one: Mention, other: Mention) -> bool:
     first, last = (one.last, other.first) if one.first < other.first else (other.last, one.first)
     return any(first <= stop.first < last for stop in stops)
+
+
+Language.factory("xlip_combine", default_config={"language": "en"}, func=make_combine)

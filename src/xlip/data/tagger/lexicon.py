@@ -1,4 +1,4 @@
-"""The words of one language (`data/lexicon/LANGUAGE.yaml`) as phrases with a label each; docs/tagger.md has the format."""
+"""The words of one language (`data/lexicon/LANGUAGE.yaml`) as labelled phrases; docs/tagger.md has the format."""
 
 from __future__ import annotations
 
@@ -173,7 +173,8 @@ class _Table:
 
 def expand(phrase: str) -> list[str]:
     """'(small|tiny|) nodule' -> 'small nodule', 'tiny nodule', 'nodule'; choices may hold choices."""
-    todo, done = [phrase], {}
+    todo = [phrase]
+    done: dict[str, None] = {}
     while todo:
         part = todo.pop()
         choice = _INNERMOST.search(part)
@@ -233,7 +234,7 @@ def _combinations(raw: Mapping[str, Any], groups: set[str], name: str) -> dict[t
         missing = {*rule["of"], *rule["at"]} - groups
         if missing or rule["kind"] not in kinds():
             raise XLIPError(f"{name}: combine: unknown kind or groups in {rule}: {sorted(missing)}")
-        table.update({pair: rule["kind"] for pair in itertools.product(rule["of"], rule["at"])})
+        table.update(dict.fromkeys(itertools.product(rule["of"], rule["at"]), rule["kind"]))
     return table
 
 

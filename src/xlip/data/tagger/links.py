@@ -12,7 +12,6 @@ REACH = 9
 """Most that a link may cost, in tokens; a comma or 'and' on the way costs more, a stop word forbids it."""
 
 
-@Language.component("xlip_links")
 def links_component(doc: Doc) -> Doc:
     """Link every place and degree word to the nearest finding of its sentence; nothing is shared."""
     reading: Reading = doc.user_data[READING]
@@ -50,3 +49,6 @@ def side_of(groups: set[str]) -> str:
     """left, right, bilateral or nothing, from the groups of the linked words (`side:left`, ...)."""
     sides = {group.removeprefix("side:") for group in groups if group.startswith("side:")}
     return "bilateral" if len(sides) > 1 else next(iter(sides), "")
+
+
+Language.component("xlip_links", func=links_component)

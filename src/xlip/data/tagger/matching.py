@@ -24,7 +24,6 @@ _LINE = re.compile(r"\n\s*$")
 Span = tuple[int, int, Label]
 
 
-@Language.factory("xlip_matcher", default_config={"language": "en"})
 def make_matcher(nlp: Language, name: str, language: str) -> PhraseComponent:
     """For `nlp.add_pipe('xlip_matcher')`."""
     return PhraseComponent(nlp.vocab, load_lexicon(language))
@@ -126,3 +125,6 @@ def _cuts(reading: Reading, words: list[str]) -> Iterator[int]:
 def _opens_line(word: str, before: str) -> bool:
     """Whether a word after a line break starts a sentence; wrapped lines go on in lower case, or in capitals."""
     return word[0].isupper() and not (len(word) > 1 and word.isupper()) and before not in (",", "no", "or", "and")
+
+
+Language.factory("xlip_matcher", default_config={"language": "en"}, func=make_matcher)

@@ -86,7 +86,7 @@ def entities_of_json(text: str, answer: Mapping[str, Any]) -> tuple[Entity, ...]
         raise XLIPError(
             f"radgraph: expected `text` and `entities` with label, start_ix, end_ix; fault at {error!r}"
         ) from error
-    order = [number for number in sorted(spans, key=lambda n: spans[n]) if spans[number][0] >= 0]
+    order = [number for number in sorted(spans, key=lambda n: spans[n]) if min(spans[number]) >= 0]
     index = {number: place for place, number in enumerate(order)}
     locations, severities = _links(items, index)
     return tuple(

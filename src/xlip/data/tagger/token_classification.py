@@ -38,20 +38,22 @@ class TokenClassificationTagger:
         from transformers import pipeline
 
         try:
-            self._model: Any = pipeline("token-classification", path_or_id, aggregation_strategy="first", device=-1)
+            load: Any = pipeline
+            self._model: Any = load("token-classification", path_or_id, aggregation_strategy="first", device=-1)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise XLIPError(
-                f"tagger hf:{path_or_id}: expected a token-classification model (local folder, or hub id and a network);"
-                f" {reason}"
+                f"tagger hf:{path_or_id}: expected a token-classification model (a local folder, or a hub id and a "
+                f"network); {reason}"
             ) from error
         self.id = f"hf:{path_or_id}@{getattr(self._model.model.config, '_commit_hash', None) or 'local'}"
-        labels = [re.sub(r"^[BILUES]-", "", label) for label in self._model.model.config.id2label.values()]
+        named: dict[int, str] = self._model.model.config.id2label
+        labels = [re.sub(r"^[BILUES]-", "", label) for label in named.values()]
         self.labels = {label: placed for label in labels if (placed := place_label(label)) is not None}
         if not self.labels:
             raise XLIPError(
-                f"tagger hf:{path_or_id}: its labels {', '.join(sorted(set(labels)))} say nothing of {', '.join(ENTITY_TYPES)}; "
-                "set id2label in its config.json to names such as FINDING or ANATOMY"
+                f"tagger hf:{path_or_id}: expected labels that name {', '.join(ENTITY_TYPES)}; "
+                f"got {', '.join(sorted(set(labels)))}; set id2label in its config.json"
             )
 
     def tag_all(self, texts: Iterable[str]) -> Iterator[tuple[Entity, ...]]:

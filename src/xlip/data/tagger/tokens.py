@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"<[A-Za-z/!][^<>]{0,200}>|&(?:[A-Za-z]{2,8}|#\d{1,6});|\b[
 
 
 class ReportTokenizer:
-    """A spaCy tokenizer: case, accents, plurals and known misspellings are folded, so that phrases match as they are."""
+    """A spaCy tokenizer that folds case, accents, plurals and known misspellings, so that phrases match as they are."""
 
     def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
         self.vocab = vocab
