@@ -17,6 +17,8 @@ JUDGED = ("finding", "device", "procedure")
 _ENDS = ("stop", "verb", "existential")
 _DEGREES = ("degree", "low")
 """Groups of descriptors that state a finding where they follow a comma: 'no effusion, mild edema'."""
+_SINGULAR = ("is", "was", "has")
+"""'Edema and effusion is not seen' denies the effusion alone."""
 
 
 def assertion_component(doc: Doc) -> Doc:
@@ -90,6 +92,8 @@ class _Scope:
             return False
         words = self.between(cue.last, mention.first)
         rest = self.between(mention.last, self._first + len(self._words))
+        if ":" in words:
+            return False
         if "," not in words:
             return not ("and" in words and self._own_verb(mention))
         if self._own_verb(mention):
@@ -106,6 +110,8 @@ class _Scope:
         if any(mention.last <= other.first and other.last <= cue.first for other in self._before if other != cue):
             return False
         words = self.between(mention.last, cue.first)
+        if "and" in words and "," not in words and self.between(cue.first, cue.first + 1)[0] in _SINGULAR:
+            return False
         return "," not in words or not {"and", "or", "nor"}.isdisjoint(words)
 
     def _ended(self, first: int, last: int) -> bool:
