@@ -98,7 +98,8 @@ class _Scope:
             return not ("and" in words and self._own_verb(mention))
         if self._own_verb(mention):
             return False
-        listed = "or" in words or "or" in rest or "nor" in words or "nor" in rest
+        listed = not {"or", "nor"}.isdisjoint([*words, *rest])
+        listed = listed or "differential" in self.between(cue.first, cue.last)
         if _state(cue) == "uncertain":
             return listed
         return listed or not self._stated_after_comma(mention)

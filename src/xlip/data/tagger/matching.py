@@ -114,12 +114,17 @@ def _cuts(reading: Reading, words: list[str]) -> Iterator[int]:
     for number in range(len(words) - 1):
         gap = text[ends[number] : starts[number + 1]]
         if words[number] in ".?!;":
-            if gap or words[number] != ".":
+            if gap or words[number] != "." or _runs_on(text[ends[number] :][:2], words[number - 1]):
                 yield number + 1
         elif len(gap) > 1 or gap == "\n":
             following = text[starts[number + 1] : ends[number + 1]]
             if _BREAK.search(gap + following) or (_LINE.search(gap) and _opens_line(following, words[number])):
                 yield number + 1
+
+
+def _runs_on(following: str, before: str) -> bool:
+    """Whether a sentence follows a full stop without a space ('effusion.Heart'), unlike '1.5' and 'e.g.'."""
+    return following[:1].isupper() and following[1:].islower() and len(before) > 2
 
 
 def _opens_line(word: str, before: str) -> bool:
