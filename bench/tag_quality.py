@@ -1,7 +1,7 @@
 """How well `xlip tag` reads the kinds of Open-i reports, against the tags that people gave them; beside it, negspacy.
 
-Truth: the MeSH column, mapped by openi_tags.yaml. Studies are split in two by a hash of their uid; rules and lexicon were
-developed on the half `dev` alone. Writes docs/tag_quality.json and docs/tag_quality.md.
+Truth: the MeSH column, mapped by openi_tags.yaml. Studies are split in two by a hash of their uid; rules and lexicon
+were developed on the half `dev` alone. Writes docs/tag_quality.json and docs/tag_quality.md.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ KINDS = sorted({rule["kind"] for rule in RULES if rule["kind"]})
 MIN_POSITIVES = 20
 """Kinds with fewer are listed, but count in no mean."""
 REPLICATES = 1000
+MEANS = ("macro", "micro")
 
 
 def half(uid: str) -> str:
@@ -71,6 +72,7 @@ class NegspacyNegation:
         self.nlp = spacy.blank("en")
         self.nlp.add_pipe("sentencizer")
         self.negex = self.nlp.add_pipe("negex")
+        self.filter_spans = spacy.util.filter_spans
 
     def judged(self, text: str, entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
         """Findings, devices and procedures judged anew; what is called normal by its own words stays."""
@@ -80,19 +82,14 @@ class NegspacyNegation:
         for entity in entities:
             span = doc.char_span(entity.start, entity.end, label="X", alignment_mode="expand")
             if entity.type in ("finding", "device") and entity.kind != "No_Finding" and span is not None:
-                asked[span.start] = (entity, span)
-        doc.set_ents([span for _, span in asked.values()], default="outside") if _apart(asked) else None
+                asked[span] = entity
+        doc.ents = self.filter_spans(asked)
         self.negex(doc)
-        verdicts = {asked[span.start][0]: span._.negex for span in doc.ents if span.start in asked}
+        verdicts = {asked[span]: span._.negex for span in doc.ents}
         return tuple(
             Entity(e.start, e.end, e.type, "absent" if verdicts[e] else "present", e.kind) if e in verdicts else e
             for e in entities
         )
-
-
-def _apart(asked: dict[int, Any]) -> bool:
-    spans = sorted((span.start, span.end) for _, span in asked.values())
-    return all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
 
 
 def read(name: str, negation: NegspacyNegation | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,9 +152,11 @@ def measure(name: str) -> dict[str, Any]:
     _, negspacy, _ = read(name, NegspacyNegation())
     return {
         "studies": len(truth),
-        "ours": summary(truth, present),
-        "ours, uncertain counted as present": summary(truth, present | uncertain),
-        "negspacy's negation on our entities": summary(truth, negspacy),
+        "means": {
+            "ours": summary(truth, present),
+            "ours, uncertain counted as present": summary(truth, present | uncertain),
+            "negspacy's negation on our entities": summary(truth, negspacy),
+        },
         "kinds": per_kind(truth, present),
         "negspacy_f1": dict(zip(KINDS, map(float, f1(counts(truth, negspacy))), strict=True)),
     }
@@ -179,11 +178,14 @@ def tables(result: dict[str, Any]) -> str:
     lines = [f"Written by `python bench/tag_quality.py`; tagger {result['tagger']}.", ""]
     lines += ["| half | what | kinds | macro F1 (95 %) | micro F1 (95 %) |", "|---|---|---|---|---|"]
     for name in ("dev", "test"):
-        for what in [key for key in result[name] if "macro_f1" in (result[name][key] or {})]:
-            row = result[name][what]
-            macro, micro = (f"{row[m + '_f1']:.3f} ({row[m + '_ci95'][0]:.3f} to {row[m + '_ci95'][1]:.3f})" for m in ("macro", "micro"))
+        for what, row in result[name]["means"].items():
+            macro, micro = (f"{row[m + '_f1']:.3f} ({', '.join(f'{b:.3f}' for b in row[m + '_ci95'])})" for m in MEANS)
             lines.append(f"| {name}, {result[name]['studies']} studies | {what} | {row['kinds']} | {macro} | {micro} |")
-    lines += ["", "| kind | test positives | precision | recall | F1 | negspacy F1 | dev positives | dev F1 |", "|---|" + "---|" * 7]
+    lines += [
+        "",
+        "| kind | test positives | precision | recall | F1 | negspacy F1 | dev positives | dev F1 |",
+        "|---|" + "---|" * 7,
+    ]
     for kind, row in result["test"]["kinds"].items():
         dev = result["dev"]["kinds"][kind]
         lines.append(

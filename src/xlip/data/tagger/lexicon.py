@@ -1,4 +1,4 @@
-"""The words of one language (`data/lexicon/LANGUAGE.yaml`) as labelled phrases; docs/tagger.md has the format."""
+"""The words of one language (`data/lexicon/LANGUAGE*.yaml`) as labelled phrases; docs/tagger.md has the format."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Lexicon:
 def languages() -> tuple[str, ...]:
     """The languages that have a lexicon."""
     folder = files("xlip.data").joinpath("lexicon")
-    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if "_" not in item.name))
 
 
 @cache
@@ -80,8 +80,12 @@ def load_lexicon(language: str) -> Lexicon:
 
     if language not in languages():
         raise XLIPError(f"language: expected one of {', '.join(languages())}; got {language!r}")
-    text = files("xlip.data").joinpath("lexicon", f"{language}.yaml").read_text("utf-8")
-    return parse_lexicon(yaml.safe_load(text), f"lexicon/{language}.yaml")
+    folder = files("xlip.data").joinpath("lexicon")
+    parts = sorted(item.name for item in folder.iterdir() if re.split(r"[_.]", item.name)[0] == language)
+    raw: dict[str, Any] = {}
+    for part in parts:
+        raw |= yaml.safe_load(folder.joinpath(part).read_text("utf-8"))
+    return parse_lexicon(raw, f"lexicon/{language}.yaml")
 
 
 def fold(word: str) -> str:
