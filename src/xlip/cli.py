@@ -198,7 +198,7 @@ def _parse(arguments: list[str]) -> tuple[Command, Any]:
     parser.add_class_arguments(cls, skip=skip, as_positional=False)
     try:
         parsed = parser.parse_args(_with_true(rest, cls))
-        values = parser.instantiate_classes(parsed).as_dict()
+        values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
         raise XLIPError(f"{name}: {' '.join(str(error).split())}; see `xlip {name} --help`") from error
     values.pop("config", None)

@@ -7,6 +7,8 @@ and in how two cues combine; the cues are in the lexicon, the rules in docs/tagg
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -17,6 +19,8 @@ JUDGED = ("finding", "device", "procedure")
 _ENDS = ("stop", "verb", "existential")
 _DEGREES = ("degree", "low")
 """Groups of descriptors that state a finding where they follow a comma: 'no effusion, mild edema'."""
+NEAREST = 6
+"""Cues on each side that may act on a finding; more of them only make bad input slow."""
 _SINGULAR = ("is", "was", "has")
 """'Edema and effusion is not seen' denies the effusion alone."""
 
@@ -60,9 +64,7 @@ class _Scope:
     def assertion(self, mention: Mention) -> tuple[str, Cue | None]:
         """What is asserted of a mention, and the cue that decided it."""
         ahead = self._cue_ahead(mention)
-        behind = next(
-            (cue for cue in self._after if cue.first >= mention.last and self._reaches_back(cue, mention)), None
-        )
+        behind = self._cue_behind(mention)
         states = {_state(ahead), _state(behind)} - {""}
         if "hypothetical" in states or "present" in states:
             deciding = ahead if _state(ahead) in ("hypothetical", "present") else behind
@@ -74,7 +76,9 @@ class _Scope:
 
     def _cue_ahead(self, mention: Mention) -> Cue | None:
         """The nearest cue before a mention, or the one before that which governs it ('no sign suspicious for ...')."""
-        reaching = [cue for cue in self._before if cue.first < mention.first and self._reaches(cue, mention)]
+        number = bisect_left(self._before, (mention.first,))
+        near = self._before[max(0, number - NEAREST) : number]
+        reaching = [cue for cue in near if self._reaches(cue, mention)]
         if not reaching:
             return None
         nearest = reaching[-1]
@@ -85,6 +89,12 @@ class _Scope:
             if _governs(outer, nearest, self._judged_between(outer.last, nearest.first)):
                 nearest = outer
         return nearest
+
+    def _cue_behind(self, mention: Mention) -> Cue | None:
+        """The nearest cue that acts backwards on a mention."""
+        number = bisect_left(self._after, (mention.last,))
+        near = self._after[number : number + NEAREST]
+        return next((cue for cue in near if self._reaches_back(cue, mention)), None)
 
     def _reaches(self, cue: Cue, mention: Mention) -> bool:
         """Whether a cue before a mention acts on it."""
@@ -108,23 +118,25 @@ class _Scope:
         """Whether a cue behind a mention acts on it; over commas only where 'and' or 'or' makes them a list."""
         if self._ended(mention.last, cue.first):
             return False
-        if any(mention.last <= other.first and other.last <= cue.first for other in self._before if other != cue):
-            return False
+        number = bisect_left(self._before, (mention.last,))
+        if number < len(self._before) and self._before[number].last <= cue.first:
+            return False  # a cue of its own direction lies between: 'effusion, no nodule is seen'
         words = self.between(mention.last, cue.first)
         if "and" in words and "," not in words and self.between(cue.first, cue.first + 1)[0] in _SINGULAR:
             return False
         return "," not in words or not {"and", "or", "nor"}.isdisjoint(words)
 
     def _ended(self, first: int, last: int) -> bool:
-        return any(first <= end.first < last for end in self._ends)
+        number = bisect_left(self._ends, (first,))
+        return number < len(self._ends) and self._ends[number].first < last
 
     def _own_verb(self, mention: Mention) -> bool:
         """Whether a verb follows before the clause ends: 'no effusion and the cardiomegaly is stable'."""
-        for cue in self._ends:
-            if cue.first >= mention.last:
-                words = self.between(mention.last, cue.first)
-                return cue.group == "verb" and not {",", "and", "or"} & set(words)
-        return False
+        number = bisect_left(self._ends, (mention.last,))
+        if number == len(self._ends):
+            return False
+        words = self.between(mention.last, self._ends[number].first)
+        return self._ends[number].group == "verb" and {",", "and", "or"}.isdisjoint(words)
 
     def _stated_after_comma(self, mention: Mention) -> bool:
         """Whether a degree stands between the last comma and the mention: 'no pneumothorax, small effusion'."""

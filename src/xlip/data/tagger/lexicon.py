@@ -6,7 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -58,8 +58,6 @@ class Lexicon:
     """(group of a descriptor, group of an anatomy) -> the kind that they make together."""
     normal_at: Mapping[str, tuple[str, str]]
     """Group of an anatomy called normal -> (kind, assertion of the kind)."""
-    sides: Mapping[str, str] = field(default_factory=dict)
-    """First group name of a side word -> left, right or bilateral."""
 
 
 @cache
@@ -133,7 +131,6 @@ def parse_lexicon(raw: Mapping[str, Any], name: str) -> Lexicon:
         spelling=spelling,
         combine=_combinations(raw, groups, name),
         normal_at={group: _normal_kind(kind, name) for group, kind in raw.get("normal_at", {}).items()},
-        sides={f"side:{side}": side for side in raw.get("sides", {})},
     )
 
 

@@ -64,7 +64,7 @@ def _load(model: str) -> Callable[[list[str]], Mapping[str, Any]]:
         loaded: Callable[[list[str]], Mapping[str, Any]] = package.RadGraph(model_type=model)
     except Exception as error:  # the package raises bare exceptions, assertions and those of its download
         raise XLIPError(
-            f"tagger radgraph:{model}: the model cannot be loaded ({error or type(error).__name__}); "
+            f"tagger radgraph:{model}: the model cannot be loaded ({str(error) or type(error).__name__}); "
             "known: radgraph, radgraph-xl, modern-radgraph-xl; the first use needs a network"
         ) from error
     return loaded
