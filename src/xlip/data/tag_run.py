@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,8 @@ LONG = 100_000
 """Characters; a longer text is hardly one report."""
 FEW_KNOWN = 0.2
 """Share of known words below which the text is probably in another language."""
+CHARACTERS_PER_ENTITY = 60
+"""A report has an entity every 15 to 20; only a text with far fewer is asked for its language."""
 STATE_NAMES = {1: "present", 0: "absent", -1: "uncertain"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HTML = re.compile(r"<(?:br|p|div|span|b|i|li|ul|table|html|body|td|tr)\b[^<>]*>", re.I)
@@ -49,7 +51,7 @@ class TagSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class Done:
     """A chunk as it leaves a process."""
 
     payload: Any
@@ -93,7 +95,7 @@ def tag_to(
         return summary
     form = "parquet" if out.endswith(".parquet") else "jsonl"
     chunks = _chunked(read_documents(source, column))
-    done = _through(partial(_tag_chunk, name=tagger, language=language, form=form), chunks, workers)
+    done = _through(partial(tag_chunk, name=tagger, language=language, form=form), chunks, workers)
     with _replaced_file(out) as target:
         _write(_counted(done, summary), target, form)
     return summary
@@ -105,15 +107,15 @@ def record(document: Document, entities: tuple[Entity, ...], tagger: Tagger) -> 
     return {
         "id": document.id,
         "text": document.text,
-        "entities": [asdict(entity) for entity in entities],
+        "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in entities],
         "kinds": {kind: STATE_NAMES[state] for kind, state in states.items()},
         "chexpert": chexpert_labels(states),
         "tagger": tagger.id,
-        "note": "; ".join(note for note in (document.note, *_notes(document.text, tagger)) if note),
+        "note": "; ".join(note for note in (document.note, *_notes(document.text, len(entities), tagger)) if note),
     }
 
 
-def _notes(text: str, tagger: Tagger) -> Iterator[str]:
+def _notes(text: str, entities: int, tagger: Tagger) -> Iterator[str]:
     """Reasons why the entities of a text may be few or wrong."""
     if not text.strip():
         yield "empty text"
@@ -126,13 +128,14 @@ def _notes(text: str, tagger: Tagger) -> Iterator[str]:
         yield "HTML markup, read as white space"
     if len(text) > LONG:
         yield f"long text: {len(text)} characters"
-    if isinstance(tagger, RuleTagger):
+    if isinstance(tagger, RuleTagger) and entities * CHARACTERS_PER_ENTITY < len(text):
         known, words = tagger.known_words(text[:LONG])
         if words >= 5 and known < FEW_KNOWN * words:
             yield f"few known words ({known} of {words}): not a report, or not in the language {tagger.language}"
 
 
-def _tag_chunk(documents: list[Document], name: str, language: str, form: str) -> _Done:
+def tag_chunk(documents: list[Document], name: str, language: str, form: str) -> Done:
+    """The records of a chunk, as JSON lines (`jsonl`) or as an Arrow batch (`parquet`)."""
     tagger = load_tagger(name, language)
     rows = [
         record(document, entities, tagger)
@@ -142,7 +145,7 @@ def _tag_chunk(documents: list[Document], name: str, language: str, form: str) -
     payload: Any = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if form == "parquet":
         payload = _batch(rows)
-    return _Done(payload, len(rows), sum(len(row["entities"]) for row in rows), notes)
+    return Done(payload, len(rows), sum(len(row["entities"]) for row in rows), notes)
 
 
 def _tag_texts(texts: list[str], name: str, language: str) -> tuple[str, list[tuple[Entity, ...]]]:
@@ -187,7 +190,7 @@ def _through(function: Any, chunks: Iterable[Any], workers: int) -> Iterator[Any
             yield under_way.popleft().result()
 
 
-def _counted(done: Iterable[_Done], summary: TagSummary) -> Iterator[Any]:
+def _counted(done: Iterable[Done], summary: TagSummary) -> Iterator[Any]:
     for chunk in done:
         summary.documents += chunk.documents
         summary.entities += chunk.entities

@@ -34,7 +34,7 @@ def assertion_component(doc: Doc) -> Doc:
                 if mention.type in JUDGED or mention.kind:
                     mention.assertion, mention.rule = sentence.imposed, f"section: {sentence.imposed}"
         elif sentence.cues:
-            _judge(sentence, [token.text for token in doc[sentence.first : sentence.last]])
+            _judge(sentence, reading.words[sentence.first : sentence.last])
     return doc
 
 

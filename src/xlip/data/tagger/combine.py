@@ -13,6 +13,7 @@ from xlip.data.tagger.reading import READING, Cue, Mention, Reading, Sentence
 REACH_BACK, REACH_AHEAD = 12, 7
 """Tokens between a descriptor and its anatomy: 'the heart ... is enlarged', 'enlargement of the ... heart'."""
 
+_SEPARATORS = {",", "and"}
 ANOTHER_CLAUSE = 8
 """What a comma or 'and' on the way costs, in tokens: 'the heart is enlarged, pulmonary vessels are ...'."""
 
@@ -38,10 +39,10 @@ class CombineComponent:
                 if mention.group == "normal":
                     self._settle_normal(sentence, number, stops)
                 elif mention.group in self._descriptors:
-                    self._settle(doc, sentence.mentions, number, stops)
+                    self._settle(reading.words, sentence.mentions, number, stops)
         return doc
 
-    def _settle(self, doc: Doc, inside: list[Mention], number: int, stops: Sequence[Cue]) -> None:
+    def _settle(self, words: list[str], inside: list[Mention], number: int, stops: Sequence[Cue]) -> None:
         """The nearest anatomy with a rule, ahead ('enlarged heart') or back ('heart is enlarged')."""
         word = inside[number]
         best: tuple[int, str, Mention] | None = None
@@ -53,7 +54,7 @@ class CombineComponent:
             first, last = (word.last, other.first) if ahead else (other.last, word.first)
             if last - first > (REACH_AHEAD if ahead else REACH_BACK):
                 continue
-            cost = last - first + ANOTHER_CLAUSE * any(token.text in (",", "and") for token in doc[first:last])
+            cost = last - first + ANOTHER_CLAUSE * (not _SEPARATORS.isdisjoint(words[first:last]))
             if best is None or cost < best[0]:
                 best = (cost, kind, other)
         if best is not None:

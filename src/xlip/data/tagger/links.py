@@ -20,7 +20,7 @@ def links_component(doc: Doc) -> Doc:
         heads = [mention for mention in sentence.mentions if mention.type in JUDGED]
         if not heads:
             continue
-        separators = [token.i for token in doc[sentence.first : sentence.last] if token.text in (",", "and", "or")]
+        separators = [n for n in range(sentence.first, sentence.last) if reading.words[n] in (",", "and", "or")]
         for mention in sentence.mentions:
             if mention.type in JUDGED or mention.group == "normal":
                 continue

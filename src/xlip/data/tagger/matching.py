@@ -33,17 +33,17 @@ class PhraseComponent:
     """Fills the reading's mentions, cues and sentences."""
 
     def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
-        self._matcher = PhraseMatcher(vocab, validate=False)
+        self.matcher = PhraseMatcher(vocab, validate=False)
         self._entities, self._cues = self._add(lexicon.phrases, "e"), self._add(lexicon.cues, "c")
 
     def _add(self, phrases: Mapping[tuple[str, ...], Label], prefix: str) -> dict[int, Label]:
         by_label: dict[Label, list[Doc]] = {}
         for words, label in phrases.items():
-            by_label.setdefault(label, []).append(Doc(self._matcher.vocab, words=list(words)))
+            by_label.setdefault(label, []).append(Doc(self.matcher.vocab, words=list(words)))
         keys = {}
         for number, (label, docs) in enumerate(by_label.items()):
-            self._matcher.add(f"{prefix}{number}", docs)
-            keys[self._matcher.vocab.strings[f"{prefix}{number}"]] = label
+            self.matcher.add(f"{prefix}{number}", docs)
+            keys[self.matcher.vocab.strings[f"{prefix}{number}"]] = label
         return keys
 
     def __call__(self, doc: Doc) -> Doc:
@@ -51,13 +51,13 @@ class PhraseComponent:
         reading: Reading = doc.user_data[READING]
         entities: list[Span] = []
         cues: list[Span] = []
-        for key, start, end in self._matcher(doc):
+        for key, start, end in self.matcher(doc):
             label = self._entities.get(key)
             if label is not None:
                 entities.append((start, end, label))
             else:
                 cues.append((start, end, self._cues[key]))
-        words = [token.text for token in doc] if len(doc) else []
+        words = reading.words
         spans = list(longest(entities))
         heads = [span for span in spans if span[2].role == "section" and _is_header(reading, words, span)]
         reading.mentions = [

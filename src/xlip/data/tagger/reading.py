@@ -51,6 +51,8 @@ class Reading:
     """A report as the tagger sees it."""
 
     text: str
+    words: list[str]
+    """The folded words of the `Doc`; reading them from there would cost a spaCy `Token` each."""
     starts: list[int]
     """Character where each token starts."""
     ends: list[int]

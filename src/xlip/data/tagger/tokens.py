@@ -33,7 +33,7 @@ class ReportTokenizer:
         known = self._known
         words = [known.get(fold(match.group()), OTHER) for match in matches]
         doc = Doc(self.vocab, words=words)
-        doc.user_data[READING] = Reading(text, [m.start() for m in matches], [m.end() for m in matches])
+        doc.user_data[READING] = Reading(text, words, [m.start() for m in matches], [m.end() for m in matches])
         return doc
 
 
