@@ -162,16 +162,17 @@ def measure(name: str) -> dict[str, Any]:
     }
 
 
-def unmapped() -> dict[str, int]:
-    """Headings that no rule mentions -> how often they occur in all tags."""
+def unmapped() -> tuple[dict[str, int], int]:
+    """Headings of tags that no rule maps -> how often they occur; and the number of all tags."""
     found: dict[str, int] = {}
+    total = 0
     with DATA.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            for tag in row["MeSH"].split(";"):
-                if tag.strip() and not any(applies(rule, parts_of(tag)) for rule in RULES):
-                    head = parts_of(tag)[0]
-                    found[head] = found.get(head, 0) + 1
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        for tag in (tag for row in csv.DictReader(stream) for tag in row["MeSH"].split(";") if tag.strip()):
+            total += 1
+            if not any(applies(rule, parts_of(tag)) for rule in RULES):
+                head = parts_of(tag)[0]
+                found[head] = found.get(head, 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -item[1])), total
 
 
 def tables(result: dict[str, Any]) -> str:
@@ -192,6 +193,18 @@ def tables(result: dict[str, Any]) -> str:
             f"| {kind} | {row['positives']} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.3f} "
             f"| {result['test']['negspacy_f1'][kind]:.3f} | {dev['positives']} | {dev['f1']:.3f} |"
         )
+    lines += [
+        "",
+        "## Which tags stand for which kind",
+        "",
+        "| heading of the tag | with one of | without | kind |",
+        "|---|---|---|---|",
+    ]
+    for rule in RULES:
+        cells = (rule["heading"], rule.get("with", ()), rule.get("without", ()))
+        lines.append(f"| {' | '.join('; '.join(cell) for cell in cells)} | {rule['kind'] or 'none: left out'} |")
+    rest = ", ".join(f"{heading} {count}" for heading, count in result["tags_not_mapped"].items())
+    lines += ["", f"Tags that no rule maps, with their number in all {result['tags']} tags: {rest}."]
     return "\n".join(lines) + "\n"
 
 
@@ -199,7 +212,8 @@ def main() -> None:
     if not DATA.exists():
         print(f"no Open-i reports at {DATA}; set XLIP_DATA")
         return
-    result = {"tagger": TAGGER, "dev": measure("dev"), "test": measure("test"), "tags_not_mapped": unmapped()}
+    rest, total = unmapped()
+    result = {"tagger": TAGGER, "dev": measure("dev"), "test": measure("test"), "tags_not_mapped": rest, "tags": total}
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "tag_quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (ROOT / "docs" / "tag_quality.md").write_text(tables(result), "utf-8")
