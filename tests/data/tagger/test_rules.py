@@ -137,6 +137,23 @@ def test_tagging_two_sections_equals_tagging_each(first: list[str], second: list
     assert tag(whole) == tuple(moved)
 
 
+@pytest.mark.parametrize("gap", ["\n\n", "\n- ", "<br>", "</p><p>"])
+def test_no_phrase_runs_over_the_end_of_a_paragraph(gap: str) -> None:
+    text = f"No change of the lung{gap}mass in the liver"
+    assert "Mass" in {entity.kind for entity in tag(text)}
+    assert all(gap not in text[entity.start : entity.end] for entity in tag(text))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(SENTENCES), min_size=2, max_size=6))
+def test_paragraphs_are_read_on_their_own(parts: list[str]) -> None:
+    whole = tag("\n\n".join(part.rstrip(".") for part in parts))
+    alone = [entity for part in parts for entity in tag(part)]
+    assert [(e.type, e.assertion, e.kind, e.side) for e in whole] == [
+        (e.type, e.assertion, e.kind, e.side) for e in alone
+    ]
+
+
 def named(text: str) -> dict[str, Entity]:
     return {text[e.start : e.end].lower(): e for e in tag(text)}
 

@@ -67,7 +67,7 @@ class CombineComponent:
         word = inside[number]
         if any(cue.group == "absent_before" and 0 <= word.first - cue.last < 3 for cue in sentence.cues):
             return  # 'not normal' says nothing of what is wrong
-        chosen = list(_run(reversed(inside[:number]), word, stops)) or list(_run(inside[number + 1 :], word, stops))
+        chosen = _run(reversed(inside[:number]), word, stops) or _run(inside[number + 1 :], word, stops)
         for anatomy in chosen:
             if anatomy.group in self._normal and anatomy.kind is None:
                 anatomy.kind, anatomy.assertion = self._normal[anatomy.group]

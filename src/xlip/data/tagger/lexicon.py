@@ -82,7 +82,10 @@ def load_lexicon(language: str) -> Lexicon:
     parts = sorted(item.name for item in folder.iterdir() if re.split(r"[_.]", item.name)[0] == language)
     raw: dict[str, Any] = {}
     for part in parts:
-        raw |= yaml.safe_load(folder.joinpath(part).read_text("utf-8"))
+        more = yaml.safe_load(folder.joinpath(part).read_text("utf-8"))
+        if twice := sorted(set(raw) & set(more)):
+            raise XLIPError(f"lexicon/{part}: expected keys of its own; {', '.join(twice)} stand in another file too")
+        raw |= more
     return parse_lexicon(raw, f"lexicon/{language}.yaml")
 
 

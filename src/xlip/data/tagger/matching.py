@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,15 +49,9 @@ class PhraseComponent:
     def __call__(self, doc: Doc) -> Doc:
         """Match; of overlapping phrases the longest counts, among equals the first."""
         reading: Reading = doc.user_data[READING]
-        entities: list[Span] = []
-        cues: list[Span] = []
-        for key, start, end in self.matcher(doc):
-            label = self._entities.get(key)
-            if label is not None:
-                entities.append((start, end, label))
-            else:
-                cues.append((start, end, self._cues[key]))
         words = reading.words
+        cuts = list(_cuts(reading, words))
+        entities, cues = self._spans(doc, cuts if "\n" in reading.text or "<" in reading.text else [])
         spans = list(longest(entities))
         heads = [span for span in spans if span[2].role == "section" and _is_header(reading, words, span)]
         reading.mentions = [
@@ -66,8 +60,22 @@ class PhraseComponent:
             if label.role != "section"
         ]
         reading.cues = [Cue(start, end, label.group) for start, end, label in longest(cues)]
-        reading.borders = list(_sentences(reading, words, heads))
+        reading.borders = list(_sentences(cuts, heads, len(words)))
         return doc
+
+    def _spans(self, doc: Doc, cuts: list[int]) -> tuple[list[Span], list[Span]]:
+        """Phrases of entities and of cues; none that runs over the end of a line that ends a sentence."""
+        entities: list[Span] = []
+        cues: list[Span] = []
+        for key, start, end in self.matcher(doc):
+            if cuts and bisect_right(cuts, start) < bisect_left(cuts, end):
+                continue
+            label = self._entities.get(key)
+            if label is not None:
+                entities.append((start, end, label))
+            else:
+                cues.append((start, end, self._cues[key]))
+        return entities, cues
 
 
 def longest(spans: list[Span]) -> Iterator[Span]:
@@ -96,11 +104,12 @@ def _is_header(reading: Reading, words: list[str], span: Span) -> bool:
     )
 
 
-def _sentences(reading: Reading, words: list[str], heads: list[Span]) -> Iterator[tuple[int, int, str]]:
-    cuts = sorted({*_cuts(reading, words), *(start for start, _, _ in heads), *(end + 1 for _, end, _ in heads)})
+def _sentences(cuts: list[int], heads: list[Span], count: int) -> Iterator[tuple[int, int, str]]:
+    """Borders of the sentences of `count` tokens, with what their section imposes."""
+    cuts = sorted({*cuts, *(start for start, _, _ in heads), *(end + 1 for _, end, _ in heads)})
     places, states = [start for start, _, _ in heads], [label.group for _, _, label in heads]
     first = 0
-    for cut in (*cuts, len(words)):
+    for cut in (*cuts, count):
         while first < cut:
             last = min(cut, first + LONGEST_SENTENCE)
             number = bisect_right(places, first)
