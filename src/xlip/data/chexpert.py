@@ -12,8 +12,8 @@ CHEXPERT: dict[str, tuple[str, ...]] = {
     NO_FINDING_LABEL: (NO_FINDING,),
     "Enlarged Cardiomediastinum": ("Enlarged_Cardiomediastinum",),
     "Cardiomegaly": ("Cardiomegaly",),
-    "Lung Opacity": ("Lung_Opacity", "Infiltration", "Interstitial_Markings"),
-    "Lung Lesion": ("Lung_Lesion", "Nodule", "Mass", "Cavity", "Metastasis", "Granuloma"),
+    "Lung Opacity": ("Lung_Opacity", "Infiltration", "Interstitial_Markings", "Interstitial_Lung_Disease"),
+    "Lung Lesion": ("Lung_Lesion", "Nodule", "Mass", "Cavity", "Metastasis"),
     "Edema": ("Edema",),
     "Consolidation": ("Consolidation",),
     "Pneumonia": ("Pneumonia", "COVID-19", "Aspiration", "Tuberculosis"),
@@ -22,7 +22,7 @@ CHEXPERT: dict[str, tuple[str, ...]] = {
     "Pleural Effusion": ("Effusion", "Empyema", "Hemothorax"),
     "Pleural Other": ("Pleural_Other", "Pleural_Thickening", "Pleural_Plaque"),
     "Fracture": ("Fracture",),
-    "Support Devices": ("Support_Devices",),
+    "Support Devices": ("Support_Devices", "Orthopedic_Hardware"),
 }
 """CheXpert label -> our kinds; the strongest statement among them counts. Columns in the order of CheXpert's files."""
 _IMPLIED = ("Edema", "Consolidation", "Pneumonia", "Atelectasis", "Lung Lesion")
