@@ -124,7 +124,7 @@ def table(result: dict[str, Any]) -> str:
         ("share of the time in spaCy (documents + phrase matcher)", f"{core['share_in_spacy']:.0%}"),
         ("start of a tagger, CPU seconds", f"{core['start_cpu_s']:.2f}"),
         ("2 processes against 1, wall", f"{several['scaling']:.2f} x"),
-        ("load of the machine during that run (2 = both cores wanted by others)", f"{several['load']:.1f}"),
+        ("load of the machine at the start of that run", f"{several['load']:.1f}"),
         (f"memory growth over {kept['reports']:,} reports", f"{kept['growth_mib']:.1f} MiB"),
     ]
     lines = [f"Written by `python bench/tag.py`; tagger {result['tagger']}, {core['reports']} Open-i reports.", ""]
