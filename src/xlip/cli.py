@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
-    from xlip.config import DemoConfig, PrepareConfig, PretrainConfig, ZeroShotConfig
+    from xlip.config import DemoConfig, PrepareConfig, PretrainConfig, TagConfig, ZeroShotConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Command:
     run: Callable[[Any], None]
     help: str
     positional: str = ""
+    positional_help: str = "name of the data set's layout"
 
 
 def run_demo(config: DemoConfig) -> None:
@@ -71,6 +72,46 @@ def run_prepare(config: PrepareConfig) -> None:
         print(f"every dropped row: {config.out}/quarantine.csv")
 
 
+def run_tag(config: TagConfig) -> None:
+    """Tag reports."""
+    from xlip.data.tag_run import tag_to
+
+    if config.explain:
+        explain_tags(config)
+        return
+    options = {name: getattr(config, name) for name in ("tagger", "language", "column", "workers")}
+    summary = tag_to(config.source, config.out, **options)
+    print(f"tagged {summary.documents} reports, {summary.entities} entities", file=sys.stderr)
+    for note, count in summary.notes.most_common():
+        print(f"{count}: {note}", file=sys.stderr)
+
+
+def explain_tags(config: TagConfig) -> None:
+    """Print reports in colour, and under each the entities with the rules that fired."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from xlip.data.highlight import to_rich
+    from xlip.data.tag_inputs import read_documents
+    from xlip.data.tagger.registry import load_tagger
+    from xlip.data.tagger.rules import RuleTagger
+
+    tagger = load_tagger(config.tagger, config.language)
+    if not isinstance(tagger, RuleTagger):
+        raise XLIPError(f"explain: expected the tagger rules, which can say why; got {config.tagger}")
+    console = Console()
+    for document in read_documents(config.source, config.column):
+        explained = tagger.explain(document.text)
+        console.print(Text(document.id, style="bold"), to_rich(document.text, [item.entity for item in explained]))
+        table = Table("words", "type", "assertion", "kind", "side", "rule", box=None)
+        for item in explained:
+            entity = item.entity
+            cells = (item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule)
+            table.add_row(*(Text(cell) for cell in cells))
+        console.print(table)
+
+
 def run_zeroshot(config: ZeroShotConfig) -> None:
     """Classify zero-shot."""
     from dataclasses import asdict
@@ -105,6 +146,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "prepare": Command("PrepareConfig", run_prepare, "turn a raw data set into Parquet", positional="source"),
     "pretrain": Command("PretrainConfig", run_pretrain, "train on pairs, lone images and lone reports"),
+    "tag": Command(
+        "TagConfig",
+        run_tag,
+        "find findings, places and devices in reports",
+        positional="source",
+        positional_help="a .txt, .jsonl, .csv or .parquet file, a folder of these, or - for standard input",
+    ),
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),
 }
 
@@ -145,16 +193,27 @@ def _parse(arguments: list[str]) -> tuple[Command, Any]:
     parser.add_argument("--config", action="config", help="YAML file of the options below")
     cls = getattr(import_module("xlip.config"), command.config)
     if command.positional:
-        parser.add_argument(command.positional, help="name of the data set's layout")
+        parser.add_argument(command.positional, help=command.positional_help)
     skip = {command.positional} if command.positional else set()
     parser.add_class_arguments(cls, skip=skip, as_positional=False)
     try:
-        parsed = parser.parse_args(rest)
-        values = parser.instantiate_classes(parsed).as_dict()
+        parsed = parser.parse_args(_with_true(rest, cls))
+        values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
         raise XLIPError(f"{name}: {' '.join(str(error).split())}; see `xlip {name} --help`") from error
     values.pop("config", None)
     return command, cls(**values)
+
+
+def _with_true(arguments: list[str], config: Any) -> list[str]:
+    """`--explain` alone means `--explain true`, for every option that is true or false."""
+    switches = {f"--{item.name}" for item in fields(config) if item.type in (bool, "bool")}
+    following = [*arguments[1:], ""]
+    pairs = zip(arguments, following, strict=True)
+    return [
+        f"{argument}=true" if argument in switches and after.lower() not in ("true", "false") else argument
+        for argument, after in pairs
+    ]
 
 
 def _overview() -> str:

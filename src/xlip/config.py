@@ -96,6 +96,26 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
+class TagConfig:
+    """`xlip tag`."""
+
+    source: str
+    """A .txt, .jsonl, .csv or .parquet file, a folder of these, or - for standard input, one report a line."""
+    out: str = ""
+    """A .jsonl or .parquet file; without it, JSON lines to standard output."""
+    tagger: str = "rules"
+    """rules, hf:PATH_OR_HUB_ID (a token-classification model), radgraph or radgraph:MODEL."""
+    language: str = "en"
+    """Of the rules: en, es."""
+    column: str = ""
+    """Of a table: the column with the reports; default: report, else text."""
+    workers: int = 0
+    """Processes; 0 = this one."""
+    explain: bool = False
+    """Print each report in colour, with the rule behind each entity, instead of writing records."""
+
+
+@dataclass(frozen=True)
 class ZeroShotConfig:
     """`xlip zeroshot`."""
 

@@ -164,12 +164,12 @@ def _load(job: tuple[Path | None, int]) -> tuple[bytes | None, str]:
 
 
 def _tagged(studies: list[Study]) -> list[Study]:
-    from xlip.data.entities import tag_all
+    from xlip.data.entities import TAGGER, tag_all
 
     untagged = [number for number, study in enumerate(studies) if study.report and not study.entities]
     found = tag_all([studies[number].report or "" for number in untagged])
     for number, entities in zip(untagged, found, strict=True):
-        studies[number] = replace(studies[number], entities=entities)
+        studies[number] = replace(studies[number], entities=entities, tagger=TAGGER)
     return studies
 
 

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 """Label states. A kind that is missing from `Study.labels` is unknown."""
 
-ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device")
-ASSERTIONS = ("present", "absent", "uncertain")
+ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device", "procedure")
+ASSERTIONS = ("present", "absent", "uncertain", "historical", "hypothetical")
+SIDES = ("", "left", "right", "bilateral")
 VIEWS = ("PA", "AP", "LATERAL", "")
 ROWS_PER_GROUP = 256
+SCHEMA_VERSION = "2"
+"""2 added links, sides and the tagger; files of version 1 are still read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,17 @@ class Entity:
     start: int
     end: int
     type: str
+    """One of ENTITY_TYPES."""
     assertion: str
+    """One of ASSERTIONS: what the report says of the entity, or of `kind` where an anatomy bears one ('heart size is
+    normal': cardiomegaly is absent)."""
     kind: str | None = None
+    locations: tuple[int, ...] = ()
+    """Of a finding or device: where it is, as indices of entities of the same report (anatomy and location words)."""
+    severities: tuple[int, ...] = ()
+    """The severity and descriptor words about it, as indices."""
+    side: str = ""
+    """One of SIDES, as the linked location words say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class Study:
     entities: tuple[Entity, ...] = ()
     view: str = ""
     split: str = "train"
+    tagger: str = ""
+    """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
 
 
 def schema() -> pa.Schema:
@@ -57,8 +71,18 @@ def schema() -> pa.Schema:
     import pyarrow as pa
 
     string, small = pa.string(), pa.int8()
+    whole = pa.int32()
     entity = pa.struct(
-        [("start", pa.int32()), ("end", pa.int32()), ("type", string), ("assertion", string), ("kind", string)]
+        [
+            ("start", whole),
+            ("end", whole),
+            ("type", string),
+            ("assertion", string),
+            ("kind", string),
+            ("locations", pa.list_(whole)),
+            ("severities", pa.list_(whole)),
+            ("side", string),
+        ]
     )
     columns = [
         ("study_id", string),
@@ -70,8 +94,9 @@ def schema() -> pa.Schema:
         ("report", string),
         ("labels", pa.list_(pa.struct([("kind", string), ("state", small)]))),
         ("entities", pa.list_(entity)),
+        ("tagger", string),
     ]
-    return pa.schema(columns, metadata={"xlip_schema": "1"})
+    return pa.schema(columns, metadata={"xlip_schema": SCHEMA_VERSION})
 
 
 def to_row(study: Study) -> dict[str, Any]:
@@ -86,6 +111,7 @@ def to_row(study: Study) -> dict[str, Any]:
         "report": study.report,
         "labels": [{"kind": kind, "state": state} for kind, state in sorted(study.labels.items())],
         "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities],
+        "tagger": study.tagger,
     }
 
 
@@ -100,9 +126,24 @@ def from_row(row: Mapping[str, Any]) -> Study:
         image_path=image["path"] or "",
         report=row["report"],
         labels={item["kind"]: item["state"] for item in row["labels"] or ()},
-        entities=tuple(Entity(**item) for item in row["entities"] or ()),
+        entities=tuple(entity_from_row(item) for item in row["entities"] or ()),
+        tagger=row.get("tagger") or "",
         view=row["view"] or "",
         split=row["split"] or "train",
+    )
+
+
+def entity_from_row(item: Mapping[str, Any]) -> Entity:
+    """The entity of a Parquet struct, of this version of the schema or of version 1."""
+    return Entity(
+        item["start"],
+        item["end"],
+        item["type"],
+        item["assertion"],
+        item["kind"],
+        tuple(item.get("locations") or ()),
+        tuple(item.get("severities") or ()),
+        item.get("side") or "",
     )
 
 
@@ -166,8 +207,9 @@ def read_studies(path: str | os.PathLike[str], *, columns: list[str] | None = No
     for file in parquet_files(path):
         parquet = pq.ParquetFile(file)
         missing = [name for name in schema().names if name not in parquet.schema_arrow.names]
-        if missing:
+        if set(missing) - {"tagger"}:
             raise XLIPError(f"{file} lacks the columns {missing} of a study table; write it with `xlip prepare`")
-        for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=columns):
+        wanted = None if columns is None else [name for name in columns if name not in missing]
+        for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=wanted):
             for row in batch.to_pylist():
                 yield from_row({**blank, **row})
