@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -46,29 +47,53 @@ def run_pretrain(config: PretrainConfig) -> None:
 
 def run_prepare(config: PrepareConfig) -> None:
     """Prepare a data set."""
-    from pathlib import Path
-
-    from rich.console import Console
-    from rich.table import Table
+    from dataclasses import asdict
 
     from xlip.data.prepare import prepare
 
-    settings = {name: getattr(config, name) for name in ("short_side", "holdout", "seed", "workers", "options")}
-    summary = prepare(config.source, Path(config.root), Path(config.out), **settings)
+    settings = asdict(config)
+    source, root, out = (settings.pop(name) for name in ("source", "root", "out"))
+    with _progress_bar(f"prepare {source}") as progress:
+        summary = prepare(source, root, out, progress=progress, **settings)
+    if not summary.complete:
+        print(f"{out}: {summary.parts_done} of {summary.parts} parts are done; the card comes with the last shard")
+        return
     splits = ", ".join(f"{count} {split}" for split, count in summary.splits.items())
     print(
-        f"{config.out}: kept {summary.kept} studies ({summary.images} images, {summary.reports} reports, "
+        f"{out}: kept {summary.kept} studies ({summary.images} images, {summary.reports} reports, "
         f"{summary.pairs} pairs) of {summary.patients} patients; {splits}"
     )
-    if summary.kinds:
-        table = Table("kind", "present", "absent", "uncertain")
-        for kind, states in sorted(summary.kinds.items()):
-            table.add_row(kind, *(str(states[state]) for state in ("present", "absent", "uncertain")))
-        Console().print(table)
+    if summary.split_name:
+        print(f"split {summary.split_name}, checksum {summary.split_checksum}")
+    _print_kinds(summary.kinds)
     for reason, count in summary.dropped.most_common():
         print(f"dropped {count}: {reason}")
     if summary.dropped:
-        print(f"every dropped row: {config.out}/quarantine.csv")
+        print(f"every dropped row: {out}/quarantine.csv")
+
+
+def _print_kinds(kinds: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not kinds:
+        return
+    table = Table("kind", "present", "absent", "uncertain")
+    for kind, states in sorted(kinds.items()):
+        table.add_row(kind, *(str(states[state]) for state in ("present", "absent", "uncertain")))
+    Console().print(table)
+
+
+@contextmanager
+def _progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and remaining time on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def run_zeroshot(config: ZeroShotConfig) -> None:

@@ -82,13 +82,25 @@ class PrepareConfig:
     source: str
     """Name of the data set's layout."""
     out: str
+    """Folder or fsspec URL to write."""
     root: str = "."
-    """Folder of the raw set; for `csv`, the file."""
+    """Folder or fsspec URL of the raw set; for `csv`, the file."""
     short_side: int = 256
     holdout: float = 0.0
     """Share of the patients that become the split `test`."""
     seed: int = 0
     workers: int = 2
+    """Processes that make parts; 0 = in this process."""
+    encoding: str = "jpeg"
+    """jpeg (quality 95) or png, for images that cannot be kept byte for byte."""
+    sections: str = "findings,impression"
+    """Report sections: commas join, bars choose the first that is there (`impression|findings`)."""
+    split: str = ""
+    """Name of a split (`nih/official`, `rsna/gloria` ...) that replaces the source's own."""
+    lists: str = ""
+    """Folder with your copies of the official lists; default: root."""
+    shard: str = ""
+    """i/n: make only the i-th n-th of the parts (i from 0), to divide a set over n machines."""
     options: dict[str, Any] = field(default_factory=dict)
     """The source's own: `--options.image_column path`, say."""
 

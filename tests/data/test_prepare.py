@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from real_data import real_data
 from xlip.data import prepare as module
 from xlip.data.images import decode, encode
 from xlip.data.prepare import held_out, prepare
+from xlip.data.prepare_plan import PART, parts_of
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
@@ -83,7 +86,7 @@ def test_bad_rows_are_quarantined_with_their_reason(root: Path, tmp_path: Path) 
     assert "cut.png" in reasons["csv/cut"]
     assert "gone.png" in reasons["table.csv:9"]
     assert "duplicate" in reasons["csv/s0"]
-    assert set(summary.dropped) == {"not a readable", "image file not found", "duplicate study id"}
+    assert set(summary.dropped) == {"not a readable image", "image file not found", "duplicate study id"}
 
 
 def test_stats_are_what_is_in_the_shards(root: Path, tmp_path: Path) -> None:
@@ -138,24 +141,34 @@ def test_holdout_leaves_the_test_split_of_the_source_alone(tmp_path: Path, monke
     assert {study.split for study in studies if int(study.study_id[2:]) % 2 == 0} == {"train", "test"}
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 8, 9])
-def test_shards_are_full_but_the_last_and_lose_nothing(
+@pytest.mark.parametrize("count", [1, 63, 128, 129, 200])
+def test_parts_differ_by_one_study_and_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(module, "SHARD", 4)
-    monkeypatch.setattr(module, "CHUNK", 3)
     source_of(monkeypatch, lambda: (Candidate(Study(f"a/{n}", "p", "a", report="Clear.")) for n in range(count)))
-    prepare("a", tmp_path, tmp_path / "out", workers=0)
+    summary = prepare("a", tmp_path, tmp_path / "out", workers=0)
     files = parquet_files(tmp_path / "out")
-    assert [file.name for file in files] == [f"part-{n:05d}.parquet" for n in range(-(-count // 4))]
-    assert [s.study_id for file in files for s in read_studies(file)] == [f"a/{n}" for n in range(count)]
+    assert [file.name for file in files] == [f"part-{n:05d}-of-{len(files):05d}.parquet" for n in range(len(files))]
+    parts = [[s.study_id for s in read_studies(file)] for file in files]
+    assert [id_ for part in parts for id_ in part] == [f"a/{n}" for n in range(count)]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert summary.parts == len(files) == parts_of(count)
+
+
+@given(st.integers(0, 10**7))
+def test_parts_split_evenly_over_any_power_of_two_of_readers(studies: int) -> None:
+    parts = parts_of(studies)
+    assert parts * PART >= studies
+    assert parts & (parts - 1) == 0 if parts <= 64 else parts % 64 == 0
+    assert parts == 1 or studies / parts >= 32
 
 
 def test_a_second_run_replaces_the_first(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "out")
     (tmp_path / "out" / "part-00007.parquet").write_bytes(b"left over")
     run(root, tmp_path / "out")
-    assert sorted(contents(tmp_path / "out")) == ["part-00000.parquet", "quarantine.csv", "stats.json"]
+    card = ["README.md", "contact_sheet.png", "histograms.png"]
+    assert sorted(contents(tmp_path / "out")) == [*card, "part-00000-of-00001.parquet", "quarantine.csv", "stats.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
@@ -193,6 +206,9 @@ def test_a_failed_swap_brings_the_old_folder_back(root: Path, tmp_path: Path, mo
     with pytest.raises(OSError, match="no space"):
         run(root, tmp_path / "out", short_side=8)
     assert contents(tmp_path / "out") == before
+    monkeypatch.undo()
+    run(root, tmp_path / "out", short_side=8)
+    assert contents(tmp_path / "out") != before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 

@@ -56,7 +56,9 @@ def test_sections_on_lines_in_any_case() -> None:
 
 def test_sections_inside_a_line_need_capitals() -> None:
     assert sections("FINDINGS: Clear. IMPRESSION: Normal.") == {"findings": "Clear.", "impression": "Normal."}
-    assert sections("No significant findings: clear.") == {"preamble": "No significant findings: clear."}
+    found = sections("No significant findings: clear.")
+    assert set(found.values()) == {"No significant findings: clear."}
+    assert set(found) == {"preamble", "last_paragraph"}
 
 
 def test_sections_maps_synonyms_and_leaves_empty_ones_out() -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import pytest
 from real_data import real_data
 from xlip.data.images import encode
 from xlip.data.kinds import kinds
+from xlip.data.report import SECTIONS, compose_sections
 from xlip.data.sources import SOURCES, load_source
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.sources.covid_chestxray import labels as covid_labels
-from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, VIEWS, Study
+from xlip.data.study import ABSENT, PRESENT, SEXES, UNCERTAIN, VIEWS, Study
 from xlip.errors import XLIPError
 
 needs_phantom = pytest.mark.skipif(
@@ -44,16 +47,31 @@ def read(name: str, root: Path, **options: Any) -> tuple[list[Study], list[Dropp
             drops.append(row)
             continue
         assert isinstance(row, Candidate)
-        assert row.study.view in VIEWS
-        assert set(row.study.labels) <= set(kinds())
-        assert row.study.report is None or row.study.report.strip()
-        if row.file is not None:
-            assert row.file.is_file()
-            assert not Path(row.study.image_path).is_absolute()
-        assert row.file is not None or row.study.image is not None or row.study.report
-        studies.append(row.study)
+        study = row.complete(row.study) if row.complete else row.study
+        if study.report is None and study.sections:
+            study = replace(study, report=compose_sections(study.sections))
+        pickle.dumps(row)  # it travels to a worker process
+        check(study, row)
+        studies.append(study)
     assert len({study.study_id for study in studies}) == len(studies)
     return studies, drops
+
+
+def check(study: Study, row: Candidate) -> None:
+    """What holds for every study of every source."""
+    assert study.view in VIEWS
+    assert study.sex in SEXES
+    assert study.age is None or 0 <= study.age < 130
+    assert set(study.labels) <= set(kinds())
+    assert set(study.sections) <= set(SECTIONS)
+    assert {box.kind for box in row.boxes} | set(study.masks) <= set(kinds())
+    assert study.report is None or study.report.strip()
+    assert study.study_id.startswith(study.source + "/")
+    assert study.patient_id.startswith(study.source + "/")
+    if row.file is not None:
+        assert row.file.is_file()
+        assert not Path(study.image_path).is_absolute()
+    assert row.file is not None or study.image is not None or study.report
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=needs_phantom) if n == "phantom" else n for n in SOURCES])
