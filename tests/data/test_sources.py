@@ -87,7 +87,7 @@ def test_every_source_refuses_an_empty_folder_and_names_it(name: str, tmp_path: 
 
 
 def test_unknown_source_is_refused() -> None:
-    with pytest.raises(XLIPError, match="expected one of phantom, openi"):
+    with pytest.raises(XLIPError, match="expected one of phantom, mimic-cxr"):
         load_source("mimic")
 
 
@@ -241,11 +241,14 @@ def test_kermany_takes_split_and_label_from_the_folders(tmp_path: Path) -> None:
     assert len(read("kermany", tmp_path / "chest_xray")[0]) == 3
 
 
-def test_roco_is_text_alone(tmp_path: Path) -> None:
-    write(tmp_path / "data/test/radiology/captions.txt", "ROCO_1\t Left  effusion.\nROCO_2\t \n")
-    (study,), (drop,) = read("roco", tmp_path)
-    assert (study.study_id, study.report, study.image_path) == ("roco/ROCO_1", "Left effusion.", "")
-    assert drop == Dropped("data/test/radiology/captions.txt:2", "empty caption")
+def test_roco_keeps_captions_of_chest_radiographs(tmp_path: Path) -> None:
+    write(tmp_path / "data/test/radiology/captions.txt", "ROCO_1\t Chest  x-ray.\nROCO_2\t \nROCO_3\tCT of a knee.\n")
+    (study,), drops = read("roco", tmp_path)
+    assert (study.study_id, study.report, study.image_path) == ("roco/ROCO_1", "Chest x-ray.", "")
+    assert study.split == "test"
+    assert drops[0] == Dropped("data/test/radiology/captions.txt:2", "empty caption")
+    assert "does not name a chest radiograph" in drops[1].reason
+    assert len(read("roco", tmp_path, chest_only=False)[0]) == 2
 
 
 def table(root: Path, text: str) -> Path:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xlip.data.images import load_for_storage
+import numpy as np
+
+from xlip.data.images import decode, encode, load_for_storage, shrink
 from xlip.data.prepare_plan import Unit
 from xlip.data.report import DEFAULT_PRIORITY, compose_sections
 from xlip.data.sources.base import Candidate, Dropped
@@ -87,8 +89,15 @@ def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settin
         width=known[0],
         height=known[1],
         pixel_spacing=study.pixel_spacing or stored.pixel_spacing,
+        masks={kind: _shrunk_mask(png, settings.short_side) for kind, png in study.masks.items()},
         boxes=study.boxes or _shares(candidate.boxes, candidate.frame or (stored.width, stored.height)),
     )
+
+
+def _shrunk_mask(png: bytes, short_side: int) -> bytes:
+    """A mask at the size of the stored image; a pixel is white where half of it was."""
+    mask = decode(png)
+    return encode((shrink(mask, short_side) >= 128).astype(np.uint8) * 255, lossless=True)
 
 
 def _shares(boxes: tuple[Box, ...], frame: tuple[int, int]) -> tuple[Box, ...]:
