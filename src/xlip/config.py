@@ -106,6 +106,41 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
+class AuditConfig:
+    """`xlip audit`."""
+
+    train: list[str]
+    """Prepared training sets: PATH (its split train, where it has one) or PATH:SPLIT."""
+    against: list[str] = field(default_factory=list)
+    """Prepared test sets: PATH (its split test, where it has one) or PATH:SPLIT."""
+    write_exclusions: str = ""
+    """CSV file to write: the training studies that leak, for `data.exclusions` of `xlip pretrain`."""
+    exclusions: str = ""
+    """A list written earlier: its studies are taken as left out."""
+    out: str = ""
+    """JSON file for everything that was found."""
+    workers: int = 2
+    checks: bool = True
+    """Also look for shortcuts, missing sections and label conflicts."""
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """`xlip inspect`."""
+
+    path: str
+    """Prepared folder or Parquet file."""
+    study: str = ""
+    """Study id, or the end of one; default: an overview and a sample."""
+    out: str = ""
+    """HTML file: a contact sheet with images, coloured reports and labels."""
+    limit: int = 24
+    """Studies of the sample."""
+    width: int = 64
+    """Columns of an image in the terminal."""
+
+
+@dataclass(frozen=True)
 class ZeroShotConfig:
     """`xlip zeroshot`."""
 
