@@ -137,7 +137,7 @@ def _print_overlaps(report: AuditReport) -> None:
     if rows := report.table():
         table = Table("training > test", "shared", "training studies", "test studies")
         for pair, kind, train, test in rows:
-            table.add_row(pair, kind, str(train), str(test))
+            table.add_row(pair, "alike (no leak, look at them)" if kind == "alike" else kind, str(train), str(test))
         Console().print(table)
     if report.tests:
         leaking = len(report.leaking)

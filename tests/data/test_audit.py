@@ -81,6 +81,17 @@ def test_two_processes_find_the_same(tmp_path: Path) -> None:
     assert set(one.leaking) == {f"phantom/0/{n}" for n in range(100, 130)}
 
 
+def test_pictures_that_are_only_alike_are_shown_and_are_no_leak(
+    sets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_match, "SAME", 1.1)
+    report = audit([sets[0]], [sets[1]], workers=0)
+    (found,) = report.overlaps.values()
+    assert [(item.kind, item.train) for item in found if item.kind in ("picture", "alike")] == [("alike", "a/2")]
+    assert "a/2" not in report.leaking
+    assert ("alike", 1, 1) in [row[1:] for row in report.table()]
+
+
 def test_exclusions_end_the_leak(sets: tuple[str, str], tmp_path: Path) -> None:
     report = audit([sets[0]], [sets[1]], workers=0)
     assert write_exclusions(report, tmp_path / "out" / "list.csv") == 5

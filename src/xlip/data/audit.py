@@ -13,7 +13,7 @@ from typing import Any
 
 from xlip.data.audit_checks import Conflict, Shortcut, conflicts, missing_sections, shortcuts
 from xlip.data.audit_index import Facts, Index, SetPart, build_index
-from xlip.data.audit_match import KINDS, Overlap, overlaps
+from xlip.data.audit_match import HINT, KINDS, Overlap, overlaps
 from xlip.data.prepare_unit import write_whole
 from xlip.errors import XLIPError
 
@@ -39,10 +39,11 @@ class AuditReport:
 
     @property
     def leaking(self) -> dict[str, Overlap]:
-        """Training study -> its most telling overlap."""
+        """Training study -> its most telling overlap; pictures that are only alike are no leak."""
         found: dict[str, Overlap] = {}
         for item in (item for items in self.overlaps.values() for item in items):
-            found.setdefault(item.train, item)
+            if item.kind != HINT:
+                found.setdefault(item.train, item)
         return dict(sorted(found.items()))
 
     def table(self) -> list[tuple[str, str, int, int]]:
@@ -50,7 +51,7 @@ class AuditReport:
         return [
             (pair, kind, len({item.train for item in chosen}), len({item.test for item in chosen}))
             for pair, items in self.overlaps.items()
-            for kind in KINDS
+            for kind in (*KINDS, HINT)
             if (chosen := [item for item in items if item.kind == kind])
         ]
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from xlip.data.audit_index import Index, load_images
 from xlip.data.images import Gray
-from xlip.data.phash import CANDIDATE, POSES, SAME, same_picture
+from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture
 
 KINDS = ("patient", "study", "pixels", "picture", "report")
 """What a training study and a test study may share."""
+HINT = "alike"
+"""Not a leak, but worth a look: pictures between `ALIKE` and `SAME`, often of the same patient on another day."""
 TRAIN_BLOCK, TEST_BLOCK = 4096, 64
 CLOSEST = 3
 """Training studies that are looked at closely for each test study, the most alike ones."""
@@ -54,7 +56,8 @@ def overlaps(train: Index, test: Index, workers: int) -> list[Overlap]:
     exact = {(item.train, item.test) for item in found if item.kind == "pixels"}
     near = confirmed(train, test, candidates(train, test), workers)
     found += [item for item in near if (item.train, item.test) not in exact]
-    return sorted(found, key=lambda item: (KINDS.index(item.kind), item.train, item.test))
+    order = (*KINDS, HINT)
+    return sorted(found, key=lambda item: (order.index(item.kind), item.train, item.test))
 
 
 def candidates(train: Index, test: Index) -> list[Candidate]:
@@ -78,14 +81,14 @@ def candidates(train: Index, test: Index) -> list[Candidate]:
 
 
 def confirmed(train: Index, test: Index, pairs: Sequence[Candidate], workers: int) -> list[Overlap]:
-    """The candidates whose fine structure is the same."""
+    """The candidates whose fine structure is the same (`picture`), or nearly so (`alike`)."""
     chunks = [pairs[start : start + 512] for start in range(0, len(pairs), 512)]
     jobs = ([(train.places[one.train], test.places[one.test], one.pose) for one in chunk] for chunk in chunks)
     scores = (score for part in _mapped(jobs, workers if len(chunks) > 1 else 0) for score in part)
     return [
-        Overlap("picture", train.ids[one.train], test.ids[one.test], round(score, 3))
+        Overlap("picture" if score >= SAME else HINT, train.ids[one.train], test.ids[one.test], round(score, 3))
         for one, score in zip(pairs, scores, strict=True)
-        if score >= SAME
+        if score >= ALIKE
     ]
 
 

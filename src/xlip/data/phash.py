@@ -37,8 +37,10 @@ CANDIDATE = 0.90
 """Least cosine of two signatures that is looked at closely."""
 PROMISING = 0.55
 """Least correlation of the fine structure, as first seen, that makes a search for a better pose worth its time."""
-SAME = 0.80
+SAME = 0.85
 """Least correlation of the fine structure of a copy."""
+ALIKE = 0.75
+"""From here on two pictures are worth a look: often another radiograph of the same patient."""
 FLAT = 6
 """A border row or column whose grays differ by no more is padding."""
 
