@@ -1,8 +1,8 @@
 """How fast `xlip prepare` is, beside decoding alone, and how much memory it takes: docs/data_prepare.json and a table.
 
 Rates are marginal (a large run less a small one), so that starting processes and drawing the card do not count. The
-machine may be busy: rates by CPU time (of all processes, on two cores) stand beside rates by wall time; each is the best
-of several runs, and what decoding alone allows is measured in the same run.
+machine may be busy: rates by CPU time (of all processes, on two cores) stand beside rates by wall time; each is the
+best of several runs, and what decoding alone allows is measured in the same run.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def memory(count: int) -> dict[str, Any]:
 
 
 def fidelity() -> dict[str, float]:
-    """How far early reduction (in the JPEG decoder) is from shrinking the full image: mean and greatest, gray levels."""
+    """How far early reduction (in the JPEG decoder) is from shrinking the full image, in gray levels."""
     from xlip.data.images import load_for_storage, shrink
 
     with tempfile.TemporaryDirectory() as name:
