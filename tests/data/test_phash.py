@@ -112,6 +112,13 @@ def test_signature_is_the_weighted_cosine_transform_of_a_naive_loop() -> None:
     assert np.abs(signature(small(IMAGES[1])) - expected).max() < 1e-4
 
 
+def test_a_picture_correlates_with_itself_as_one() -> None:
+    for image in IMAGES[:3]:
+        assert same_picture(image, image, Pose()) == pytest.approx(1, abs=1e-4)
+    stripes = np.tile(np.arange(96, dtype=np.uint8)[:, None] % 8 * 30, (1, 96))  # all energy in the first column
+    assert same_picture(stripes, stripes, Pose()) == pytest.approx(1, abs=1e-4)
+
+
 def test_flat_images_match_nothing() -> None:
     flat = np.full((80, 90), 7, np.uint8)
     assert not signature(small(flat)).any()
