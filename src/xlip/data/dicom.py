@@ -57,9 +57,9 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
         try:
             _check(name, dataset)
             return Radiograph(_render(dataset), _spacing(dataset))
-        except XLIPError:
+        except (XLIPError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # so do its pixel decoders, and its reader of values, on damaged data
+        except BaseException as error:  # so do its pixel decoders; a panic of one in Rust is no `Exception`
             raise damaged(name, error) from error
 
 
@@ -128,12 +128,14 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 def _render(dataset: Dataset) -> Gray:
     """Stored values -> modality -> VOI -> display (DICOM PS3.3 C.11.1, C.11.2, C.7.6.3.1.2)."""
     from pydicom.pixels import apply_modality_lut, pixel_array
-    from pydicom.uid import ImplicitVRLittleEndian
+    from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
     if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
         dataset.ensure_file_meta()
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    stored = pixel_array(dataset)
+    # The fast decoder of run lengths panics on damaged data, and prints about it; pydicom's own raises.
+    run_lengths = dataset.file_meta.TransferSyntaxUID == RLELossless
+    stored = pixel_array(dataset, decoding_plugin="pydicom" if run_lengths else "")
     if stored.ndim == 3:
         return np.array(Image.fromarray(to_bytes(stretch(stored, 0, 2**dataset.BitsStored - 1))).convert("L"))
     real = ~_padding(dataset, stored)

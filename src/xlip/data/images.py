@@ -207,7 +207,7 @@ def bomb(name: str, got: str) -> XLIPError:
     return XLIPError(f"{name}: expected at most {MAX_PIXELS // 10**6} million pixels, {got}: a decompression bomb?")
 
 
-def damaged(name: str, error: Exception) -> XLIPError:
+def damaged(name: str, error: BaseException) -> XLIPError:
     """The error for a file whose pixels cannot be had."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return XLIPError(f"{name}: not a readable image: damaged or cut short ({reason}); copy or download it again")

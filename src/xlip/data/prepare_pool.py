@@ -107,6 +107,7 @@ class Worker:
         if self.pipe in ready and self._answered():
             return
         if self.process.sentinel in ready or not self.process.is_alive():
+            self.process.join()
             code = self.process.exitcode
             self._blame(f"not a readable image: reading it killed the process (exit code {code})")
         elif self._stalled():
