@@ -30,7 +30,7 @@ REASONS = (
     ("neither an image nor DICOM", "neither an image nor DICOM"),
     ("holds no image", "DICOM without an image"),
     ("not a readable", "not a readable image"),
-    ("image file", "image file not found"),
+    (" not found", "image file not found"),
     ("cannot read", "cannot read"),
     ("is empty (0 bytes)", "empty file"),
     ("duplicate study id", "duplicate study id"),

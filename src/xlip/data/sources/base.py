@@ -106,7 +106,8 @@ def optional_table(root: Path, *patterns: str) -> Iterator[tuple[int, dict[str, 
 
 def relative(file: Path, root: Path) -> str:
     """Where a file stands under the root of its set, with forward slashes."""
-    return file.relative_to(root).as_posix()
+    path, base = file.as_posix(), root.as_posix().rstrip("/") + "/"
+    return path[len(base) :] if path.startswith(base) else file.relative_to(root).as_posix()
 
 
 def images_under(root: Path, *folders: str) -> dict[str, Path]:

@@ -41,7 +41,8 @@ def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> It
     files = [file for file in files if not file.name.startswith(".")]
     if not files:
         raise XLIPError(f"{root}: expected image or DICOM files, found none")
-    classes = {canonical(part) for file in files for part in file.relative_to(root).parts[:-1] if is_kind(part)}
+    folders = {part for file in files for part in relative(file, root).split("/")[:-1]}
+    classes = {canonical(part) for part in folders if is_kind(part)}
     for file in files:
         path = relative(file, root)
         patient = pattern.search(path) if pattern else None
