@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xlip.data.images import Gray, decode
-from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, small, trimmed
+from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, small, thumbs, trimmed
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
 
@@ -57,13 +57,15 @@ class Index:
     """(rows, SIZE): one or two rows of each image of a training set, all poses of each image of a test set."""
     owners: np.ndarray[Any, np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Study of each row of `hashes`."""
+    thumbs: list[tuple[Gray, ...]] = field(default_factory=list)
+    """Small images of a test set, to look at closely; those of a training set are read again when they are needed."""
     unreadable: int = 0
 
     def extend(self, other: Index) -> None:
         """Append the studies of another file."""
         self.owners = np.concatenate([self.owners, other.owners + len(self.ids)])
         self.hashes = np.concatenate([self.hashes, other.hashes])
-        for name in ("ids", "patients", "texts", "facts", "pixels", "places"):
+        for name in ("ids", "patients", "texts", "facts", "pixels", "places", "thumbs"):
             getattr(self, name).extend(getattr(other, name))
         self.unreadable += other.unreadable
 
@@ -161,6 +163,8 @@ def _of_file(job: tuple[Path, str, bool, bool]) -> Index:
         if split and study.split != split:
             continue
         image = _image_of(study, index) if pictures else None
+        if posed:
+            index.thumbs.append(() if image is None else thumbs(image))
         for row in () if image is None else _hashes(image, posed):
             rows.append(row)
             owners.append(len(index.ids))

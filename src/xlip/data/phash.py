@@ -127,17 +127,25 @@ def signatures(image: Gray) -> Floats:
     return np.stack([signature(turned(inside if pose.trimmed else picture, pose)) for pose in POSES])
 
 
+def thumbs(image: Gray) -> tuple[Gray, ...]:
+    """The small image, and the small image without the flat border where there is one: (h, w) uint8 each."""
+    cut = trimmed(image)
+    return tuple(np.asarray(small(version)) for version in (image, *(() if cut is None else (cut,))))
+
+
 def same_picture(first: Gray, second: Gray, pose: Pose) -> float:
-    """Correlation of the fine structure of two images (H, W), `second` turned about `pose`; near 1 for equal pictures.
+    """`correlation` of two images (H, W)."""
+    return correlation(thumbs(first), thumbs(second), pose)
+
+
+def correlation(first: tuple[Gray, ...], second: tuple[Gray, ...], pose: Pose) -> float:
+    """Correlation of the fine structure of two images (their `thumbs`), `second` turned about `pose`; 1 when equal.
 
     The maximum over shifts of up to 5 %, and over turns of up to 1 degree and scales of up to 4 % around the pose;
     frequencies from 6 to 30 cycles an image. Pictures that differ at first sight are not searched.
     """
-    cut = trimmed(first)
-    versions = [small(version) for version in (first, *(() if cut is None else (cut,)))]
-    inside = trimmed(second) if pose.trimmed else None
-    picture = small(second if inside is None else inside)
-    targets = _spectra(versions)
+    picture = Image.fromarray(second[-1 if pose.trimmed else 0])
+    targets = _spectra([Image.fromarray(version) for version in first])
     best, here = _peak(targets, _spectra([turned(picture, pose)])), pose
     if best < PROMISING:
         return best
@@ -154,9 +162,9 @@ def same_picture(first: Gray, second: Gray, pose: Pose) -> float:
 
 def _peak(targets: Spectra, spectrum: Spectra) -> float:
     """Highest correlation of any target with the spectrum over small shifts."""
-    correlation = np.fft.irfft2(targets * np.conj(spectrum), s=(_FINE, _FINE)) * _FINE**2
+    shifted = np.fft.irfft2(targets * np.conj(spectrum), s=(_FINE, _FINE)) * _FINE**2
     near_zero = np.r_[-_SHIFT : _SHIFT + 1]
-    return float(correlation[:, near_zero][:, :, near_zero].max())
+    return float(shifted[:, near_zero][:, :, near_zero].max())
 
 
 def _spectra(pictures: list[Image.Image]) -> Spectra:
