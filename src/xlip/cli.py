@@ -303,6 +303,7 @@ def _parse(arguments: list[str]) -> tuple[Command, Any]:
     import jsonargparse
 
     command = COMMANDS[name]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(prog=f"xlip {name}", description=command.help, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file of the options below")
     cls = getattr(import_module("xlip.config"), command.config)
@@ -325,7 +326,7 @@ def _parse(arguments: list[str]) -> tuple[Command, Any]:
 def _with_true(arguments: list[str], config: Any) -> list[str]:
     """`--explain` alone means `--explain true`, for every option that is true or false."""
     switches = {f"--{item.name}" for item in fields(config) if item.type in (bool, "bool")}
-    following = [*arguments[1:], ""]
+    following = [*arguments, ""][1:]
     pairs = zip(arguments, following, strict=True)
     return [
         f"{argument}=true" if argument in switches and after.lower() not in ("true", "false") else argument

@@ -88,9 +88,11 @@ class PrepareConfig:
     root: str = "."
     """Folder or fsspec URL of the raw set; for `csv`, the file."""
     short_side: int = 256
+    """Larger images are reduced until their shorter side has this many pixels."""
     holdout: float = 0.0
     """Share of the patients that become the split `test`."""
     seed: int = 0
+    """Of the hold-out."""
     workers: int = 2
     """Processes that make parts; 0 = in this process."""
     encoding: str = "jpeg"
@@ -122,6 +124,7 @@ class AuditConfig:
     out: str = ""
     """JSON file for everything that was found."""
     workers: int = 2
+    """Processes that hash images; 0 = in this process."""
     checks: bool = True
     """Also look for shortcuts, missing sections and label conflicts."""
 
