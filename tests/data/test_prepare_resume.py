@@ -76,8 +76,9 @@ def test_kill_9_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, workers:
 def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     process = subprocess.Popen(command(tmp_path / "out", 2, 4000), stdout=subprocess.DEVNULL)
     journal = tmp_path / ".out.partial" / "journal"
-    while not any(journal.glob("*.json")):
+    while process.poll() is None and not any(journal.glob("*.json")):
         time.sleep(0.02)
+    assert process.poll() is None
     process.kill()
     process.wait()
     time.sleep(1.0)
