@@ -84,15 +84,85 @@ class PrepareConfig:
     source: str
     """Name of the data set's layout."""
     out: str
+    """Folder or fsspec URL to write."""
     root: str = "."
-    """Folder of the raw set; for `csv`, the file."""
+    """Folder or fsspec URL of the raw set; for `csv`, the file."""
     short_side: int = 256
+    """Larger images are reduced until their shorter side has this many pixels."""
     holdout: float = 0.0
     """Share of the patients that become the split `test`."""
     seed: int = 0
+    """Of the hold-out."""
     workers: int = 2
+    """Processes that make parts; 0 = in this process."""
+    encoding: str = "jpeg"
+    """jpeg (quality 95) or png, for images that cannot be kept byte for byte."""
+    sections: str = "findings,impression"
+    """Report sections: commas join, bars choose the first that is there (`impression|findings`)."""
+    split: str = ""
+    """Name of a split (`nih/official`, `rsna/gloria` ...) that replaces the source's own."""
+    lists: str = ""
+    """Folder with your copies of the official lists; default: root."""
+    shard: str = ""
+    """i/n: make only the i-th n-th of the parts (i from 0), to divide a set over n machines."""
     options: dict[str, Any] = field(default_factory=dict)
     """The source's own: `--options.image_column path`, say."""
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """`xlip audit`."""
+
+    train: list[str]
+    """Prepared training sets: PATH (its split train, where it has one) or PATH:SPLIT."""
+    against: list[str] = field(default_factory=list)
+    """Prepared test sets: PATH (its split test, where it has one) or PATH:SPLIT."""
+    write_exclusions: str = ""
+    """CSV file to write: the training studies that leak, for `data.exclusions` of `xlip pretrain`."""
+    exclusions: str = ""
+    """A list written earlier: its studies are taken as left out."""
+    out: str = ""
+    """JSON file for everything that was found."""
+    workers: int = 2
+    """Processes that hash images; 0 = in this process."""
+    checks: bool = True
+    """Also look for shortcuts, missing sections and label conflicts."""
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """`xlip inspect`."""
+
+    path: str
+    """Prepared folder or Parquet file."""
+    study: str = ""
+    """Study id, or the end of one; default: an overview and a sample."""
+    out: str = ""
+    """HTML file: a contact sheet with images, coloured reports and labels."""
+    limit: int = 24
+    """Studies of the sample."""
+    width: int = 64
+    """Columns of an image in the terminal."""
+
+
+@dataclass(frozen=True)
+class TagConfig:
+    """`xlip tag`."""
+
+    source: str
+    """A .txt, .jsonl, .csv or .parquet file, a folder of these, or - for standard input, one report a line."""
+    out: str = ""
+    """A .jsonl or .parquet file; without it, JSON lines to standard output."""
+    tagger: str = "rules"
+    """rules, hf:PATH_OR_HUB_ID (a token-classification model), radgraph or radgraph:MODEL."""
+    language: str = "en"
+    """Of the rules: en, es."""
+    column: str = ""
+    """Of a table: the column with the reports; default: report, else text."""
+    workers: int = 0
+    """Processes; 0 = this one."""
+    explain: bool = False
+    """Print each report in colour, with the rule behind each entity, instead of writing records."""
 
 
 @dataclass(frozen=True)

@@ -270,8 +270,8 @@ def test_encode_is_exact_as_png_and_close_as_jpeg() -> None:
 def test_small_gray_files_are_stored_byte_for_byte(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "image"
     path.write_bytes(packed(Image.fromarray(GRAY), kind))
-    assert load_for_storage(path, 20) == path.read_bytes()
-    assert decode(load_for_storage(path, 10)).shape == (10, 15)
+    assert load_for_storage(path, 20).data == path.read_bytes()
+    assert decode(load_for_storage(path, 10).data).shape == (10, 15)
 
 
 def test_metadata_rotation_colour_and_depth_are_not_stored(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_metadata_rotation_colour_and_depth_are_not_stored(tmp_path: Path) -> No
     }
     for name, data in cases.items():
         (tmp_path / name).write_bytes(data)
-        stored = load_for_storage(tmp_path / name, 256)
+        stored = load_for_storage(tmp_path / name, 256).data
         image = Image.open(io.BytesIO(stored))
         assert (image.format, image.mode) == ("JPEG", "L"), name
         assert b"Secret" not in stored, name

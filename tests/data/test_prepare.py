@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from real_data import real_data
+from xlip.cli import main
 from xlip.data import prepare as module
+from xlip.data.entities import TAGGER
 from xlip.data.images import decode, encode
 from xlip.data.prepare import held_out, prepare
+from xlip.data.prepare_plan import PART, parts_of
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
@@ -70,6 +77,7 @@ def test_reports_without_entities_are_tagged_and_labels_are_left_alone(root: Pat
     }
     assert {"pneumothorax", "effusion"} <= {word for phrase in words for word in phrase.split()}
     assert studies["csv/s4"].entities == ()
+    assert (studies["csv/s1"].tagger, studies["csv/s4"].tagger) == (TAGGER, "")
     assert studies["csv/s1"].labels == {"Mass": 1}
     assert studies["csv/text"].labels == {}
 
@@ -83,7 +91,7 @@ def test_bad_rows_are_quarantined_with_their_reason(root: Path, tmp_path: Path) 
     assert "cut.png" in reasons["csv/cut"]
     assert "gone.png" in reasons["table.csv:9"]
     assert "duplicate" in reasons["csv/s0"]
-    assert set(summary.dropped) == {"not a readable", "image file not found", "duplicate study id"}
+    assert set(summary.dropped) == {"not a readable image", "image file not found", "duplicate study id"}
 
 
 def test_stats_are_what_is_in_the_shards(root: Path, tmp_path: Path) -> None:
@@ -138,24 +146,34 @@ def test_holdout_leaves_the_test_split_of_the_source_alone(tmp_path: Path, monke
     assert {study.split for study in studies if int(study.study_id[2:]) % 2 == 0} == {"train", "test"}
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 8, 9])
-def test_shards_are_full_but_the_last_and_lose_nothing(
+@pytest.mark.parametrize("count", [1, 63, 128, 129, 200])
+def test_parts_differ_by_one_study_and_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(module, "SHARD", 4)
-    monkeypatch.setattr(module, "CHUNK", 3)
     source_of(monkeypatch, lambda: (Candidate(Study(f"a/{n}", "p", "a", report="Clear.")) for n in range(count)))
-    prepare("a", tmp_path, tmp_path / "out", workers=0)
+    summary = prepare("a", tmp_path, tmp_path / "out", workers=0)
     files = parquet_files(tmp_path / "out")
-    assert [file.name for file in files] == [f"part-{n:05d}.parquet" for n in range(-(-count // 4))]
-    assert [s.study_id for file in files for s in read_studies(file)] == [f"a/{n}" for n in range(count)]
+    assert [file.name for file in files] == [f"part-{n:05d}-of-{len(files):05d}.parquet" for n in range(len(files))]
+    parts = [[s.study_id for s in read_studies(file)] for file in files]
+    assert [id_ for part in parts for id_ in part] == [f"a/{n}" for n in range(count)]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert summary.parts == len(files) == parts_of(count)
+
+
+@given(st.integers(0, 10**7))
+def test_parts_split_evenly_over_any_power_of_two_of_readers(studies: int) -> None:
+    parts = parts_of(studies)
+    assert parts * PART >= studies
+    assert parts & (parts - 1) == 0 if parts <= 64 else parts % 64 == 0
+    assert parts == 1 or studies / parts >= 32
 
 
 def test_a_second_run_replaces_the_first(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "out")
     (tmp_path / "out" / "part-00007.parquet").write_bytes(b"left over")
     run(root, tmp_path / "out")
-    assert sorted(contents(tmp_path / "out")) == ["part-00000.parquet", "quarantine.csv", "stats.json"]
+    card = ["README.md", "contact_sheet.png", "histograms.png"]
+    assert sorted(contents(tmp_path / "out")) == [*card, "part-00000-of-00001.parquet", "quarantine.csv", "stats.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
@@ -193,6 +211,9 @@ def test_a_failed_swap_brings_the_old_folder_back(root: Path, tmp_path: Path, mo
     with pytest.raises(OSError, match="no space"):
         run(root, tmp_path / "out", short_side=8)
     assert contents(tmp_path / "out") == before
+    monkeypatch.undo()
+    run(root, tmp_path / "out", short_side=8)
+    assert contents(tmp_path / "out") != before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
@@ -231,3 +252,102 @@ def test_real_covid_set_prepares(tmp_path: Path) -> None:
     assert (summary.kept, summary.pairs, summary.patients, summary.dropped.total()) == (304, 290, 153, 0)
     assert summary.kinds["Pneumonia"]["present"] == 216
     assert all(max(decode(s.image).shape) > 0 for s in read_studies(tmp_path / "out") if s.image)
+
+
+def test_a_named_split_replaces_the_splits_and_is_written_down(root: Path, tmp_path: Path) -> None:
+    for part, names in {"train": "0.png 1.png", "val": "2.png", "test": "3.png 4.png"}.items():
+        (root.parent / f"{part}.txt").write_text("\n".join(names.split()))
+    summary = run(root, tmp_path / "out", split="lists", lists=root.parent)
+    found = {study.image_path: study.split for study in read_studies(tmp_path / "out")}
+    assert found == {
+        **{"0.png": "train", "1.png": "train", "2.png": "val", "3.png": "test", "4.png": "test"},
+        **{"5.png": "unused", "": "unused"},
+    }
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text("utf-8"))
+    assert (stats["split_name"], stats["split_checksum"]) == ("lists", summary.split_checksum)
+    assert summary.split_checksum in (tmp_path / "out" / "README.md").read_text("utf-8")
+    (root.parent / "test.txt").write_text("3.png")
+    assert run(root, tmp_path / "out", split="lists", lists=root.parent).split_checksum != summary.split_checksum
+
+
+def test_the_data_card_says_what_was_kept_and_why_rows_were_dropped(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "7 studies of 4 patients: 6 images, 4 reports, 3 pairs" in card
+    assert "| Mass | 3 | 3 | 0 |" in card
+    assert "| not a readable image | 1 | csv/cut |" in card
+    sheet = decode(tmp_path / "out" / "contact_sheet.png")
+    assert sheet.shape == (6 * 128, 8 * 128)
+    assert [bool(sheet[5:120, n * 128 + 5 : n * 128 + 120].any()) for n in range(8)] == [True] * 6 + [False] * 2
+    assert decode(tmp_path / "out" / "histograms.png").size
+
+
+def test_png_keeps_every_pixel_and_the_original_size_is_kept(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(raw / "a.png")
+    for encoding in ("png", "jpeg"):
+        prepare("folder", raw, tmp_path / encoding, workers=0, encoding=encoding, short_side=50)
+    (exact,), (close,) = (list(read_studies(tmp_path / encoding)) for encoding in ("png", "jpeg"))
+    assert exact.image is not None
+    assert np.array_equal(decode(exact.image), decode(raw / "a.png"))
+    assert (exact.width, exact.height, close.width, close.height) == (70, 50, 70, 50)
+    with pytest.raises(XLIPError, match="jpeg, png; got 'gif'"):
+        prepare("folder", raw, tmp_path / "gif", encoding="gif")
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = encode(np.zeros((64, 64), np.uint8))
+
+    def peak(count: int) -> int:
+        source_of(monkeypatch, lambda: (Candidate(Study(f"a/{n}", f"p{n}", "a", image=image)) for n in range(count)))
+        tracemalloc.start()
+        prepare("a", tmp_path, tmp_path / str(count), workers=0)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(100)  # imports
+    small, large = peak(1500), peak(6000)
+    assert large < 1.5 * small + 1e6
+
+
+def test_real_sets_have_the_counts_of_their_description(tmp_path: Path) -> None:
+    kept = {
+        source: prepare(source, real_data(folder), tmp_path / source, workers=0).kept
+        for source, folder in (("nih", "nih_chestxray14_subset"), ("hannover", "covid-19-image-repository"))
+    }
+    assert kept == {"nih": 1090, "hannover": 243}
+    assert sum(len(study.boxes) for study in read_studies(tmp_path / "nih")) > 0
+
+
+@pytest.mark.slow
+def test_every_real_set_prepares_without_an_unexplained_drop(tmp_path: Path) -> None:
+    expected = {
+        ("kermany", "kermany_chest_xray", ""): (5190, 0),
+        ("openi", "iu_openi", "kaggle"): (3826, 25),
+        ("openi", "iu_openi", "nlm"): (3927, 28),
+        ("openi", "iu_openi", "r2gen"): (2955, 0),
+        ("roco", "roco_cxr_captions", ""): (377, 0),
+        ("folder", "dicom", ""): (10, 0),
+    }
+    for (source, folder, layout), counts in expected.items():
+        options = {"layout": layout} if layout else {}
+        summary = prepare(source, real_data(folder), tmp_path / f"{source}{layout}", workers=2, options=options)
+        assert (summary.kept, summary.dropped.total()) == counts, (source, layout)
+        assert set(summary.dropped) <= {"neither a report nor an image"}
+
+
+def test_command_prepares_and_prints_the_checksum(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"--options.{name}={value}" for name, value in COLUMNS.items()]
+    base = ["prepare", "csv", "--root", str(root), "--out", str(tmp_path / "out"), "--workers", "0", *options]
+    assert main([*base, "--split", "patients/70-15-15", "--short-side", "40"]) == 0
+    printed = capsys.readouterr().out
+    assert "kept 7 studies" in printed
+    assert "split patients/70-15-15, checksum " in printed
+    assert "dropped 1: duplicate study id" in printed
+    assert main([*base[:-1], "--split", "nowhere"]) == 2
+    assert "unknown split 'nowhere'" in capsys.readouterr().err

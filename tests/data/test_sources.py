@@ -3,7 +3,9 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import pytest
 from real_data import real_data
 from xlip.data.images import encode
 from xlip.data.kinds import kinds
+from xlip.data.report import SECTIONS, compose_sections
 from xlip.data.sources import SOURCES, load_source
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.sources.covid_chestxray import labels as covid_labels
-from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, VIEWS, Study
+from xlip.data.study import ABSENT, PRESENT, SEXES, UNCERTAIN, VIEWS, Study
 from xlip.errors import XLIPError
 
 needs_phantom = pytest.mark.skipif(
@@ -44,16 +47,31 @@ def read(name: str, root: Path, **options: Any) -> tuple[list[Study], list[Dropp
             drops.append(row)
             continue
         assert isinstance(row, Candidate)
-        assert row.study.view in VIEWS
-        assert set(row.study.labels) <= set(kinds())
-        assert row.study.report is None or row.study.report.strip()
-        if row.file is not None:
-            assert row.file.is_file()
-            assert not Path(row.study.image_path).is_absolute()
-        assert row.file is not None or row.study.image is not None or row.study.report
-        studies.append(row.study)
+        study = row.complete(row.study) if row.complete else row.study
+        if study.report is None and study.sections:
+            study = replace(study, report=compose_sections(study.sections))
+        pickle.dumps(row)  # it travels to a worker process
+        check(study, row)
+        studies.append(study)
     assert len({study.study_id for study in studies}) == len(studies)
     return studies, drops
+
+
+def check(study: Study, row: Candidate) -> None:
+    """What holds for every study of every source."""
+    assert study.view in VIEWS
+    assert study.sex in SEXES
+    assert study.age is None or 0 <= study.age < 130
+    assert set(study.labels) <= set(kinds())
+    assert set(study.sections) <= set(SECTIONS)
+    assert {box.kind for box in row.boxes} | set(study.masks) <= set(kinds())
+    assert study.report is None or study.report.strip()
+    assert study.study_id.startswith(study.source + "/")
+    assert study.patient_id.startswith(study.source + "/")
+    if row.file is not None:
+        assert row.file.is_file()
+        assert not Path(study.image_path).is_absolute()
+    assert row.file is not None or study.image is not None or study.report
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=needs_phantom) if n == "phantom" else n for n in SOURCES])
@@ -69,7 +87,7 @@ def test_every_source_refuses_an_empty_folder_and_names_it(name: str, tmp_path: 
 
 
 def test_unknown_source_is_refused() -> None:
-    with pytest.raises(XLIPError, match="expected one of phantom, openi"):
+    with pytest.raises(XLIPError, match="expected one of phantom, mimic-cxr"):
         load_source("mimic")
 
 
@@ -223,11 +241,14 @@ def test_kermany_takes_split_and_label_from_the_folders(tmp_path: Path) -> None:
     assert len(read("kermany", tmp_path / "chest_xray")[0]) == 3
 
 
-def test_roco_is_text_alone(tmp_path: Path) -> None:
-    write(tmp_path / "data/test/radiology/captions.txt", "ROCO_1\t Left  effusion.\nROCO_2\t \n")
-    (study,), (drop,) = read("roco", tmp_path)
-    assert (study.study_id, study.report, study.image_path) == ("roco/ROCO_1", "Left effusion.", "")
-    assert drop == Dropped("data/test/radiology/captions.txt:2", "empty caption")
+def test_roco_keeps_captions_of_chest_radiographs(tmp_path: Path) -> None:
+    write(tmp_path / "data/test/radiology/captions.txt", "ROCO_1\t Chest  x-ray.\nROCO_2\t \nROCO_3\tCT of a knee.\n")
+    (study,), drops = read("roco", tmp_path)
+    assert (study.study_id, study.report, study.image_path) == ("roco/ROCO_1", "Chest x-ray.", "")
+    assert study.split == "test"
+    assert drops[0] == Dropped("data/test/radiology/captions.txt:2", "empty caption")
+    assert "does not name a chest radiograph" in drops[1].reason
+    assert len(read("roco", tmp_path, chest_only=False)[0]) == 2
 
 
 def table(root: Path, text: str) -> Path:

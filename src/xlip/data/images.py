@@ -8,16 +8,14 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from xlip.errors import XLIPError
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 Gray = np.ndarray[Any, np.dtype[np.uint8]]
 """A grayscale image: uint8 (H, W), black is 0."""
@@ -25,13 +23,27 @@ PREPROCESS = ("letterbox", "clip", "squash")
 """Ways to make an image square: pad then resize; crop the centre; ignore the aspect."""
 MAX_PIXELS = 100_000_000
 """A larger image is taken for a decompression bomb."""
+MAX_BYTES = 1 << 30
+"""A larger file is not read."""
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _HARMLESS_INFO = frozenset({
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"),
-    *("gamma", "srgb", "chromaticity", "aspect", "interlace"),
+    *("xlip_size", "gamma", "srgb", "chromaticity", "aspect", "interlace"),
 })  # fmt: skip
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image as it is stored, and what the original was."""
+
+    data: bytes
+    width: int
+    height: int
+    """Pixels of the original, upright."""
+    pixel_spacing: tuple[float, float] | None = None
+    """Millimetres between rows and columns of the original, where it is a DICOM file that says so."""
 
 
 def decode(source: str | os.PathLike[str] | bytes) -> Gray:
@@ -45,12 +57,13 @@ def decode(source: str | os.PathLike[str] | bytes) -> Gray:
         XLIPError: the file is missing, empty, damaged, too large, not an image, or a multi-frame DICOM.
     """
     name, data = _read(source)
-    if data[128:132] == b"DICM":
-        return _decode_dicom(name, data)
-    with _opened(name, data) as image:
-        if image is not None:
-            return _to_gray(image)
-    return _decode_dicom(name, data, certain=False)
+    if data[128:132] != b"DICM":
+        with _opened(name, data) as image:
+            if image is not None:
+                return _to_gray(image)
+    from xlip.data.dicom import decode_dicom
+
+    return decode_dicom(name, data).pixels
 
 
 def fit(image: Gray, size: int, preprocess: str = "letterbox") -> Gray:
@@ -95,23 +108,38 @@ def encode(image: Gray, *, lossless: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def load_for_storage(path: str | os.PathLike[str], short_side: int) -> bytes:
+def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False) -> Stored:
     """The bytes to store for an image file, whose pixels were checked by decoding them.
 
     A plain 8-bit grayscale PNG or JPEG that is small enough is kept byte for byte; anything else (colour, 16 bits,
-    DICOM, larger, rotated, or with metadata that might name a patient) becomes a grayscale JPEG.
+    DICOM, larger, rotated, or with metadata that might name a patient) becomes a grayscale JPEG, or a PNG where
+    `lossless`.
 
     Raises:
         XLIPError: as `decode`.
     """
-    name, data = _read(path)
-    if data[128:132] == b"DICM":
-        return encode(shrink(_decode_dicom(name, data), short_side))
-    with _opened(name, data) as image:
-        if image is not None and _storable(image, short_side):
-            return data
-        gray = _decode_dicom(name, data, certain=False) if image is None else _to_gray(image)
-    return encode(shrink(gray, short_side))
+    name, data = _read(source)
+    if data[128:132] != b"DICM":
+        with _opened(name, data, smallest=short_side) as image:
+            if image is not None:
+                width, height = image.size
+                gray = None
+                if not _storable(image, short_side):
+                    gray = _to_gray(image)
+                    width, height = _original_size(image, gray)
+                kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
+                return Stored(kept, width, height)
+    from xlip.data.dicom import decode_dicom
+
+    found = decode_dicom(name, data)
+    height, width = found.pixels.shape
+    return Stored(encode(shrink(found.pixels, short_side), lossless=lossless), width, height, found.pixel_spacing)
+
+
+def _original_size(image: Image.Image, gray: Gray) -> tuple[int, int]:
+    """Width and height before a reduced decoding, after the rotation that EXIF asks for."""
+    long, short = sorted(image.info.get("xlip_size", image.size), reverse=True)
+    return (long, short) if gray.shape[1] >= gray.shape[0] else (short, long)
 
 
 def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
@@ -120,17 +148,31 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     else:
         name = os.fspath(source)
         try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise XLIPError(f"{name}: cannot read the image ({error.strerror}); check the path") from error
+            data = _bytes_of(Path(source) if isinstance(source, str) else source)
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = getattr(error, "strerror", None) or error
+            raise XLIPError(f"{name}: cannot read the image ({reason}); check the path") from error
     if not data:
         raise XLIPError(f"{name}: the file is empty (0 bytes); copy or download it again")
     return name, data
 
 
+def _bytes_of(path: Any) -> bytes:
+    """The bytes of a local path or of an fsspec one; never more than `MAX_BYTES`."""
+    with path.open("rb") as stream:
+        data: bytes = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise XLIPError(f"{path}: expected an image file of at most {MAX_BYTES >> 20} MiB, got more")
+    return data
+
+
 @contextmanager
-def _opened(name: str, data: bytes) -> Iterator[Image.Image | None]:
-    """The image with its pixels loaded, or None where Pillow does not know the format."""
+def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image | None]:
+    """The image with its pixels loaded, or None where Pillow does not know the format.
+
+    With `smallest`, a JPEG may come at 1/2, 1/4 or 1/8 of its size, its shorter side not below `smallest`: the decoder
+    then skips the frequencies that shrinking would throw away. `image.info["xlip_size"]` keeps the full size.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of bombs at a limit of its own and of odd metadata
         try:
@@ -139,24 +181,34 @@ def _opened(name: str, data: bytes) -> Iterator[Image.Image | None]:
             yield None
             return
         except Image.DecompressionBombError as error:
-            raise _bomb(name, "the header promises far more") from error
+            raise bomb(name, "the header promises far more") from error
         except _BROKEN as error:
-            raise _damaged(name, error) from error
+            raise damaged(name, error) from error
         with image:
             if image.width * image.height > MAX_PIXELS:
-                raise _bomb(name, f"got {image.width} x {image.height}")
+                raise bomb(name, f"got {image.width} x {image.height}")
             try:
+                if smallest:
+                    _reduce_early(image, smallest)
                 image.load()
             except _BROKEN as error:
-                raise _damaged(name, error) from error
+                raise damaged(name, error) from error
             yield image
 
 
-def _bomb(name: str, got: str) -> XLIPError:
+def _reduce_early(image: Image.Image, smallest: int) -> None:
+    image.info["xlip_size"] = image.size
+    if image.format == "JPEG" and image.mode == "L":
+        image.draft("L", (smallest, smallest))
+
+
+def bomb(name: str, got: str) -> XLIPError:
+    """The error for an image that is too large to decode."""
     return XLIPError(f"{name}: expected at most {MAX_PIXELS // 10**6} million pixels, {got}: a decompression bomb?")
 
 
-def _damaged(name: str, error: Exception) -> XLIPError:
+def damaged(name: str, error: BaseException) -> XLIPError:
+    """The error for a file whose pixels cannot be had."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return XLIPError(f"{name}: not a readable image: damaged or cut short ({reason}); copy or download it again")
 
@@ -165,7 +217,7 @@ def _storable(image: Image.Image, short_side: int) -> bool:
     return (
         image.format in ("PNG", "JPEG")
         and image.mode == "L"
-        and min(image.size) <= short_side
+        and min(image.info.get("xlip_size", image.size)) <= short_side
         and not image.info.keys() - _HARMLESS_INFO
     )
 
@@ -173,7 +225,7 @@ def _storable(image: Image.Image, short_side: int) -> bool:
 def _to_gray(image: Image.Image) -> Gray:
     image = _upright(image)
     if image.mode.startswith(("I", "F")):
-        return _to_bytes(_stretch(np.asarray(image).astype(np.float32)))
+        return to_bytes(stretch(np.asarray(image).astype(np.float32)))
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
@@ -187,7 +239,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return image  # unreadable EXIF is no reason to lose good pixels
 
 
-def _stretch(values: np.ndarray[Any, Any], low: float | None = None, high: float | None = None) -> np.ndarray[Any, Any]:
+def stretch(values: np.ndarray[Any, Any], low: float | None = None, high: float | None = None) -> np.ndarray[Any, Any]:
     """Values to [0, 1] by the range that is stored (or given); a constant becomes 0."""
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -196,7 +248,8 @@ def _stretch(values: np.ndarray[Any, Any], low: float | None = None, high: float
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _to_bytes(share: np.ndarray[Any, Any]) -> Gray:
+def to_bytes(share: np.ndarray[Any, Any]) -> Gray:
+    """Shares in [0, 1] to uint8; what is not a number is black."""
     gray: Gray = np.round(np.nan_to_num(share) * 255).astype(np.uint8)
     return gray
 
@@ -212,106 +265,4 @@ def _centre(image: Gray, side: int) -> Gray:
 def _resize(image: Gray, height: int, width: int, box: tuple[float, float, float, float] | None = None) -> Gray:
     # Lanczos in Pillow widens with the scale, so nothing aliases; reducing_gap averages first where the step is large.
     picture = Image.fromarray(image)
-    return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
-
-
-def _decode_dicom(name: str, data: bytes, *, certain: bool = True) -> Gray:
-    """Pixels of a DICOM file; `certain` is False where only the failure of Pillow hints at DICOM."""
-    import pydicom
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-            has_pixels = "PixelData" in dataset and "Rows" in dataset and "Columns" in dataset
-        except Exception as error:  # pydicom raises errors of a dozen types on bytes that are not DICOM
-            if certain:
-                raise _damaged(name, error) from error
-            has_pixels = False
-        if not has_pixels:
-            what = "this DICOM file holds no image" if certain else "this is neither an image nor DICOM"
-            raise XLIPError(f"{name}: not a readable image: {what}; expected PNG, JPEG or a DICOM radiograph")
-        _check_dicom(name, dataset)
-        try:
-            return _render(dataset)
-        except Exception as error:  # so do its pixel decoders on damaged data
-            raise _damaged(name, error) from error
-
-
-def _check_dicom(name: str, dataset: Dataset) -> None:
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise XLIPError(f"{name}: expected one radiograph, got a multi-frame DICOM ({frames} frames); export one frame")
-    if dataset.Rows * dataset.Columns > MAX_PIXELS:
-        raise _bomb(name, f"got {dataset.Columns} x {dataset.Rows}")
-    photometric = dataset.get("PhotometricInterpretation", "MONOCHROME2")
-    if photometric == "PALETTE COLOR":
-        raise XLIPError(f"{name}: expected a gray or RGB DICOM image, got {photometric}; export it as PNG")
-
-
-def _render(dataset: Dataset) -> Gray:
-    """Stored values -> modality -> VOI -> display (DICOM PS3.3 C.11.1, C.11.2, C.7.6.3.1.2)."""
-    from pydicom.pixels import apply_modality_lut, pixel_array
-    from pydicom.uid import ImplicitVRLittleEndian
-
-    if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
-        dataset.ensure_file_meta()
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    stored = pixel_array(dataset)
-    if stored.ndim == 3:
-        return np.array(Image.fromarray(_to_bytes(_stretch(stored, 0, 2**dataset.BitsStored - 1))).convert("L"))
-    real = ~_padding(dataset, stored)
-    share = _voi(dataset, np.asarray(apply_modality_lut(stored, dataset)), real)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        share = 1 - share
-    return _to_bytes(np.where(real, share, 0))
-
-
-def _padding(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, bool)
-    limit = dataset.get("PixelPaddingRangeLimit", value)
-    low, high = sorted((int(value), int(limit)))
-    return (stored >= low) & (stored <= high)
-
-
-def _voi(dataset: Dataset, values: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values of interest to [0, 1]: VOI LUT, else window, else the range of the stored values."""
-    from pydicom.pixels import apply_voi
-
-    if dataset.get("VOILUTSequence"):
-        entries, first, _ = (int(number) for number in dataset.VOILUTSequence[0].LUTDescriptor)
-        table = apply_voi(np.arange(first, first + (entries or 65536)), dataset)  # 0 stands for 65536
-        return _stretch(apply_voi(values, dataset), float(table.min()), float(table.max()))
-    window = _window(dataset)
-    if window is not None:
-        return _windowed(values, *window)
-    if dataset.BitsStored == 8 and values.dtype == np.uint8:
-        return values / 255  # as a PNG of the same image would come out
-    inside = values[real]
-    return _stretch(values, inside.min(), inside.max()) if inside.size else np.zeros(values.shape)
-
-
-def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Centre, width and function of the first usable window."""
-    first = []
-    for keyword in ("WindowCenter", "WindowWidth"):
-        value = dataset.get(keyword)
-        try:
-            first.append(float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value))
-        except (TypeError, ValueError, IndexError):
-            return None
-    function = str(dataset.get("VOILUTFunction") or "LINEAR")
-    smallest = 1 if function == "LINEAR" else 0
-    return (first[0], first[1], function) if first[1] > smallest else None
-
-
-def _windowed(values: np.ndarray[Any, Any], centre: float, width: float, function: str) -> np.ndarray[Any, Any]:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3, with an output range of [0, 1]."""
-    values = values.astype(np.float64)
-    if function == "SIGMOID":
-        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -500, 500))))
-    if function == "LINEAR_EXACT":
-        return np.clip((values - centre) / width + 0.5, 0, 1)
-    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=2.0))

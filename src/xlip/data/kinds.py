@@ -20,6 +20,8 @@ class Kind:
     id: str
     name: str
     aliases: tuple[str, ...]
+    incidental: bool = False
+    """Whether a chest may have it and still be called free of disease (a device, a worn spine)."""
 
 
 @cache
@@ -28,7 +30,9 @@ def kinds() -> dict[str, Kind]:
     import yaml
 
     raw = yaml.safe_load(files("xlip.data").joinpath("kinds.yaml").read_text("utf-8"))
-    return {id_: Kind(id_, item["name"], tuple(item["aliases"])) for id_, item in raw.items()}
+    return {
+        id_: Kind(id_, item["name"], tuple(item["aliases"]), item.get("incidental", False)) for id_, item in raw.items()
+    }
 
 
 def canonical(name: str) -> str:

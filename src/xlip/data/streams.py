@@ -53,19 +53,23 @@ class Streams:
     images: list[SetConfig] = field(default_factory=list)
     texts: list[SetConfig] = field(default_factory=list)
     mix: dict[str, int] = field(default_factory=lambda: {"pairs": 32, "images": 48, "texts": 32})
+    test_sets: list[str] = field(default_factory=list)
+    """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
+    exclusions: str = ""
+    """List that `xlip audit --write-exclusions` wrote: its studies are left out."""
 
 
 class StudyTable:
     """The studies of one stream, by index, memory-mapped by `datasets`; only those that have what the stream needs."""
 
-    def __init__(self, sets: Sequence[SetConfig], stream: str) -> None:
+    def __init__(self, sets: Sequence[SetConfig], stream: str, excluded: frozenset[str] = frozenset()) -> None:
         self.stream = stream
         self._tables: list[Any] = []
         rows = []
         for number, config in enumerate(sets):
             table = _open(config.path)
             self._tables.append((table, config))
-            chosen = _usable(table, stream, config.split)
+            chosen = _usable(table, stream, config.split, excluded)
             if not len(chosen):
                 raise XLIPError(f"{config.path}: no study of split {config.split!r} fits the stream {stream!r}")
             rows.append(np.stack([np.full(len(chosen), number), chosen], 1).repeat(config.repeat, 0))
@@ -205,8 +209,9 @@ def _open(path: str) -> Any:
     return table.cast_column("image", datasets.Image(decode=False)) if "image" in table.features else table
 
 
-def _usable(table: Any, stream: str, split: str) -> np.ndarray[Any, Any]:
-    """Row numbers of a split that have an image (pairs, images) and a report (pairs, texts)."""
+def _usable(table: Any, stream: str, split: str, excluded: frozenset[str]) -> np.ndarray[Any, Any]:
+    """Row numbers of a split that have an image (pairs, images) and a report (pairs, texts), less the excluded ids."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     arrow = table.data.table
@@ -215,6 +220,8 @@ def _usable(table: Any, stream: str, split: str) -> np.ndarray[Any, Any]:
         keep &= np.asarray(pc.is_valid(arrow["image"])) & np.asarray(pc.not_equal(arrow["view"], "LATERAL"))
     if stream != "images":
         keep &= np.asarray(pc.is_valid(arrow["report"]))
+    if excluded:
+        keep &= ~np.asarray(pc.is_in(arrow["study_id"], pa.array(sorted(excluded))))
     return np.flatnonzero(keep)
 
 

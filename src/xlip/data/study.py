@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
 
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 """Label states. A kind that is missing from `Study.labels` is unknown."""
 
-ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device")
-ASSERTIONS = ("present", "absent", "uncertain")
+ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device", "procedure")
+ASSERTIONS = ("present", "absent", "uncertain", "historical", "hypothetical")
+SIDES = ("", "left", "right", "bilateral")
 VIEWS = ("PA", "AP", "LATERAL", "")
+SEXES = ("F", "M", "")
 ROWS_PER_GROUP = 256
+SCHEMA_VERSION = "2"
+"""2 added what `_later_columns` lists and the links and sides of entities; files of version 1 are still read."""
+BYTES_PER_GROUP = 16 << 20
+"""Images of one row group: bounds the memory of a writer and of a reader whatever the image size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,28 @@ class Entity:
     start: int
     end: int
     type: str
+    """One of ENTITY_TYPES."""
     assertion: str
+    """One of ASSERTIONS: what the report says of the entity, or of `kind` where an anatomy bears one ('heart size is
+    normal': cardiomegaly is absent)."""
     kind: str | None = None
+    locations: tuple[int, ...] = ()
+    """Of a finding or device: where it is, as indices of entities of the same report (anatomy and location words)."""
+    severities: tuple[int, ...] = ()
+    """The severity and descriptor words about it, as indices."""
+    side: str = ""
+    """One of SIDES, as the linked location words say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a finding of a kind is: the left upper corner and the size, as shares of the image's width and height."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,23 @@ class Study:
     entities: tuple[Entity, ...] = ()
     view: str = ""
     split: str = "train"
+    tagger: str = ""
+    """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Cleaned report sections by name (`xlip.data.report.SECTIONS`); `report` is composed of some of them."""
+    width: int = 0
+    height: int = 0
+    """Pixels of the original image, before `prepare` shrank it; 0 where unknown."""
+    pixel_spacing: tuple[float, float] | None = None
+    """Millimetres between rows and between columns of the original image."""
+    sex: str = ""
+    age: float | None = None
+    """Years."""
+    boxes: tuple[Box, ...] = ()
+    masks: Mapping[str, bytes] = field(default_factory=dict)
+    """Kind -> PNG whose white pixels are the finding; the shape of the stored image."""
+    tags: tuple[str, ...] = ()
+    """The data set's own words for labels, localisations or MeSH terms, as given."""
 
 
 def schema() -> pa.Schema:
@@ -57,8 +100,18 @@ def schema() -> pa.Schema:
     import pyarrow as pa
 
     string, small = pa.string(), pa.int8()
+    whole = pa.int32()
     entity = pa.struct(
-        [("start", pa.int32()), ("end", pa.int32()), ("type", string), ("assertion", string), ("kind", string)]
+        [
+            ("start", whole),
+            ("end", whole),
+            ("type", string),
+            ("assertion", string),
+            ("kind", string),
+            ("locations", pa.list_(whole)),
+            ("severities", pa.list_(whole)),
+            ("side", string),
+        ]
     )
     columns = [
         ("study_id", string),
@@ -70,8 +123,29 @@ def schema() -> pa.Schema:
         ("report", string),
         ("labels", pa.list_(pa.struct([("kind", string), ("state", small)]))),
         ("entities", pa.list_(entity)),
+        *_later_columns(),
     ]
-    return pa.schema(columns, metadata={"xlip_schema": "1"})
+    return pa.schema(columns, metadata={"xlip_schema": SCHEMA_VERSION})
+
+
+def _later_columns() -> list[tuple[str, Any]]:
+    """Columns that tables of schema 1 lack; reading fills in the defaults."""
+    import pyarrow as pa
+
+    string, real = pa.string(), pa.float32()
+    box = pa.struct([("kind", string), *((side, real) for side in ("x", "y", "width", "height"))])
+    return [
+        ("tagger", string),
+        ("sections", pa.list_(pa.struct([("name", string), ("text", string)]))),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("pixel_spacing", pa.list_(real)),
+        ("sex", string),
+        ("age", real),
+        ("boxes", pa.list_(box)),
+        ("masks", pa.list_(pa.struct([("kind", string), ("png", pa.binary())]))),
+        ("tags", pa.list_(string)),
+    ]
 
 
 def to_row(study: Study) -> dict[str, Any]:
@@ -86,6 +160,16 @@ def to_row(study: Study) -> dict[str, Any]:
         "report": study.report,
         "labels": [{"kind": kind, "state": state} for kind, state in sorted(study.labels.items())],
         "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities],
+        "tagger": study.tagger,
+        "sections": [{"name": name, "text": text} for name, text in study.sections.items()],
+        "width": study.width,
+        "height": study.height,
+        "pixel_spacing": study.pixel_spacing and list(study.pixel_spacing),
+        "sex": study.sex,
+        "age": study.age,
+        "boxes": [{name: getattr(box, name) for name in Box.__slots__} for box in study.boxes],
+        "masks": [{"kind": kind, "png": png} for kind, png in sorted(study.masks.items())],
+        "tags": list(study.tags),
     }
 
 
@@ -100,10 +184,41 @@ def from_row(row: Mapping[str, Any]) -> Study:
         image_path=image["path"] or "",
         report=row["report"],
         labels={item["kind"]: item["state"] for item in row["labels"] or ()},
-        entities=tuple(Entity(**item) for item in row["entities"] or ()),
+        entities=tuple(entity_from_row(item) for item in row["entities"] or ()),
         view=row["view"] or "",
         split=row["split"] or "train",
+        **_later_fields(row),
     )
+
+
+def entity_from_row(item: Mapping[str, Any]) -> Entity:
+    """The entity of a Parquet struct, of this version of the schema or of version 1."""
+    return Entity(
+        item["start"],
+        item["end"],
+        item["type"],
+        item["assertion"],
+        item["kind"],
+        tuple(item.get("locations") or ()),
+        tuple(item.get("severities") or ()),
+        item.get("side") or "",
+    )
+
+
+def _later_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    spacing = row.get("pixel_spacing")
+    return {
+        "tagger": row.get("tagger") or "",
+        "sections": {item["name"]: item["text"] for item in row.get("sections") or ()},
+        "width": row.get("width") or 0,
+        "height": row.get("height") or 0,
+        "pixel_spacing": (spacing[0], spacing[1]) if spacing else None,
+        "sex": row.get("sex") or "",
+        "age": row.get("age"),
+        "boxes": tuple(Box(**item) for item in row.get("boxes") or ()),
+        "masks": {item["kind"]: item["png"] for item in row.get("masks") or ()},
+        "tags": tuple(row.get("tags") or ()),
+    }
 
 
 def write_studies(studies: Iterable[Study], path: str | os.PathLike[str]) -> int:
@@ -111,31 +226,42 @@ def write_studies(studies: Iterable[Study], path: str | os.PathLike[str]) -> int
 
     Returns the number of studies written.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    written = 0
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with pq.ParquetWriter(partial, schema(), compression="zstd") as writer:
-            for rows in _groups(map(to_row, studies)):
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema()))
-                written += len(rows)
+        with partial.open("wb") as stream:
+            written = write_stream(studies, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     return written
 
 
+def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
+    """Write studies as one Parquet file into an open binary stream, a row group at a time; returns their number."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = 0
+    with pq.ParquetWriter(stream, schema(), compression="zstd") as writer:
+        for rows in _groups(map(to_row, studies)):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema()))
+            written += len(rows)
+    return written
+
+
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
+    size = 0
     for row in rows:
         group.append(row)
-        if len(group) == ROWS_PER_GROUP:
+        size += len(row["image"]["bytes"]) if row["image"] else 0
+        if len(group) == ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group
 
@@ -147,6 +273,8 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
         XLIPError: nothing is there, or the folder holds no Parquet file.
     """
     root = Path(path)
+    if (root / "journal").is_dir():
+        raise XLIPError(f"{root}: `xlip prepare` was not finished here; run the same command again to go on")
     files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     if not files or not files[0].exists():
         raise XLIPError(
@@ -163,11 +291,14 @@ def read_studies(path: str | os.PathLike[str], *, columns: list[str] | None = No
     import pyarrow.parquet as pq
 
     blank = dict.fromkeys(schema().names)
+    required = set(schema().names) - {name for name, _ in _later_columns()}
     for file in parquet_files(path):
         parquet = pq.ParquetFile(file)
-        missing = [name for name in schema().names if name not in parquet.schema_arrow.names]
+        missing = sorted(required - set(parquet.schema_arrow.names))
         if missing:
             raise XLIPError(f"{file} lacks the columns {missing} of a study table; write it with `xlip prepare`")
-        for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=columns):
+        there = parquet.schema_arrow.names
+        wanted = None if columns is None else [name for name in columns if name in there]
+        for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=wanted):
             for row in batch.to_pylist():
                 yield from_row({**blank, **row})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xlip.data.audit import read_exclusions, refuse_leaks
 from xlip.data.kinds import kinds
 from xlip.data.prompts import PromptSet
 from xlip.data.streams import STREAMS, Streams, StudyTable
@@ -24,7 +25,8 @@ def build_tables(data: Streams) -> dict[str, StudyTable]:
     """The studies of each stream.
 
     Raises:
-        XLIPError: a mix that names no stream, asks for a stream without sets, or asks for nothing.
+        XLIPError: a mix that names no stream, asks for a stream without sets, or asks for nothing; training data that
+            hold something of a declared test set.
     """
     for name, count in data.mix.items():
         if name not in STREAMS:
@@ -33,7 +35,10 @@ def build_tables(data: Streams) -> dict[str, StudyTable]:
             raise XLIPError(f"data.mix.{name}: {count} studies a step, but data.{name} lists no set; add one or set 0")
     if not any(data.mix.values()):
         raise XLIPError("data.mix: every stream is 0; nothing to train on")
-    return {name: StudyTable(getattr(data, name) if data.mix.get(name) else [], name) for name in STREAMS}
+    used = {name: getattr(data, name) if data.mix.get(name) else [] for name in STREAMS}
+    refuse_leaks([f"{one.path}:{one.split}" for sets in used.values() for one in sets], data.test_sets, data.exclusions)
+    excluded = read_exclusions(data.exclusions) if data.exclusions else frozenset()
+    return {name: StudyTable(sets, name, excluded) for name, sets in used.items()}
 
 
 def training_kinds(tables: dict[str, StudyTable]) -> list[str]:

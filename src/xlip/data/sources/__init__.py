@@ -9,12 +9,23 @@ from xlip.errors import XLIPError
 
 SOURCES = {
     "phantom": "phantom",
+    "mimic-cxr": "mimic",
+    "chexpert": "chexpert",
     "openi": "openi",
-    "covid-chestxray": "covid_chestxray",
     "nih": "nih",
+    "rsna": "rsna",
+    "siim": "siim",
+    "covidx": "covidx",
+    "padchest": "padchest",
+    "vindr": "vindr",
+    "covid-chestxray": "covid_chestxray",
+    "hannover": "hannover",
     "kermany": "kermany",
+    "tuberculosis": "tuberculosis",
+    "medmnist": "medmnist",
     "roco": "roco",
     "csv": "csv",
+    "folder": "folder",
 }
 """Name -> module, imported when asked for."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xlip.data.kinds import NO_FINDING, canonical, is_kind
 from xlip.data.report import clean
-from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table
+from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table, relative, sex_of, years
 from xlip.data.study import ABSENT, PRESENT, Study
 
 PNEUMONIAS = frozenset({
@@ -33,10 +33,13 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
                 f"covid-chestxray/{row['filename']}",
                 f"covid-chestxray/{row['patientid']}",
                 "covid-chestxray",
-                image_path=str(file.relative_to(root)),
+                image_path=relative(file, root),
                 report=clean(row["clinical_notes"]),
                 labels=labels(row["finding"]),
                 view=VIEWS.get(row.get("view", ""), ""),
+                sex=sex_of(row.get("sex", "")),
+                age=years(row.get("age", "")),
+                tags=tuple(part.strip() for part in row["finding"].split("/") if part.strip()),
             )
             yield Candidate(study, file)
 

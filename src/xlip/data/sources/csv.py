@@ -70,7 +70,7 @@ def studies(
                 study_id=f"{source}/{id_}",
                 patient_id=f"{source}/{row.get(patient_column) or id_}",
                 source=source,
-                image_path=image,
+                image_path=Path(image).as_posix() if image else "",
                 report=report,
                 labels=labels,
                 view=VIEWS.get(row.get(view_column, "").strip().upper(), ""),

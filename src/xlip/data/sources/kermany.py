@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.data.kinds import NO_FINDING
-from xlip.data.sources.base import Candidate, Dropped
+from xlip.data.sources.base import Candidate, Dropped, relative
 from xlip.data.study import ABSENT, PRESENT, Study
 from xlip.errors import XLIPError
 
@@ -26,8 +26,9 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
                 found = True
                 labels = {"Pneumonia": pneumonia, NO_FINDING: PRESENT - pneumonia}
                 id_ = f"kermany/{split}/{folder}/{file.stem}"
-                path = str(file.relative_to(root))
-                study = Study(id_, id_, "kermany", image_path=path, labels=labels, split=SPLITS[split])
+                path = relative(file, root)
+                cause = tuple(word for word in ("bacteria", "virus") if word in file.stem)
+                study = Study(id_, id_, "kermany", image_path=path, labels=labels, split=SPLITS[split], tags=cause)
                 yield Candidate(study, file)
     if not found:
         raise XLIPError(f"{root}: expected folders train/NORMAL and train/PNEUMONIA with JPEG files, found none")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-from xlip.data.report import clean, compose
-from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table
+from xlip.data.report import SECTIONS, clean
+from xlip.data.sources.base import Candidate, Dropped, first_existing, read_table, relative
 from xlip.data.study import Study
 from xlip.errors import XLIPError
 
@@ -34,14 +36,15 @@ def studies(root: Path, layout: str = "auto") -> Iterator[Candidate | Dropped]:
 
 
 def _candidate(
-    root: Path, uid: str, report: str | None, file: Path | None, where: str, *, patient: str = "", split: str = "train"
+    root: Path, uid: str, texts: Mapping[str, str | None], file: Path | None, where: str, **fields: Any
 ) -> Candidate | Dropped:
-    if report is None and file is None:
+    """A study of cleaned sections; the view stays unknown: the tables say frontal at best, which may be PA or AP."""
+    named = {name: body for name, text in texts.items() if (body := clean(text))}
+    if not {"findings", "impression"} & named.keys() and file is None:
         return Dropped(where, "neither a report nor an image")
-    path = "" if file is None else str(file.relative_to(root))
-    # The view stays unknown: the tables say frontal at best, which may be PA or AP.
-    patient = f"openi/{patient or uid}"
-    return Candidate(Study(f"openi/{uid}", patient, "openi", image_path=path, report=report, split=split), file)
+    path = "" if file is None else relative(file, root)
+    fields.setdefault("patient_id", f"openi/{uid}")
+    return Candidate(Study(f"openi/{uid}", source="openi", image_path=path, sections=named, **fields), file)
 
 
 def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
@@ -54,8 +57,9 @@ def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
                 frontal.setdefault(row["uid"], file)
     table = first_existing(root, "indiana_reports.csv")
     for line, row in read_table(table, ("uid", "findings", "impression")):
-        report = compose(row["findings"], row["impression"])
-        yield _candidate(root, row["uid"], report, frontal.get(row["uid"]), f"{table.name}:{line}")
+        texts = {name: row.get(name) for name in ("indication", "comparison", "findings", "impression")}
+        tags = tuple(word for word in row.get("MeSH", "").split(";") if word)
+        yield _candidate(root, row["uid"], texts, frontal.get(row["uid"]), f"{table.name}:{line}", tags=tags)
 
 
 def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
@@ -65,31 +69,39 @@ def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
         except ElementTree.ParseError as error:
             yield Dropped(name, f"not readable as XML ({error})")
             continue
-        texts = {part.get("Label", ""): part.text for part in tree.iter("AbstractText")}
+        texts = {part.get("Label", "").lower(): part.text for part in tree.iter("AbstractText")}
+        texts = {label: text for label, text in texts.items() if label in SECTIONS}
         images = (root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage"))
         file = next((image for image in images if image.is_file()), None)
-        uid = Path(name).stem
-        yield _candidate(root, uid, compose(texts.get("FINDINGS"), texts.get("IMPRESSION")), file, name)
+        tags = tuple(part.text for part in tree.findall("MeSH/*") if part.text)
+        yield _candidate(root, Path(name).stem, texts, file, name, tags=tags)
 
 
 def _nlm_files(root: Path) -> Iterator[tuple[str, bytes]]:
     for file in sorted(root.glob("ecgen-radiology/*.xml")):
         yield file.name, file.read_bytes()
     for archive in sorted(root.glob("*NLMCXR_reports.tgz")):
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                stream = tar.extractfile(member) if member.name.endswith(".xml") else None
-                if stream is not None:
-                    yield Path(member.name).name, stream.read()
+        try:
+            with archive.open("rb") as stream, tarfile.open(fileobj=stream) as tar:
+                for member in tar:
+                    text = tar.extractfile(member) if member.name.endswith(".xml") else None
+                    if text is not None:
+                        yield Path(member.name).name, text.read()
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise XLIPError(f"{archive}: damaged or cut short ({error}); copy or download it again") from error
 
 
 def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
     table = first_existing(root, "annotation.json")
-    for split, items in json.loads(table.read_text("utf-8")).items():
+    try:
+        parts = json.loads(table.read_text("utf-8"))
+    except ValueError as error:
+        raise XLIPError(f"{table}: not readable as JSON ({error}); copy or download it again") from error
+    for split, items in parts.items():
         for number, item in enumerate(items):
             images = [root / "images" / path for path in item.get("image_path", [])]
             file = next((image for image in images if image.is_file()), None)
             # 'CXR2384_IM-0942' is uid 2384 of the other layouts: leaks between them must show.
-            patient = item["id"].split("_")[0].removeprefix("CXR")
-            report, where = clean(item.get("report")), f"{table.name}:{split}[{number}]"
-            yield _candidate(root, item["id"], report, file, where, patient=patient, split=split)
+            patient = "openi/" + item["id"].split("_")[0].removeprefix("CXR")
+            texts, where = {"findings": item.get("report")}, f"{table.name}:{split}[{number}]"
+            yield _candidate(root, item["id"], texts, file, where, patient_id=patient, split=split)

@@ -1,8 +1,10 @@
-"""The embedded phantom as a source: no files needed, any number of studies."""
+"""Computer-made phantoms as a data set, for tests, benchmarks and the demo."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from xlip.data.images import encode
@@ -16,15 +18,16 @@ def studies(
 ) -> Iterator[Candidate | Dropped]:
     """Phantoms number `start` to `start + count`, each with image, report, labels and entities; `root` is ignored."""
     for index in range(start, start + count):
-        phantom = generate(index, seed=seed, size=size)
-        study = Study(
-            study_id=f"phantom/{seed}/{index}",
-            patient_id=phantom.patient_id,
-            source="phantom",
-            image=encode(phantom.pixels),
-            report=phantom.report,
-            labels=phantom.labels,
-            entities=phantom.entities,
-            view="PA",
-        )
-        yield Candidate(study)
+        id_ = f"phantom/{seed}/{index}"
+        yield Candidate(Study(id_, id_, "phantom", view="PA"), complete=partial(_drawn, index, seed, size))
+
+
+def _drawn(index: int, seed: int, size: int, study: Study) -> Study:
+    phantom = generate(index, seed=seed, size=size)
+    return replace(
+        study,
+        image=encode(phantom.pixels),
+        report=phantom.report,
+        labels=phantom.labels,
+        entities=phantom.entities,
+    )

@@ -1,0 +1,265 @@
+"""How well and how fast `xlip audit` finds copies: docs/data_audit.json and the tables of docs/data_audit_tables.md.
+
+Recall and false alarms on the real sets (prepared folders under --prepared, made by `bench/prepare.py --real`), speed
+on 100,000 against 25,000 made-up images. The machine may be busy: CPU time stands beside wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from xlip.data.audit_index import SetPart, build_index
+from xlip.data.audit_match import candidates, confirmed
+from xlip.data.images import decode, encode
+from xlip.data.phantom import generate
+from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, small, trimmed
+from xlip.data.study import Study, read_studies, write_studies
+
+Array = np.ndarray[Any, Any]
+SETS = ("nih", "kermany", "covid-chestxray", "hannover")
+SAMPLE = 400
+"""Images of each set that are copied in every way."""
+
+
+def jpeg(image: Array, rng: np.random.Generator) -> Array:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(20, 60)))
+    return np.asarray(Image.open(buffer))
+
+
+def resized(image: Array, rng: np.random.Generator) -> Array:
+    scale = rng.uniform(0.45, 1.5)
+    size = (int(image.shape[1] * scale), int(image.shape[0] * scale * rng.uniform(0.97, 1.03)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def squashed(image: Array, rng: np.random.Generator) -> Array:
+    return np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def turned(image: Array, rng: np.random.Generator) -> Array:
+    return np.asarray(Image.fromarray(image).rotate(rng.uniform(-5, 5), Image.Resampling.BICUBIC))
+
+
+def turned_wider(image: Array, rng: np.random.Generator) -> Array:
+    return np.asarray(Image.fromarray(image).rotate(rng.uniform(-5, 5), Image.Resampling.BICUBIC, expand=True))
+
+
+def gamma(image: Array, rng: np.random.Generator) -> Array:
+    return (255 * (image / 255.0) ** rng.uniform(0.7, 1.4)).astype(np.uint8)
+
+
+def padded(image: Array, rng: np.random.Generator) -> Array:
+    height, width = image.shape
+    side = max(height, width) + 20
+    made = np.zeros((side, side), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    made[top : top + height, left : left + width] = image
+    return made
+
+
+def cropped(image: Array, rng: np.random.Generator) -> Array:
+    height, width = image.shape
+    cut = rng.uniform(0, 0.03, 4)
+    return image[
+        int(height * cut[0]) : height - int(height * cut[1]), int(width * cut[2]) : width - int(width * cut[3])
+    ]
+
+
+def everything(image: Array, rng: np.random.Generator) -> Array:
+    return jpeg(resized(turned(image, rng), rng), rng)
+
+
+COPIES: dict[str, Callable[[Array, np.random.Generator], Array]] = {
+    "re-compressed (JPEG 20 to 60)": jpeg,
+    "resized (0.45 to 1.5 x, aspect 3 % off)": resized,
+    "squashed to 224 x 224": squashed,
+    "rotated (up to 5 degrees)": turned,
+    "rotated on a wider canvas (up to 5 degrees)": turned_wider,
+    "rotated, resized and re-compressed": everything,
+    "gamma (0.7 to 1.4)": gamma,
+    "padded to a square": padded,
+    "cropped (up to 3 % each side)": cropped,
+}
+
+
+def recall(prepared: Path, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Share of the copies of each kind, per set, that both steps accept."""
+    table: dict[str, dict[str, float]] = {name: {} for name in COPIES}
+    for set_ in SETS:
+        images = [decode(study.image) for study in read_studies(prepared / set_) if study.image]
+        chosen = [images[i] for i in rng.permutation(len(images))[:SAMPLE]]
+        for name, copy in COPIES.items():
+            table[name][set_] = round(float(np.mean([_found(image, copy(image, rng)) for image in chosen])), 4)
+    return table
+
+
+def _found(first: Array, second: Array) -> bool:
+    cut = trimmed(first)
+    rows = np.stack([signature(small(version)) for version in (first, *(() if cut is None else (cut,)))])
+    cosines = (signatures(second) @ rows.T).max(1)
+    return bool(cosines.max() >= CANDIDATE) and same_picture(first, second, POSES[int(cosines.argmax())]) >= SAME
+
+
+def false_alarms(prepared: Path) -> list[dict[str, Any]]:
+    """Every set against every set: pairs of different patients that are called the same picture, or alike."""
+    train = {name: build_index(SetPart(prepared / name), posed=False, prefer="", workers=2) for name in SETS}
+    test = {name: build_index(SetPart(prepared / name), posed=True, prefer="", workers=2) for name in SETS}
+    rows = []
+    for first in SETS:
+        for second in SETS:
+            one, two = train[first], test[second]
+            pairs = candidates(one, two)
+            strangers = [pair for pair in pairs if one.patients[pair.train] != two.patients[pair.test]]
+            found = confirmed(one, two, strangers, 2)
+            copies = [item for item in found if item.kind == "picture"]
+            rows.append(
+                {
+                    "train": first,
+                    "test": second,
+                    "pairs": len(one.ids) * len(two.ids),
+                    "test_images": len(two.ids),
+                    "close_signatures": len(strangers),
+                    "called_same": len(copies),
+                    "called_alike": len(found) - len(copies),
+                    "highest_correlation": max((item.score for item in found), default=None),
+                }
+            )
+    return rows
+
+
+def speed(folder: Path, train: int, test: int, planted: int) -> dict[str, Any]:
+    """Seconds for an audit of made-up images, and what it found of the planted copies."""
+    if not (folder / "train").exists():
+        _make(folder, train, test, planted)
+    usage, start = os.times(), time.perf_counter()
+    marks: dict[str, float] = {}
+    one = build_index(SetPart(folder / "train"), posed=False, prefer="", workers=2)
+    two = build_index(SetPart(folder / "test"), posed=True, prefer="", workers=2)
+    marks["hashing"] = time.perf_counter() - start
+    pairs = candidates(one, two)
+    marks["comparing"] = time.perf_counter() - start - marks["hashing"]
+    found = [item for item in confirmed(one, two, pairs, 2) if item.kind == "picture"]
+    wall = time.perf_counter() - start
+    marks["looking closely"] = wall - marks["hashing"] - marks["comparing"]
+    now = os.times()
+    right = {item.test for item in found if item.train.split("/")[1] == item.test.split("/")[1]}
+    return {
+        "train": len(one.ids),
+        "test": len(two.ids),
+        "wall_s": round(wall, 1),
+        "cpu_s": round(sum(now[:4]) - sum(usage[:4]), 1),
+        "wall_s_by_step": {name: round(seconds, 1) for name, seconds in marks.items()},
+        "close_pairs": len(pairs),
+        "planted": planted,
+        "planted_found": len(right),
+        "others_called_same": sum(item.train.split("/")[1] != item.test.split("/")[1] for item in found),
+        "test_images_falsely_called": len({i.test for i in found if i.train.split("/")[1] != i.test.split("/")[1]}),
+    }
+
+
+def _make(folder: Path, train: int, test: int, planted: int) -> None:
+    """Images of 256 pixels: blends of phantoms under random warps; some test images are changed training images."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    jobs = [(folder / "train" / f"part-{n:03d}.parquet", n * 2000, min(2000, train - n * 2000), 0)
+            for n in range(-(-train // 2000))]  # fmt: skip
+    jobs += [(folder / "test" / f"part-{n:03d}.parquet", 10**6 + n * 2000, min(2000, test - n * 2000),
+              planted if n == 0 else 0) for n in range(-(-test // 2000))]  # fmt: skip
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(_make_file, jobs))
+
+
+def _make_file(job: tuple[Path, int, int, int]) -> None:
+    path, first, count, planted = job
+    bank = [generate(index, size=256).pixels.astype(np.float32) for index in range(160)]
+    studies = []
+    for number in range(first, first + count):
+        copied = number - first < planted
+        index = number - first if copied else number
+        image = _blend(bank, index)
+        if copied:
+            image = everything(image, np.random.default_rng(index))
+        studies.append(Study(f"x/{index}/{number}", f"x/{number}", "x", image=encode(image)))
+    write_studies(studies, path)
+
+
+def _blend(bank: list[Array], index: int) -> Array:
+    rng = np.random.default_rng(index)
+    first, second = rng.choice(len(bank), 2, replace=False)
+    matrix = (1 + rng.uniform(-0.12, 0.12), rng.uniform(-0.1, 0.1), rng.uniform(-20, 20),
+              rng.uniform(-0.1, 0.1), 1 + rng.uniform(-0.12, 0.12), rng.uniform(-20, 20))  # fmt: skip
+    other = Image.fromarray(bank[second]).transform(
+        (256, 256), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    share = rng.uniform(0.35, 0.65)
+    picture = Image.fromarray(share * bank[first] + (1 - share) * np.asarray(other))
+    matrix = (1 + rng.uniform(-0.12, 0.12), rng.uniform(-0.1, 0.1), rng.uniform(-20, 20),
+              rng.uniform(-0.1, 0.1), 1 + rng.uniform(-0.12, 0.12), rng.uniform(-20, 20))  # fmt: skip
+    moved = picture.transform((256, 256), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(moved), 0, 255).astype(np.uint8)
+
+
+def tables(result: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "<!-- written by bench/audit.py -->",
+        "",
+        f"Recall of copies ({SAMPLE} images a set, fewer where the set is smaller):",
+        "",
+        "| copy | " + " | ".join(SETS) + " |",
+        "|---|" + "---|" * len(SETS),
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(f"{row[s]:.4f}" for s in SETS) + " |"
+        for name, row in result.get("recall", {}).items()
+    ]
+    lines += ["", f"Different patients of the real sets (same: correlation >= {SAME}; alike: >= {ALIKE}):", ""]
+    lines += [
+        "| train | test | pairs | close signatures | called same | called alike | highest |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result.get("false_alarms", []):
+        keys = ("train", "test", "pairs", "close_signatures", "called_same", "called_alike", "highest_correlation")
+        lines.append("| " + " | ".join("-" if row[key] is None else str(row[key]) for key in keys) + " |")
+    if "speed" in result:
+        lines += ["", "| speed | value |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in result["speed"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prepared", type=Path, default=Path("prepared"))
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--speed", action="store_true", help="100,000 against 25,000 made-up images")
+    parser.add_argument("--quality", action="store_true", help="recall and false alarms on the real sets")
+    parser.add_argument("--images", type=Path, help="folder that keeps the made-up images for the next time")
+    options = parser.parse_args()
+    target = options.out / "data_audit.json"
+    result: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    every = not (options.quality or options.speed)
+    if options.quality or (every and options.prepared.is_dir()):
+        result["recall"] = recall(options.prepared, np.random.default_rng(0))
+        result["false_alarms"] = false_alarms(options.prepared)
+    if options.speed or every:
+        with tempfile.TemporaryDirectory() as folder:
+            result["speed"] = speed(options.images or Path(folder), 100_000, 25_000, 1_000)
+    target.write_text(json.dumps(result, indent=2) + "\n")
+    (options.out / "data_audit_tables.md").write_text(tables(result))
+    print(tables(result))
+
+
+if __name__ == "__main__":
+    main()

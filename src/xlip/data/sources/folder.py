@@ -1,0 +1,77 @@
+"""Any folder of images or DICOM files, with class folders, split folders and texts where it has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from xlip.data.kinds import NO_FINDING, canonical, is_kind
+from xlip.data.report import clean, sections
+from xlip.data.sources.base import Candidate, Dropped, relative
+from xlip.data.study import ABSENT, PRESENT, Study
+from xlip.errors import XLIPError
+
+SUFFIXES = frozenset({
+    *("", ".dcm", ".dicom", ".dic", ".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm"),
+})  # fmt: skip
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> Iterator[Candidate | Dropped]:
+    """Every image file under `root`, in the order of its path.
+
+    A folder whose name is a kind, or an alias of one, labels its images: that kind present and, but for No_Finding
+    itself, No_Finding absent; in a No_Finding folder the kinds of the other class folders are absent. A folder called
+    train, val or test is the split. `name.txt` beside `name.png` is its report.
+
+    Args:
+        root: the folder.
+        patient_pattern: regular expression whose first group, found in the path under `root`, is the patient; without
+            it every file is a patient of its own, and splits may leak.
+        source: name stored with every study.
+    """
+    try:
+        pattern = re.compile(patient_pattern) if patient_pattern else None
+    except re.error as error:
+        raise XLIPError(f"patient_pattern: {patient_pattern!r} is not a regular expression ({error})") from error
+    if pattern is not None and not pattern.groups:
+        raise XLIPError(f"patient_pattern: expected a group, such as '(p[0-9]+)', in {patient_pattern!r}")
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = [file for file in files if not file.name.startswith(".")]
+    if not files:
+        raise XLIPError(f"{root}: expected image or DICOM files, found none")
+    folders = {part for file in files for part in relative(file, root).split("/")[:-1]}
+    classes = {canonical(part) for part in folders if is_kind(part)}
+    for file in files:
+        path = relative(file, root)
+        patient = pattern.search(path) if pattern else None
+        if pattern and patient is None:
+            yield Dropped(path, f"patient_pattern {patient_pattern!r} finds no patient in the path")
+            continue
+        yield Candidate(_study(file, path, patient.group(1) if patient else path, classes, source), file)
+
+
+def _study(file: Path, path: str, patient: str, classes: set[str], source: str) -> Study:
+    folders = path.split("/")[:-1]
+    text = file.with_suffix(".txt")
+    parts = sections(text.read_text("utf-8", errors="replace")) if text.is_file() else {}
+    plain = {"preamble", "last_paragraph"}
+    return Study(
+        f"{source}/{path}",
+        f"{source}/{patient}",
+        source,
+        image_path=path,
+        report=clean(parts.get("preamble")) if parts.keys() <= plain else None,
+        sections={} if parts.keys() <= plain else parts,
+        labels=_labels({canonical(part) for part in folders if is_kind(part)}, classes),
+        split=next((SPLITS[part.lower()] for part in folders if part.lower() in SPLITS), "train"),
+    )
+
+
+def _labels(own: set[str], classes: set[str]) -> dict[str, int]:
+    if not own:
+        return {}
+    if own == {NO_FINDING}:
+        return {**dict.fromkeys(sorted(classes), ABSENT), NO_FINDING: PRESENT}
+    return {**dict.fromkeys(sorted(own), PRESENT), NO_FINDING: ABSENT}

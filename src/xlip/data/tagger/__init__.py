@@ -1,0 +1,1 @@
+"""Taggers of medical entities: rules on a lexicon, and adapters of models, behind one protocol."""
