@@ -14,6 +14,7 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
     "attmim": {},
     "entmlm": {},
     "image_kind": {},
+    "kind_contrast": {},
     "report_kind": {},
 }
 
@@ -197,11 +198,11 @@ class DemoConfig:
     out: str = "demo"
     pairs: int = 60
     """Phantoms with their report."""
-    images: int = 1500
+    images: int = 5000
     """Lone labelled phantoms."""
-    texts: int = 1500
+    texts: int = 2000
     """Lone reports."""
     test: int = 600
     """Held-out phantoms."""
-    steps: int = 300
+    steps: int = 400
     seed: int = 0

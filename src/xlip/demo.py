@@ -20,6 +20,7 @@ from xlip.data.phantom import PHANTOM_NOTICE, Phantom, generate
 from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.data.streams import SetConfig, Streams
+from xlip.data.transforms import Augment
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import Panel, bars, panel_grid
 from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_classifier
@@ -37,7 +38,7 @@ SIZE = 128
 MODEL = ModelConfig(
     image_size=SIZE,
     width=128,
-    depth=4,
+    depth=2,
     heads=4,
     text_width=128,
     text_depth=2,
@@ -49,6 +50,8 @@ MODEL = ModelConfig(
     vocab_size=1024,
     max_tokens=64,
 )
+AUGMENT = Augment(min_scale=0.85, rotation=4, stretch=0.05, contrast=0.15, brightness=0.1, gamma=0.15, noise=0.01)
+"""Milder than for radiographs: phantoms vary in pose and exposure already."""
 PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 16, 48, 16
 SHOWN = ("Effusion", "Pneumothorax", "Consolidation", "Mass", "Cardiomegaly", "Atelectasis")
 
@@ -112,7 +115,8 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
             mix={"pairs": PAIRS_PER_STEP, "images": IMAGES_PER_STEP, "texts": TEXTS_PER_STEP},
         ),
         model=MODEL,
-        optim=OptimConfig(lr=1.5e-3, warmup=20),
+        optim=OptimConfig(lr=2e-3, warmup=20),
+        augment=AUGMENT,
         steps=config.steps,
         seed=config.seed,
         checkpoint_every=0,

@@ -11,6 +11,7 @@ from xlip.objectives.attmim import AttMIM
 from xlip.objectives.base import Objective
 from xlip.objectives.contrastive import Contrastive
 from xlip.objectives.entmlm import EntMLM
+from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.kinds import ImageKind, ReportKind
 
 OBJECTIVES: dict[str, type[Any]] = {
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type[Any]] = {
     "attmim": AttMIM,
     "entmlm": EntMLM,
     "image_kind": ImageKind,
+    "kind_contrast": KindContrast,
     "report_kind": ReportKind,
 }
 

@@ -1,0 +1,59 @@
+"""Contrast between the kinds of an image: which of the prompts belong to it? (DESIGN 2.4, 'text := its prompts')."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xlip.data.batch import Batch
+from xlip.data.text_batch import TextBatch
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.base import Context, Term, zero
+
+
+@dataclass(frozen=True)
+class KindContrast:
+    """InfoNCE between images and the positive prompts of their kinds, both ways.
+
+    `ImageKind` compares a kind's positive prompt with its negative one. That alone lets all kinds share one direction,
+    normal to abnormal, for hundreds of steps (`docs/log.md`): here the prompts of present kinds compete with those of
+    absent ones, so what they share cancels. The paper does not say how prompts enter the loss.
+    """
+
+    weight: float = 0.25
+    name: str = "kind_contrast"
+
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """The prompts."""
+        return {"prompts": batch.prompts}
+
+    def __call__(self, context: Context) -> Term:
+        """Sum over images with a present kind, and over prompts of kinds present in the batch; count = both.
+
+        Negatives are this rank's: every rank sees every prompt, and images of one rank are enough per prompt.
+        """
+        labels = context.batch.image_labels
+        if not bool((labels == 1).any()):
+            return zero(context)
+        positive = context.texts["prompts"].embedding.chunk(2)[0]
+        scores = context.model.logit_scale_exp() * context.images.embedding @ positive.T
+        by_image = present_against_absent(scores, labels)
+        by_prompt = present_against_absent(scores.T, labels.T)
+        return Term(by_image.total + by_prompt.total, by_image.count + by_prompt.count)
+
+
+def present_against_absent(scores: Tensor, labels: Tensor) -> Term:
+    """Sum over rows of -1/|P| sum_{p in P} log(e^s_p / (e^s_p + sum_{n in N} e^s_n)); count = rows with a P.
+
+    Args:
+        scores: (M, L).
+        labels: (M, L): 1 = in P, 0 = in N, anything else left out.
+    """
+    present = (labels == 1).float()
+    # Finite, not -inf: a row without an absent item has nothing to compete with, and gets a gradient of 0, not NaN.
+    absent = scores.masked_fill(labels != 0, -1e4).logsumexp(1, keepdim=True)
+    loss = F.softplus(absent - scores) * present
+    return Term((loss.sum(1) / present.sum(1).clamp(min=1)).sum(), (present.sum(1) > 0).sum().float())
