@@ -149,12 +149,18 @@ def _parse(arguments: list[str]) -> tuple[Command, Any]:
     skip = {command.positional} if command.positional else set()
     parser.add_class_arguments(cls, skip=skip, as_positional=False)
     try:
-        parsed = parser.parse_args(rest)
-        values = parser.instantiate_classes(parsed).as_dict()
+        parsed = parser.parse_args([_underscored(argument) for argument in rest])
+        values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
         raise XLIPError(f"{name}: {' '.join(str(error).split())}; see `xlip {name} --help`") from error
     values.pop("config", None)
     return command, cls(**values)
+
+
+def _underscored(argument: str) -> str:
+    """`--image-column` as `--image_column`, how the options are declared; values stay as they are."""
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
 
 
 def _overview() -> str:
