@@ -135,23 +135,33 @@ def adopt_text_checkpoint(tower: TextTower, path: str) -> None:
 
 
 def checkpoint_config(path: str) -> dict[str, Any]:
-    """The `transformers` config of a checkpoint, as the dictionary that a tower is built from."""
-    config: dict[str, Any] = AutoConfig.from_pretrained(path).to_diff_dict()
-    return config
+    """The `transformers` config of a checkpoint, as the dictionary that a tower is built from.
+
+    Keys that its family does not know (old checkpoints carry some) are left out.
+    """
+    config = AutoConfig.from_pretrained(path)
+    known = _options(config.model_type)
+    return {name: value for name, value in config.to_diff_dict().items() if name in known}
 
 
 def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> Any:
     family = config.get("model_type")
     if family not in families:
         raise XLIPError(f"model_type: expected one of {', '.join(families)}, got {family!r}")
-    made = AutoConfig.for_model(**config)
-    unknown = sorted(set(config) - set(made.to_dict()) - {"model_type"})
+    known = _options(family)
+    unknown = sorted(set(config) - known)
     if unknown:
-        raise XLIPError(f"{family} config: unknown option {unknown[0]!r}; known ones: {', '.join(made.to_dict())}")
+        raise XLIPError(f"{family} config: unknown option {unknown[0]!r}; known ones: {', '.join(sorted(known))}")
+    made = AutoConfig.for_model(**config)
     made._attn_implementation = "sdpa"
     if family == "dinov2":
         options = {}
     return AutoModel.from_config(made, **options)
+
+
+def _options(family: str) -> set[str]:
+    # Of a config made without options: one made with a misspelt option would keep it as an attribute.
+    return {*AutoConfig.for_model(family).to_dict(), "model_type"}
 
 
 def _blocks(encoder: Any) -> nn.ModuleList:
