@@ -101,3 +101,9 @@ def test_permuted_labels_give_a_half_within_the_interval() -> None:
     measured, (low, high) = evaluate_kinds(permuted, scores, np.arange(600))
     assert low <= 0.5 <= high < true_low
     assert sum(m.ci95[0] <= 0.5 <= m.ci95[1] for m in measured) >= 5
+
+
+def test_the_macro_interval_is_that_of_the_mean_over_kinds() -> None:
+    labels, scores = cases(5, 100)
+    opposite = np.c_[labels, labels], np.c_[scores, -scores]  # the two areas add up to 1 in every replicate
+    assert evaluate_kinds(*opposite, np.arange(100))[1] == pytest.approx((0.5, 0.5), abs=1e-12)
