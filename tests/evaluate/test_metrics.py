@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -10,6 +10,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.metrics import MIN_CASES, auprc, auroc, evaluate_kinds, macro
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 12))
 def test_areas_equal_scikit_learn_with_ties_and_weights(seed: int, count: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
