@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -10,6 +10,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.metrics import MIN_CASES, auprc, auroc, evaluate_kinds, macro
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 12))
 def test_areas_equal_scikit_learn_with_ties_and_weights(seed: int, count: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
@@ -101,3 +102,9 @@ def test_permuted_labels_give_a_half_within_the_interval() -> None:
     measured, (low, high) = evaluate_kinds(permuted, scores, np.arange(600))
     assert low <= 0.5 <= high < true_low
     assert sum(m.ci95[0] <= 0.5 <= m.ci95[1] for m in measured) >= 5
+
+
+def test_the_macro_interval_is_that_of_the_mean_over_kinds() -> None:
+    labels, scores = cases(5, 100)
+    opposite = np.c_[labels, labels], np.c_[scores, -scores]  # the two areas add up to 1 in every replicate
+    assert evaluate_kinds(*opposite, np.arange(100))[1] == pytest.approx((0.5, 0.5), abs=1e-12)

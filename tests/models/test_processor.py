@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -83,6 +83,7 @@ def test_without_entities_nothing_is_grouped() -> None:
     assert not batch.is_entity.any()
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.data())
 def test_groups_are_numbered_densely_and_never_cross_an_entity(lengths: list[int], data: st.DataObject) -> None:
     # Word w has lengths[w] one-letter tokens, words are one space apart; one special token stands at each end.
