@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader, Dataset
 
@@ -67,6 +68,8 @@ def pretrain(config: PretrainConfig) -> Run:
     """
     out = Path(config.out)
     precision = mixed_precision(config.precision)
+    # accelerate keeps the first precision of a process for ever; a second run may want another one.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision=precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
     )
