@@ -18,9 +18,9 @@ from xlip.data.card_pictures import contact_sheet, histograms
 from xlip.data.prepare_plan import Plan, id_digest
 from xlip.data.prepare_target import STATS, Target
 from xlip.data.prepare_unit import write_whole
+from xlip.data.study import STATE_NAMES
 from xlip.errors import XLIPError
 
-STATE_NAMES = {1: "present", 0: "absent", -1: "uncertain"}
 EXAMPLES = 3
 REASONS = (
     ("killed the process", "killed the process that read it"),

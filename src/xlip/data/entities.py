@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from xlip.data.kinds import NO_FINDING, kinds
-from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, Entity
+from xlip.data.study import ABSENT, PRESENT, STATE_NAMES, Entity
 from xlip.data.tagger.rules import VERSION, rule_tagger
 
 TAGGER = f"xlip-rules-en@{VERSION}"
-STATES = {"present": PRESENT, "absent": ABSENT, "uncertain": UNCERTAIN}
+STATES = {name: state for state, name in STATE_NAMES.items()}
 """Assertions that say something of this patient now; what is past or only asked about does not count."""
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
 _HEARSAY = re.compile(r"(?i)\b(indication|history|clinical information|comparison|technique|reason for exam\w*)\s*:")

@@ -13,14 +13,13 @@ from PIL import Image
 
 from xlip.data.highlight import to_html, to_rich
 from xlip.data.images import decode, shrink
-from xlip.data.study import ABSENT, PRESENT, Study, parquet_files, read_studies
+from xlip.data.study import STATE_NAMES, Study, parquet_files, read_studies
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-STATES = {PRESENT: "present", ABSENT: "absent"}
 _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:1.5em;background:#f6f6f4;color:#222}
 main{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:14px}
@@ -104,7 +103,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     size = f"{study.width} x {study.height}" if study.width else ""
     if size and study.pixel_spacing:
         size += f", {study.pixel_spacing[0]:.3g} x {study.pixel_spacing[1]:.3g} mm"
-    labels = ", ".join(f"{kind} {STATES.get(state, 'uncertain')}" for kind, state in study.labels.items())
+    labels = ", ".join(f"{kind} {STATE_NAMES[state]}" for kind, state in study.labels.items())
     rows = [
         ("patient", study.patient_id),
         ("source", study.source),
@@ -139,7 +138,7 @@ def _card(study: Study) -> str:
 
 
 def _labels(study: Study) -> str:
-    words = ((kind, STATES.get(state, "uncertain")) for kind, state in study.labels.items())
+    words = ((kind, STATE_NAMES[state]) for kind, state in study.labels.items())
     return ", ".join(f'<span class="{word}">{escape(kind)} {word}</span>' for kind, word in words)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+STATE_NAMES = {PRESENT: "present", ABSENT: "absent", UNCERTAIN: "uncertain"}
 """Label states. A kind that is missing from `Study.labels` is unknown."""
 
 ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device", "procedure")

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from xlip.data.chexpert import chexpert_labels
 from xlip.data.entities import kinds_of
-from xlip.data.study import Entity, Study, read_studies, schema, write_studies
+from xlip.data.study import STATE_NAMES, Entity, Study, read_studies, schema, write_studies
 from xlip.data.tag_inputs import Document, is_study_table, read_documents
 from xlip.data.tagger.registry import Tagger, load_tagger
 from xlip.data.tagger.rules import RuleTagger
@@ -35,7 +35,6 @@ FEW_KNOWN = 0.2
 """Share of known words below which the text is probably in another language."""
 CHARACTERS_PER_ENTITY = 60
 """A report has an entity every 15 to 20; only a text with far fewer is asked for its language."""
-STATE_NAMES = {1: "present", 0: "absent", -1: "uncertain"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HTML = re.compile(r"<(?:br|p|div|span|b|i|li|ul|table|html|body|td|tr)\b[^<>]*>", re.I)
 
