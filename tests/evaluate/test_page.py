@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from xlip.evaluate.cases import Case
-from xlip.evaluate.metrics import evaluate_kinds
 from xlip.evaluate.page import Page, figure_text, zero_shot_page
 from xlip.evaluate.zeroshot import ZeroShotResult
+from xlip.metrics.kinds import evaluate_kinds
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "img"}

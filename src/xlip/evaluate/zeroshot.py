@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from xlip.data.prompts import PromptSet, load_prompts
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, images, label_matrix, open_cases, split_id
-from xlip.evaluate.metrics import MIN_CASES, KindMetrics, evaluate_kinds, macro
+from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.models.xlip import XLIPModel
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from xlip.errors import XLIPError
-from xlip.evaluate.metrics import MIN_CASES, auprc, auroc, evaluate_kinds, macro
+from xlip.metrics.auroc import auprc, auroc
+from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, macro
 
 
 @settings(deadline=None)  # a busy machine is no fault

@@ -1,0 +1,1 @@
+"""Figures from labels and scores: NumPy alone, no model and no file."""
