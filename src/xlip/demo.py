@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.config import ModelConfig, PretrainConfig
+from xlip.config import OBJECTIVE_DEFAULTS, ModelConfig, PretrainConfig
 from xlip.data.phantom import PHANTOM_NOTICE, Phantom, generate
 from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
@@ -41,7 +41,7 @@ MODEL = ModelConfig(
     depth=2,
     heads=4,
     text_width=128,
-    text_depth=2,
+    text_depth=1,
     text_heads=4,
     embed_dim=128,
     stem="conv",
@@ -115,7 +115,8 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
             mix={"pairs": PAIRS_PER_STEP, "images": IMAGES_PER_STEP, "texts": TEXTS_PER_STEP},
         ),
         model=MODEL,
-        optim=OptimConfig(lr=2e-3, warmup=20),
+        objectives={**OBJECTIVE_DEFAULTS, "attmim": {"weight": 0.5}, "entmlm": {"weight": 0.25}},
+        optim=OptimConfig(lr=2e-3, warmup=20, text_rate=0.03, word_rate=5.0),
         augment=AUGMENT,
         steps=config.steps,
         seed=config.seed,

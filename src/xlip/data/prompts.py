@@ -22,6 +22,10 @@ class PromptSet:
     templates: Mapping[bool, tuple[str, ...]]
     exceptions: Mapping[str, Mapping[bool, tuple[str, ...]]]
     synonyms: Mapping[str, tuple[str, ...]]
+    normal: Mapping[str, tuple[str, ...]]
+    """Kind -> sentences of a normal region, which deny the kind without naming it."""
+    normal_share: float = 0.0
+    """How much of a kind's negative family they make up, in [0, 1)."""
 
     @property
     def identifier(self) -> str:
@@ -33,8 +37,12 @@ class PromptSet:
         return self._texts(kind, True)
 
     def negative(self, kind: str) -> tuple[str, ...]:
-        """All texts that deny a kind."""
-        return self._texts(kind, False)
+        """All texts that deny a kind; sentences of `normal` are repeated, as often as makes up their share."""
+        denied = self._texts(kind, False)
+        if kind in self.exceptions or kind not in self.normal or not self.normal_share:
+            return denied
+        wanted = len(denied) * self.normal_share / (1 - self.normal_share)
+        return denied + self.normal[kind] * max(1, round(wanted / len(self.normal[kind])))
 
     def _texts(self, kind: str, present: bool) -> tuple[str, ...]:
         if kind in self.exceptions:
@@ -69,19 +77,27 @@ def _parse(text: str, name: str) -> dict[str, PromptSet]:
 
     try:
         raw = yaml.safe_load(text)
-        synonyms = {canonical(kind): tuple(phrases) for kind, phrases in (raw.get("synonyms") or {}).items()}
-        return {id_: _prompt_set(id_, item, synonyms) for id_, item in raw["sets"].items()}
+        synonyms, normal = (
+            {canonical(kind): tuple(phrases) for kind, phrases in (raw.get(part) or {}).items()}
+            for part in ("synonyms", "normal")
+        )
+        return {id_: _prompt_set(id_, item, synonyms, normal) for id_, item in raw["sets"].items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise XLIPError(
             f"{name}: expected `sets: {{id: {{version, positive, negative}}}}`; fault at {error}"
         ) from error
 
 
-def _prompt_set(id_: str, item: Mapping[str, Any], synonyms: Mapping[str, tuple[str, ...]]) -> PromptSet:
+def _prompt_set(
+    id_: str, item: Mapping[str, Any], synonyms: Mapping[str, tuple[str, ...]], normal: Mapping[str, tuple[str, ...]]
+) -> PromptSet:
     exceptions = {canonical(kind): _pair(pair) for kind, pair in (item.get("kinds") or {}).items()}
     if NO_FINDING not in exceptions:
         raise XLIPError(f"prompt set {id_}: {NO_FINDING} needs a pair of its own under `kinds`")
-    return PromptSet(id_, int(item["version"]), _pair(item), exceptions, synonyms)
+    share = float(item.get("normal_share", 0.0))
+    if not 0 <= share < 1:
+        raise XLIPError(f"prompt set {id_}: normal_share must lie in [0, 1), got {share}")
+    return PromptSet(id_, int(item["version"]), _pair(item), exceptions, synonyms, normal, share)
 
 
 def _pair(item: Mapping[str, Sequence[str]]) -> dict[bool, tuple[str, ...]]:

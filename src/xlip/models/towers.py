@@ -94,6 +94,13 @@ class TextTower(nn.Module):
         self.encoder = _build(config, TEXT_FAMILIES, add_pooling_layer=False)
         self.pool = pool
 
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Let every block add nothing at first: texts start as the mean of their words, which differ between kinds."""
+        for block in self.encoder.encoder.layer:
+            for output in (block.attention.output.dense, block.output.dense):
+                output.weight.zero_()
+
     @property
     def word_embeddings(self) -> Tensor:
         """(vocabulary, D): the text decoder's output weights are tied to them."""

@@ -23,7 +23,7 @@ class KindContrast:
     absent ones, so what they share cancels. The paper does not say how prompts enter the loss.
     """
 
-    weight: float = 0.25
+    weight: float = 1.0
     name: str = "kind_contrast"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

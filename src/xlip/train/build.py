@@ -81,6 +81,8 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
         adopt_image_checkpoint(model.image_tower, config.image_checkpoint)
     if config.text_checkpoint:
         adopt_text_checkpoint(model.text_tower, config.text_checkpoint)
+    else:
+        model.text_tower.start_as_identity()
     model.processor = processor
     return model
 
