@@ -30,10 +30,11 @@ class OptimConfig:
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW with three learning rates; matrices get weight decay, everything else none.
 
-    A word's embedding has a gradient only in steps that show the word; the text tower's matrices have one in every step,
-    and all prompts share it. At one rate the shared part runs ahead: all kinds' prompts end on one direction, normal to
-    abnormal, and stay there for hundreds of steps (`docs/log.md`). Slow matrices and quick words keep kinds apart. The
-    paper gives no rates; that hidden matrices need a lower one than embeddings follows Yang et al. 2022 (arXiv:2203.03466).
+    A word's embedding has a gradient only in steps that show the word; the text tower's matrices have one in every
+    step, and all prompts share it. At one rate the shared part runs ahead: all kinds' prompts end on one direction,
+    normal to abnormal, and stay there for hundreds of steps (`docs/log.md`). Slow matrices and quick words keep kinds
+    apart. The paper gives no rates; that hidden matrices need a lower one than embeddings follows Yang et al. 2022
+    (arXiv:2203.03466).
     """
     rates = {"image": 1.0, "text": config.text_rate, "words": config.word_rate}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
