@@ -22,12 +22,12 @@ import psutil
 SETS = {
     "nih": ("nih_chestxray14_subset", ["--holdout", "0.2"]),
     "covid-chestxray": ("covid-chestxray-dataset", []),
-    "kermany": ("kermany_chest_xray", []),
+    "kermany": ("kermany_chest_xray", ["--holdout", "0.2"]),
     "openi": ("iu_openi", []),
     "roco": ("roco_cxr_captions", []),
 }
 CONFIGS = {"xlip": "configs/real_mini.yaml", "pairs_only": "configs/real_mini_pairs.yaml"}
-TESTS = {"nih": ["--split", "test"], "kermany": ["--kinds", "Pneumonia", "--split", "train"]}
+TESTS = {"nih": ["--split", "test"], "kermany": ["--kinds", "Pneumonia", "--split", "test"]}
 
 
 class Recorder:
