@@ -285,6 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     # Before torch is imported: spinning OpenMP threads make a shared machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of weights read from a local folder
     try:
         command, config = _parse(arguments)
         return command.run(config) or 0

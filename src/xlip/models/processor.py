@@ -74,7 +74,7 @@ class XLIPProcessor:
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> XLIPProcessor:
         """Load from a folder that `save_pretrained` wrote, or from a hub id."""
-        from transformers import AutoTokenizer
+        from transformers import PreTrainedTokenizerFast
         from transformers.utils.hub import cached_file
 
         try:
@@ -82,7 +82,8 @@ class XLIPProcessor:
         except OSError as error:
             raise XLIPError(f"{name_or_path}: expected an XLIP model, found no {CONFIG_NAME} ({error})") from error
         settings = json.loads(Path(str(file)).read_text("utf-8"))
-        return cls(AutoTokenizer.from_pretrained(str(name_or_path)), **settings)
+        # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
+        return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path)), **settings)
 
 
 def gray(image: ImageLike) -> np.ndarray[Any, Any]:
