@@ -9,7 +9,7 @@ import pytest
 
 from xlip.cli import main
 from xlip.errors import XLIPError
-from xlip.evaluate.compare import compare, write_comparison
+from xlip.evaluate.compare import HEADER, compare, table_rows, write_comparison
 from xlip.evaluate.result import Predictions
 from xlip.evaluate.scores_file import write_scores
 from xlip.metrics.comparison import paired_bootstrap
@@ -114,6 +114,14 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     assert macro["ci95"][0] < macro["difference"] < macro["ci95"][1]
     assert set(written["per_kind"]["Edema"]) == {*macro, "delong_p"}
     assert (written["images"], written["patients"], written["left_out"]) == (COUNT, COUNT // 2, ["Hernia"])
+
+
+def test_no_p_value_is_shown_as_nothing(tmp_path: Path) -> None:
+    sure = folder(tmp_path / "a", replace(MADE, scores=MADE.labels.astype(np.float64)))
+    rows = table_rows(compare(sure, folder(tmp_path / "b", predictions(9)), replicates=5000))
+    assert {row[HEADER.index("p DeLong")] for row in rows[:2]} == {"<0.001"}
+    assert {row[HEADER.index("p bootstrap")] for row in rows[:2]} == {"<0.001"}
+    assert rows[-1][:2] == ("macro mean", "1.000")
 
 
 def test_what_cannot_be_computed_is_null(tmp_path: Path) -> None:

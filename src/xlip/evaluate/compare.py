@@ -135,7 +135,7 @@ HEADER = ("kind", "AUROC A", "AUROC B", "A - B", "95 % interval", "p bootstrap",
 def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """One row per kind and the macro mean as the last, as text."""
     rows = zip(comparison.kinds, comparison.measured.per_kind, comparison.delong_p, strict=True)
-    texts = [_row(kind, row, _text(p), str(row.positives), str(row.negatives)) for kind, row, p in rows]
+    texts = [_row(kind, row, _p(p), str(row.positives), str(row.negatives)) for kind, row, p in rows]
     return [*texts, _row("macro mean", comparison.measured.macro, "", "", "")]
 
 
@@ -159,12 +159,16 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _row(kind: str, row: Difference, *rest: str) -> tuple[str, ...]:
     interval = " to ".join(_text(bound, "+.3f") for bound in row.ci95)
-    figures = (_text(row.auroc_a), _text(row.auroc_b), _text(row.difference, "+.3f"), interval, _text(row.p))
+    figures = (_text(row.auroc_a), _text(row.auroc_b), _text(row.difference, "+.3f"), interval, _p(row.p))
     return kind, *figures, *rest
 
 
 def _text(value: float, form: str = ".3f") -> str:
     return f"{value:{form}}" if math.isfinite(value) else "-"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else _text(value)
 
 
 def _same_split(a: Evaluated, b: Evaluated) -> None:
