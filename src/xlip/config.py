@@ -206,3 +206,17 @@ class DemoConfig:
     """Held-out phantoms."""
     steps: int = 400
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """`xlip compare`."""
+
+    folders: list[str]
+    """Two folders that an evaluation wrote: A, then B."""
+    out: str = ""
+    """Folder for comparison.json; default: print alone."""
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    seed: int = 0
+    """Of the bootstrap."""
