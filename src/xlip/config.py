@@ -248,3 +248,17 @@ class EvaluateConfig:
     """Bootstrap replicates over patients."""
     no_cache: bool = False
     """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """`xlip compare`."""
+
+    folders: list[str]
+    """Two folders that an evaluation wrote: A, then B."""
+    out: str = ""
+    """Folder for comparison.json; default: print alone."""
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    seed: int = 0
+    """Of the bootstrap."""

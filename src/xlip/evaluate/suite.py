@@ -78,7 +78,7 @@ def run_suite(
 
 def summary_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     """A table with a header: the headline of every entry of every model."""
-    rows = [("model", "entry", "figure", "value", "95 % interval", "images", "split")]
+    rows: list[tuple[str, ...]] = [("model", "entry", "figure", "value", "95 % interval", "images", "split")]
     for one in outcomes:
         if one.result is None:
             rows.append((one.model, one.entry, "failed", "-", "-", "-", "-"))
@@ -153,7 +153,7 @@ class _Place:
             raise XLIPError(
                 f"{self.name}: name the folder of prepared sets with --root DIR, or --data {self.name}=PATH"
             )
-        return self.declared.path.format(root=self.root)
+        return self.declared.path.replace("{root}", self.root)
 
     def _check_named_split(self, path: str) -> None:
         if not self.declared.named_split:
@@ -177,8 +177,8 @@ class _Place:
             wanted = getattr(declared, what)
             if wanted and wanted != found:
                 raise XLIPError(
-                    f"{self.name}: split {cases.name}: {what} {found}, the suite declares {wanted}; figures would not be "
-                    "comparable: prepare the right split, or change the suite file"
+                    f"{self.name}: split {cases.name}: {what} {found}, the suite declares {wanted}; figures would not "
+                    "be comparable: prepare the right split, or change the suite file"
                 )
 
 
@@ -192,7 +192,7 @@ def _run_entry(
         given = {"data": cases.origin.data if cases.origin else "", **options}
         evaluator = entry.build({key: value for key, value in given.items() if key in known})
         subject = model.with_preprocess(entry.preprocess) if entry.preprocess else model
-        result = evaluator.run(_weights(subject, entry), cases)  # type: ignore[arg-type]
+        result = evaluator.run(_weights(subject, entry), cases)
         if result.identity["checkpoint"] == IN_MEMORY:
             identity = {**result.identity, "checkpoint": model.identity}
             result = Result(**{**vars(result), "identity": identity})

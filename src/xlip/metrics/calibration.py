@@ -70,7 +70,7 @@ def fit_temperature(labels: Array, logits: Array) -> float:
         raise XLIPError(f"temperature: expected both classes among {len(truth)} known cases, found one")
     # The cross-entropy is convex in a = 1 / T and its slope, the mean of z (sigmoid(a z) - y), rises: bisect it.
     low, high = (1 / bound for bound in reversed(TEMPERATURES))
-    for _ in range(200):
+    for _ in range(60):
         middle = (low * high) ** 0.5
         if np.mean(known * (_sigmoid(middle * known) - truth)) > 0:
             high = middle

@@ -63,8 +63,8 @@ class _Steps(Dataset[Batch]):
 def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
     """Train, log and save.
 
-    `evaluate` is called with the model every `config.evaluate.every` steps and at the last one, on the main process; its
-    figures stand in the log beside those of the step.
+    `evaluate` is called with the model every `config.evaluate.every` steps and at the last one, on the main process;
+    its figures stand in the log beside those of the step.
 
     Writes into `config.out`: the model (`XLIPModel.from_pretrained` reads it), `run.json` (resolved config, machine),
     `log.jsonl`, TensorBoard events, `checkpoint/`.
