@@ -79,9 +79,7 @@ class XLIPAdapter:
         try:
             model = XLIPModel.from_pretrained(path)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            if isinstance(error, XLIPError):
-                raise
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:300]
             raise XLIPError(f"{path}: the checkpoint cannot be loaded as an XLIP model ({reason})") from error
         _refuse_missing_weights(path, model)
         return cls(model, checkpoint_id(path))

@@ -94,6 +94,8 @@ def summary_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
 def headline(result: Result) -> list[tuple[str, float | None, Sequence[float | None]]]:
     """(name, value, interval) of the figures that stand for a result in a table."""
     metrics, none = result.metrics, (None, None)
+    if "query" in metrics:
+        return [(f"AUROC {kind}", one["auroc"], one["ci95"]) for kind, one in metrics.get("per_kind", {}).items()]
     if "macro_auroc" in metrics:
         spread = metrics.get("macro_auroc_sd")
         rows = [("macro AUROC", metrics["macro_auroc"], metrics["macro_ci95"])]
