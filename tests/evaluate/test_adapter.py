@@ -12,7 +12,9 @@ from tiny import tiny_model
 from xlip.data.phantom import generate
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, XLIPAdapter, adapted, checkpoint_id, load_model, preprocessing_id
+from xlip.evaluate.cases import open_cases
 from xlip.evaluate.hugging_face import HuggingFaceModel
+from xlip.evaluate.zeroshot import ZeroShot
 
 WORDS = ["pleural", "effusion", "no", "evidence", "of", "pneumonia", "the", "lungs", "are", "clear", "normal", "chest"]
 
@@ -132,6 +134,17 @@ def test_hugging_face_texts_do_not_depend_on_their_neighbours(hugging_face: tupl
     assert torch.allclose(alone[0], together[0], atol=1e-5)
     assert torch.allclose(together.norm(dim=-1), torch.ones(2), atol=1e-5)
     assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_hugging_face_models_are_evaluated_on_the_same_split(hugging_face: tuple[Path, object], phantoms: Path) -> None:
+    results = [
+        ZeroShot(replicates=2, prompts="chexzero").run(model, open_cases(str(phantoms)))
+        for model in (load_model(f"hf:{hugging_face[0]}"), tiny_model().eval())
+    ]
+    assert results[0].identity["split"] == results[1].identity["split"]
+    assert results[0].identity["checkpoint"].startswith("hf:")
+    assert results[0].predictions is not None
+    assert (results[0].predictions.scores != results[1].predictions.scores).any()  # type: ignore[union-attr]
 
 
 def test_a_model_without_texts_is_refused(tmp_path: Path) -> None:

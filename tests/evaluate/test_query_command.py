@@ -32,7 +32,7 @@ def test_free_text_ranks_images_without_labels(
     shown = capsys.readouterr().out
     assert "query 'left-sided pleural effusion' against 'normal chest'; 6 images" in shown
     assert re.search(r"split images:6:[0-9a-f]{12}", shown)
-    rows = list(csv.DictReader((tmp_path / "out" / "ranking.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "ranking.csv").read_text("utf-8").splitlines()))
     assert [row["rank"] for row in rows] == list("123456")
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
