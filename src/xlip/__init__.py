@@ -15,14 +15,18 @@ _PUBLIC = {
     "pretrain": "xlip.train.loop",
     "prepare": "xlip.data.prepare",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
+    "XLIPClassifier": "xlip.finetune.classifier",
+    "finetune": "xlip.finetune.run",
 }
 __all__ = [
     "Study",
+    "XLIPClassifier",
     "XLIPConfig",
     "XLIPError",
     "XLIPModel",
     "XLIPProcessor",
     "evaluate_zero_shot",
+    "finetune",
     "prepare",
     "pretrain",
 ]
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from xlip.data.study import Study
     from xlip.errors import XLIPError
     from xlip.evaluate.zeroshot import evaluate_zero_shot
+    from xlip.finetune.classifier import XLIPClassifier
+    from xlip.finetune.run import finetune
     from xlip.models.configuration import XLIPConfig
     from xlip.models.processor import XLIPProcessor
     from xlip.models.xlip import XLIPModel

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from xlip.config import (
         AuditConfig,
         DemoConfig,
+        FinetuneConfig,
         InspectConfig,
+        PredictConfig,
         PrepareConfig,
         PretrainConfig,
         TagConfig,
@@ -245,6 +247,39 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     print(f"look at {config.out}/index.html")
 
 
+def run_finetune(config: FinetuneConfig) -> None:
+    """Fine-tune a classifier."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.finetuning import finetune_to, markdown_rows
+
+    result = finetune_to(config, say=print)
+    header, *rows = markdown_rows(result.metrics["table"])
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if result.metrics["left_out"]:
+        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.metrics['left_out'])}")
+    for row_, reason in result.dropped[:3]:
+        print(f"dropped {row_}: {reason}")
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
+
+
+def run_predict(config: PredictConfig) -> None:
+    """Predict."""
+    from dataclasses import asdict
+
+    from xlip.finetune.predict import predict_to
+
+    predicted = predict_to(**asdict(config))
+    print(f"{config.out}: {predicted.images} images; research use only, not a medical device")
+    for row, reason in predicted.dropped[:3]:
+        print(f"dropped {row}: {reason}")
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command(
         "DemoConfig", run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
@@ -266,6 +301,8 @@ COMMANDS: dict[str, Command] = {
         positional="source",
     ),
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),
+    "finetune": Command("FinetuneConfig", run_finetune, "train a classifier on shares of the labels and measure it"),
+    "predict": Command("PredictConfig", run_predict, "score images with a fine-tuned classifier"),
 }
 
 
