@@ -216,7 +216,7 @@ class FinetuneConfig:
     model: str
     """Folder of a run or a saved model, or a hub id; from scratch only its architecture counts."""
     data: str
-    """Prepared Parquet (folder or file) or a CSV file, with labels and the splits train, test and, if it has one, val."""
+    """Prepared Parquet (folder or file) or a CSV file, with labels and the splits train and test; val if it has one."""
     out: str
     """Folder: finished cells, the best model, metrics.json, scores.csv. The same command goes on where it stopped."""
     recipe: Recipe = field(default_factory=Recipe)

@@ -108,7 +108,7 @@ class XLIPClassifier(nn.Module):
             XLIPError: an image that cannot be read.
         """
         single = isinstance(images, str | os.PathLike | bytes | np.ndarray | Tensor) or hasattr(images, "convert")
-        several: Iterable[Any] = [images] if single else images  # type: ignore[list-item, assignment]
+        several: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
         parts = [
             self.predict_pixels(np.stack([fit(gray(image), self.image_size, self.preprocess) for image in chunk]))
             for chunk in _chunks(several, batch_size)

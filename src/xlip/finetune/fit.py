@@ -176,7 +176,7 @@ class _Run:
     ) -> float:
         if not torch.isfinite(value):
             raise XLIPError(f"fine-tuning, step {step}: the loss is {value.item()}; lower --recipe.lr")
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip)
         optimizer.step()
         anchor.pull(optimizer)
@@ -218,7 +218,7 @@ class _Run:
         rows.sort()
         part = Part(self.train.pixels[rows], self.train.targets[rows])
         logits = self.classifier.classify(self.embedded["train"][rows]) if self.embedded else self._score(part)
-        self.classifier.head.bias += fit_bias(logits, torch.from_numpy(part.targets).to(self.device))
+        self.classifier.head.bias.add_(fit_bias(logits, torch.from_numpy(part.targets).to(self.device)))
 
     @torch.no_grad()
     def _embed_once(self) -> None:
@@ -256,13 +256,15 @@ class _Watch:
 
     def check(self, step: int, loss: float, score: float | None, parameters: dict[str, torch.nn.Parameter]) -> None:
         entry = {"step": float(step), "loss": loss, "validation_auroc": score}
-        self.fitted.curve.append({name: value for name, value in entry.items() if _finite(value)})
-        known = score is not None and math.isfinite(score)
-        if known and self.best and score <= (self.fitted.validation_auroc or 0.0):
+        self.fitted.curve.append(
+            {name: value for name, value in entry.items() if value is not None and math.isfinite(value)}
+        )
+        known = score if score is not None and math.isfinite(score) else None
+        if known is not None and self.best and known <= (self.fitted.validation_auroc or 0.0):
             self.waited += 1
             return
         self.best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-        self.fitted.step, self.fitted.validation_auroc, self.waited = step, score if known else None, 0
+        self.fitted.step, self.fitted.validation_auroc, self.waited = step, known, 0
 
 
 def mean_auroc(targets: Array, scores: Array) -> float:
@@ -286,7 +288,3 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)

@@ -25,4 +25,5 @@ def weights_id(folder: str) -> str:
 def images_id(name: str, study_ids: Iterable[str]) -> str:
     """Name, size and a checksum over the sorted study ids, as every evaluator prints it."""
     ordered = sorted(study_ids)
-    return f"{name}:{len(ordered)}:{hashlib.sha256('\n'.join(ordered).encode()).hexdigest()[:12]}"
+    checksum = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+    return f"{name}:{len(ordered)}:{checksum[:12]}"

@@ -86,7 +86,8 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
     kinds = tuple(wanted or sorted(labelled))
     if not labelled & set(kinds):
         raise XLIPError(f"{data}: no label{_of(wanted)} to learn from; add one column per kind, or name them")
-    pixels, kept = _pixel_array(len(listed), size), []
+    pixels = _pixel_array(len(listed), size)
+    kept: list[Study] = []
     for study, image in read(data, columns, [], with_images=True):
         try:
             pixels[len(kept)] = fit(decode(image), size, preprocess)

@@ -72,9 +72,7 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
     data = read_labelled(config.data, processor.image_size, processor.preprocess, columns)
     parts = divide(data, config.validation, config.folds)
     if not any(len(part.test) for part in parts):
-        raise XLIPError(
-            f"{config.data}: no labelled image of split 'test' to measure on; hold some out, or set --folds"
-        )
+        raise XLIPError(f"{config.data}: no labelled image of split 'test' to measure on; hold some out or set --folds")
     data, left_out = _learnable(data, parts, config.recipe.uncertain, say)
     tested = np.concatenate([part.test for part in parts])
     identity = {

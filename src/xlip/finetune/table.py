@@ -12,6 +12,7 @@ import numpy as np
 
 from xlip.finetune.cell import Scored
 from xlip.finetune.run import FineTuned
+from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, macro
 
 Array = np.ndarray[Any, Any]
@@ -88,8 +89,6 @@ def difference(
     labels: Array, ours: Array, theirs: Array, patients: Array, *, replicates: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
     """Macro AUROC of ours less theirs on the same images: difference, ci95, p (paired patient bootstrap)."""
-    from xlip.metrics.comparison import paired_bootstrap
-
     found = paired_bootstrap(labels, ours, theirs, patients, replicates=replicates, seed=seed).macro
     return {
         "difference": _finite(found.difference),
