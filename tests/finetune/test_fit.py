@@ -119,7 +119,7 @@ def test_a_kind_of_one_class_keeps_its_head_and_is_named() -> None:
 def test_nothing_to_learn_and_a_broken_loss_are_refused() -> None:
     with pytest.raises(XLIPError, match="none of Effusion, Cardiomegaly is both present and absent in the 48 training"):
         train(QUICK, Part(TRAIN.pixels, np.ones_like(TRAIN.targets)))
-    with pytest.raises(XLIPError, match="the loss is (nan|inf); lower --recipe.lr"):
+    with pytest.raises(XLIPError, match=r"the loss is (nan|inf); lower --recipe.lr"):
         train(replace(QUICK, lr=1e30, clip=1e30))
 
 

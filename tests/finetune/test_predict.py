@@ -74,8 +74,8 @@ def test_nothing_is_left_of_a_prediction_that_fails(tmp_path: Path) -> None:
     with pytest.raises(XLIPError, match=r"no image could be read \(1 dropped; first: "):
         predict_to(MODEL, str(tmp_path / "in"), str(tmp_path / "out" / "out.csv"))
     assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "my.csv").write_text("file\na.png\n")
     with pytest.raises(XLIPError, match="no column 'path'"):
-        (tmp_path / "my.csv").write_text("file\na.png\n")
         predict_to(MODEL, str(tmp_path / "my.csv"), str(tmp_path / "out" / "out.csv"))
 
 
