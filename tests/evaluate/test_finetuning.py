@@ -20,7 +20,7 @@ from xlip.finetune.recipe import Recipe
 from xlip.metrics.kinds import evaluate_kinds, macro
 
 KINDS = "Effusion,No_Finding,Nodule"
-RECIPE = Recipe(steps=4, batch_size=8, checks=2)
+RECIPE = Recipe(least_steps=4, most_steps=4, batch_size=8, checks=2)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_the_command_goes_on_where_it_stopped(place: Path, capsys: pytest.Captur
     (place / "again.yaml").write_text(
         f"model: {place / 'model'}\ndata: {place / 'set'}\nout: {place / 'ours'}\naugment: null\n"
         f"kinds: {KINDS}\nfractions: 0.3,1\nseeds: 0,1\nreplicates: 30\n"
-        "recipe: {steps: 4, batch_size: 8, checks: 2}\n"
+        "recipe: {least_steps: 4, most_steps: 4, batch_size: 8, checks: 2}\n"
     )
     before = metrics(place, "ours")["table"]
     assert cli.main(["finetune", "--config", str(place / "again.yaml")]) == 0

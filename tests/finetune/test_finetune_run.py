@@ -22,7 +22,7 @@ from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import finetune, numbers, wanted_cells
 
 MODEL = tiny_model().eval()
-RECIPE = Recipe(steps=3, batch_size=8, checks=2)
+RECIPE = Recipe(least_steps=3, most_steps=3, batch_size=8, checks=2)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_every_cell_is_trained_once_and_the_best_model_is_kept(data: str, tmp_pa
         assert np.array_equal(first.scores, second.scores)
         assert dict(first.facts) == dict(second.facts)
     with pytest.raises(XLIPError, match="was made with another model, data or recipe"):
-        finetune(replace(asked, recipe=replace(RECIPE, steps=4)), model=MODEL)
+        finetune(replace(asked, recipe=replace(RECIPE, least_steps=4, most_steps=4)), model=MODEL)
 
 
 def test_the_start_is_the_zero_shot_result_of_the_same_images(data: str, tmp_path: Path) -> None:

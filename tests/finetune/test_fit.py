@@ -28,7 +28,7 @@ def squares(count: int, seed: int) -> Part:
 
 
 TRAIN, VALIDATION = squares(48, 0), squares(40, 1)
-QUICK = Recipe(steps=30, batch_size=16, lr=2e-3, checks=5)
+QUICK = Recipe(least_steps=30, most_steps=30, batch_size=16, lr=2e-3, checks=5)
 
 
 def train(recipe: Recipe, part: Part = TRAIN, validation: Part | None = VALIDATION, **options) -> Fitted:
@@ -38,7 +38,7 @@ def train(recipe: Recipe, part: Part = TRAIN, validation: Part | None = VALIDATI
 
 @pytest.mark.parametrize("init", ["model", "scratch"])
 def test_an_easy_task_is_learnt(init: str) -> None:
-    fitted = train(replace(QUICK, init=init, steps=60))
+    fitted = train(replace(QUICK, init=init, least_steps=60, most_steps=60))
     assert fitted.validation_auroc is not None
     assert fitted.validation_auroc > 0.9
     scores = fitted.classifier.predict_pixels(squares(40, 2).pixels)
@@ -68,7 +68,7 @@ def test_training_that_only_harms_ends_early_where_it_started() -> None:
 
 
 def test_the_kept_point_may_lie_between_start_and_end() -> None:
-    recipe = replace(QUICK, lr=0.05, steps=6, checks=1, patience=0)
+    recipe = replace(QUICK, lr=0.05, least_steps=6, most_steps=6, checks=1, patience=0)
     ends, between = train(replace(recipe, interpolate=False)), train(recipe)
     assert ends.share == 1.0
     assert between.validation_auroc >= ends.validation_auroc
@@ -77,7 +77,7 @@ def test_the_kept_point_may_lie_between_start_and_end() -> None:
 
 
 def test_a_probe_trains_the_head_alone() -> None:
-    fitted = train(replace(QUICK, mode="probe", steps=200, lr=0.02))
+    fitted = train(replace(QUICK, mode="probe", least_steps=200, most_steps=200, lr=0.02))
     tower = MODEL.image_tower.state_dict()
     assert all(torch.equal(t, tower[name]) for name, t in fitted.classifier.image_tower.state_dict().items())
     assert fitted.step > 0
@@ -95,12 +95,14 @@ def test_adapters_leave_a_plain_classifier() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains_with_augmentation_and_balance(loss: str) -> None:
-    fitted = train(replace(QUICK, loss=loss, balanced=True, steps=4), augment=Augment())
+    fitted = train(replace(QUICK, loss=loss, balanced=True, least_steps=4, most_steps=4), augment=Augment())
     assert all(np.isfinite(entry["loss"]) for entry in fitted.curve[1:])
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second = (train(replace(QUICK, steps=5), augment=Augment()).classifier.state_dict() for _ in range(2))
+    first, second = (
+        train(replace(QUICK, least_steps=5, most_steps=5), augment=Augment()).classifier.state_dict() for _ in range(2)
+    )
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
@@ -112,7 +114,7 @@ def test_a_kind_of_one_class_keeps_its_head_and_is_named() -> None:
     assert fitted.untrained == ("Cardiomegaly",)
     assert torch.equal(fitted.classifier.head.weight[1], start.head.weight[1])
     assert not torch.equal(fitted.classifier.head.weight[0], start.head.weight[0])
-    assert fitted.step == QUICK.steps
+    assert fitted.step == QUICK.most_steps
     assert fitted.validation_auroc is None
 
 

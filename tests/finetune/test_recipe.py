@@ -15,7 +15,7 @@ from xlip.finetune.recipe import Recipe
         ({"init": "zero"}, "recipe.init: expected one of model, scratch"),
         ({"head": "text"}, "recipe.head: expected one of prompts, random"),
         ({"loss": "mse"}, "recipe.loss: expected one of bce, weighted, focal, asymmetric"),
-        ({"steps": 0}, "recipe.steps: expected at least 1, got 0"),
+        ({"epochs": 0}, "recipe.epochs: expected at least 1, got 0"),
         ({"layer_decay": 1.5}, "recipe.layer_decay: expected above 0 and at most 1, got 1.5"),
         ({"init": "scratch", "mode": "probe"}, "from scratch every weight has to be trained; mode probe cannot"),
     ],
@@ -25,10 +25,10 @@ def test_a_wrong_choice_is_named(options: dict[str, Any], message: str) -> None:
         Recipe(**options)
 
 
-def test_epochs_replace_steps_and_small_shares_get_as_many_steps() -> None:
-    assert Recipe(steps=70).updates(9) == Recipe(steps=70).updates(10_000) == 70
-    assert Recipe(epochs=3, batch_size=10).updates(100) == 30
-    assert Recipe(epochs=3, batch_size=10).updates(4) == 3
+def test_the_number_of_steps_follows_the_images_within_its_bounds() -> None:
+    recipe = Recipe(epochs=10, batch_size=20, least_steps=30, most_steps=100)
+    assert [recipe.updates(images) for images in (4, 59, 100, 200, 10_000)] == [30, 30, 50, 100, 100]
+    assert Recipe(epochs=3, least_steps=1).updates(4) == 3
 
 
 def test_the_rate_depends_on_where_training_starts() -> None:

@@ -25,10 +25,12 @@ class Recipe:
     head: str = "prompts"
     """prompts: the classifier starts as the zero-shot one, and training from its scores; random: from nothing.
     A tower from scratch always takes a random head."""
-    steps: int = 200
-    """Updates; a small share of the labels gets as many as a large one."""
-    epochs: int = 0
-    """Passes over the training images, in place of `steps`."""
+    epochs: int = 20
+    """Passes over the training images, within the two bounds that follow."""
+    least_steps: int = 60
+    """Updates that even a handful of images gets."""
+    most_steps: int = 2000
+    """Updates that training ends after, however many images there are."""
     batch_size: int = 32
     lr: float = 0.0
     """Largest learning rate of the head; 0: 1e-3 from scratch and for a probe, else 3e-4."""
@@ -62,7 +64,7 @@ class Recipe:
         for name, known in (("mode", MODES), ("init", INITS), ("head", HEADS), ("loss", LOSSES)):
             if getattr(self, name) not in known:
                 raise XLIPError(f"recipe.{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")
-        for name in ("steps", "batch_size", "checks", "lora_rank", "lora_alpha"):
+        for name in ("epochs", "least_steps", "most_steps", "batch_size", "checks", "lora_rank", "lora_alpha"):
             if getattr(self, name) < 1:
                 raise XLIPError(f"recipe.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1:
@@ -82,5 +84,5 @@ class Recipe:
 
     def updates(self, images: int) -> int:
         """Number of steps for so many training images."""
-        batch = min(self.batch_size, images)
-        return max(1, round(self.epochs * images / batch)) if self.epochs else self.steps
+        wanted = round(self.epochs * images / min(self.batch_size, images))
+        return min(max(wanted, self.least_steps), self.most_steps)

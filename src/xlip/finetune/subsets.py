@@ -90,7 +90,7 @@ def folds(ids: Array, targets: Array, count: int, seed: int) -> Array:
 
 def _covering(patients: Patients, budget: int, rng: np.random.Generator) -> Array:
     chosen = np.zeros(len(patients.sizes), bool)
-    missing: Array = patients.shows.any(0)
+    missing: Array = np.asarray(patients.shows.any(0))
     while missing.any():
         left = budget - int(patients.sizes[chosen].sum())
         rarest = np.flatnonzero(missing)[patients.shows[:, missing].sum(0).argmin()]
