@@ -16,7 +16,6 @@ _PUBLIC = {
     "prepare": "xlip.data.prepare",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
     "XLIPClassifier": "xlip.finetune.classifier",
-    "finetune": "xlip.finetune.run",
 }
 __all__ = [
     "Study",
@@ -26,7 +25,6 @@ __all__ = [
     "XLIPModel",
     "XLIPProcessor",
     "evaluate_zero_shot",
-    "finetune",
     "prepare",
     "pretrain",
 ]
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from xlip.errors import XLIPError
     from xlip.evaluate.zeroshot import evaluate_zero_shot
     from xlip.finetune.classifier import XLIPClassifier
-    from xlip.finetune.run import finetune
     from xlip.models.configuration import XLIPConfig
     from xlip.models.processor import XLIPProcessor
     from xlip.models.xlip import XLIPModel

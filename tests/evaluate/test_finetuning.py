@@ -113,9 +113,22 @@ def test_the_evaluator_gives_what_every_classifying_one_gives(place: Path) -> No
     assert result.evaluator == FineTuning(data="").name == "finetune"
     assert result.predictions is not None
     assert result.validation is not None
-    assert list(result.predictions.study_ids) == [case.study_id for case in cases.items]
+    again = open_cases(str(place / "set"), image_column="path", patient_column="", kinds=KINDS, split="test")
+    assert list(result.predictions.study_ids) == [case.study_id for case in again.items]
     assert result.identity["checkpoint"] == "in memory"
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_evaluator_refuses_other_cases_and_misspelt_options(place: Path) -> None:
+    others = open_cases(str(place / "set"), image_column="path", patient_column="", kinds=KINDS, split="train")
+    quick = {"least_steps": 1, "most_steps": 1, "mode": "probe"}
+    one = FineTuning(data=str(place / "set"), fractions=(1.0,), seeds=(0,), recipe=quick, replicates=2)
+    with pytest.raises(XLIPError, match="expected the test part of the set that is trained on"):
+        one.run(tiny_model().eval(), others)
+    with pytest.raises(XLIPError, match="finetune.recipe: got an unexpected keyword argument 'step'"):
+        replace(one, recipe={"step": 1}).run(tiny_model().eval(), others)
+    with pytest.raises(XLIPError, match="expected the set to train on in the option `data`"):
+        replace(one, data="").run(tiny_model().eval(), replace(others, name="x", items=[]))
 
 
 def test_the_command_goes_on_where_it_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

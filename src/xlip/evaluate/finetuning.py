@@ -35,13 +35,15 @@ SCORES = "scores-{}.csv"
 class FineTuning:
     """Trains on the set's own train and val parts at each share of the labels, measures on its test part."""
 
-    data: str
-    """Prepared set or CSV with the splits train and test; the cases of the evaluation are its test part."""
-    fractions: str = "0.01,0.1,1"
-    seeds: str = "0,1,2"
+    data: str = ""
+    """Prepared set or CSV with the splits train and test, of which the cases are the test part; default: the set that
+    the cases come from."""
+    fractions: str | tuple[float, ...] = "0.01,0.1,1"
+    seeds: str | tuple[int, ...] = "0,1,2"
     out: str = ""
     """Folder for finished cells and the model, so that a stopped run goes on; '' = nothing is kept."""
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe | Mapping[str, Any] = field(default_factory=Recipe)
+    """Or its options, as a suite file has them."""
     kinds: str = ""
     """Default: those of the cases."""
     prompts: str = "xlip"
@@ -61,14 +63,27 @@ class FineTuning:
         """
         from xlip.config import FinetuneConfig
 
-        options = {name: value for name, value in vars(self).items() if name not in ("out", "kinds")}
-        kinds = self.kinds or ",".join(data.kinds)
-        if self.out:
-            done = finetune(FinetuneConfig(model="in memory", out=self.out, kinds=kinds, **options), model=model)
-            return result_of(done, replicates=self.replicates)
+        began = time.perf_counter()
+        path = self.data or getattr(getattr(data, "origin", None), "data", "")
+        if not path:
+            raise XLIPError(f"{data.name}: expected the set to train on in the option `data` of finetune, got none")
         with tempfile.TemporaryDirectory() as folder:
-            done = finetune(FinetuneConfig(model="in memory", out=folder, kinds=kinds, **options), model=model)
-            return result_of(done, replicates=self.replicates)
+            config = FinetuneConfig(
+                model="in memory",
+                data=path,
+                out=self.out or folder,
+                recipe=self.recipe if isinstance(self.recipe, Recipe) else _recipe(self.recipe),
+                fractions=_listed(self.fractions),
+                seeds=_listed(self.seeds),
+                kinds=self.kinds or ",".join(data.kinds),
+                prompts=self.prompts,
+                validation=self.validation,
+                replicates=self.replicates,
+            )
+            done = finetune(config, model=model)
+        result = result_of(done, replicates=self.replicates, seconds=time.perf_counter() - began)
+        _check_cases(result, data)
+        return result
 
 
 def finetune_to(config: FinetuneConfig, say: Say = lambda line: None) -> Result:
@@ -141,6 +156,29 @@ def markdown_rows(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             *(_difference_text(row.get(key)) for key in compared),
         ])  # fmt: skip
     return lines
+
+
+def _listed(values: object) -> str:
+    """`0.1,1` from the same or from (0.1, 1), as a suite's list comes."""
+    return ",".join(map(str, values)) if isinstance(values, tuple) else str(values)
+
+
+def _recipe(options: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe(**options)
+    except TypeError as error:
+        raise XLIPError(f"finetune.recipe: {str(error).split('() ')[-1]}; see `xlip finetune --help`") from error
+
+
+def _check_cases(result: Result, data: Cases) -> None:
+    """The cases are what was tested: an evaluation must not report the test part of another set."""
+    assert result.predictions is not None
+    tested, asked = set(result.predictions.study_ids), {case.study_id for case in data.items}
+    if not tested <= asked or len(asked - tested) > len(result.dropped):
+        raise XLIPError(
+            f"{data.name}: expected the test part of the set that is trained on ({len(tested)} images), got "
+            f"{len(asked)} other cases; take the split test, or name their set in the option `data` of finetune"
+        )
 
 
 def _samples(done: FineTuned) -> dict[str, Sample]:
