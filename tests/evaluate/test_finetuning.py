@@ -125,7 +125,7 @@ def test_the_evaluator_refuses_other_cases_and_misspelt_options(place: Path) -> 
     one = FineTuning(data=str(place / "set"), fractions=(1.0,), seeds=(0,), recipe=quick, replicates=2)
     with pytest.raises(XLIPError, match="expected the test part of the set that is trained on"):
         one.run(tiny_model().eval(), others)
-    with pytest.raises(XLIPError, match="finetune.recipe: got an unexpected keyword argument 'step'"):
+    with pytest.raises(XLIPError, match=r"finetune\.recipe: got an unexpected keyword argument 'step'"):
         replace(one, recipe={"step": 1}).run(tiny_model().eval(), others)
     with pytest.raises(XLIPError, match="expected the set to train on in the option `data`"):
         replace(one, data="").run(tiny_model().eval(), replace(others, name="x", items=[]))
