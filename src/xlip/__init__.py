@@ -15,9 +15,11 @@ _PUBLIC = {
     "pretrain": "xlip.train.loop",
     "prepare": "xlip.data.prepare",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
+    "XLIPClassifier": "xlip.finetune.classifier",
 }
 __all__ = [
     "Study",
+    "XLIPClassifier",
     "XLIPConfig",
     "XLIPError",
     "XLIPModel",
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from xlip.data.study import Study
     from xlip.errors import XLIPError
     from xlip.evaluate.zeroshot import evaluate_zero_shot
+    from xlip.finetune.classifier import XLIPClassifier
     from xlip.models.configuration import XLIPConfig
     from xlip.models.processor import XLIPProcessor
     from xlip.models.xlip import XLIPModel

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         CompareConfig,
         DemoConfig,
         EvaluateConfig,
+        FinetuneConfig,
         InspectConfig,
+        PredictConfig,
         PrepareConfig,
         PretrainConfig,
         TagConfig,
@@ -356,6 +358,37 @@ def run_compare(config: CompareConfig) -> None:
         print(note)
     if config.out:
         print(f"written to {write_comparison(comparison, Path(config.out))}")
+def run_finetune(config: FinetuneConfig) -> None:
+    """Fine-tune a classifier."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.finetuning import finetune_to, markdown_rows
+
+    result = finetune_to(config, say=print)
+    header, *rows = markdown_rows(result.metrics["table"])
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if result.metrics["left_out"]:
+        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.metrics['left_out'])}")
+    for row_, reason in result.dropped[:3]:
+        print(f"dropped {row_}: {reason}")
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
+
+
+def run_predict(config: PredictConfig) -> None:
+    """Predict."""
+    from dataclasses import asdict
+
+    from xlip.finetune.predict import predict_to
+
+    predicted = predict_to(**asdict(config))
+    print(f"{config.out}: {predicted.images} images; research use only, not a medical device")
+    for row, reason in predicted.dropped[:3]:
+        print(f"dropped {row}: {reason}")
 
 
 COMMANDS: dict[str, Command] = {
@@ -392,6 +425,8 @@ COMMANDS: dict[str, Command] = {
         positional="folders",
         several=("folders",),
     ),
+    "finetune": Command("FinetuneConfig", run_finetune, "train a classifier on shares of the labels and measure it"),
+    "predict": Command("PredictConfig", run_predict, "score images with a fine-tuned classifier"),
 }
 
 

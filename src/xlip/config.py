@@ -7,6 +7,7 @@ from typing import Any
 
 from xlip.data.streams import Streams
 from xlip.data.transforms import Augment
+from xlip.finetune.recipe import Recipe
 from xlip.train.optim import OptimConfig
 
 OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -262,3 +263,52 @@ class CompareConfig:
     """Bootstrap replicates over patients."""
     seed: int = 0
     """Of the bootstrap."""
+class FinetuneConfig:
+    """`xlip finetune`."""
+
+    model: str
+    """Folder of a run or a saved model, or a hub id; from scratch only its architecture counts."""
+    data: str
+    """Prepared Parquet (folder or file) or a CSV file, with labels and the splits train and test; val if it has one."""
+    out: str
+    """Folder: finished cells, the best model, metrics.json, scores.csv. The same command goes on where it stopped."""
+    recipe: Recipe = field(default_factory=Recipe)
+    augment: Augment | None = field(default_factory=Augment)
+    fractions: str = "1"
+    """Shares of the training images to label, by patient: `0.01,0.1,1`."""
+    seeds: str = "0"
+    """`0,1,2`: each draws its own share, order and augmentation."""
+    folds: int = 0
+    """Cross-validate over the patients of train and val with so many folds; 0: measure on the split test."""
+    validation: float = 0.15
+    """Share of the training patients that becomes the validation part where the data have none; 0: none."""
+    kinds: str = ""
+    """Kinds to learn, separated by commas; default: all that the data label."""
+    prompts: str = "xlip"
+    """Of the zero-shot head: a shipped prompt set or a YAML file."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    patient_column: str = ""
+    """CSV: column of patient ids; without it every row is a patient, and parts may leak."""
+    split_column: str = ""
+    """CSV: column that says train, val or test."""
+    baseline: str = ""
+    """Folder of another `xlip finetune` of the same data: the table says how far this one is above it."""
+    precision: str = "auto"
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """`xlip predict`."""
+
+    model: str
+    """Folder that `xlip finetune` wrote."""
+    data: str
+    """A prepared set, a CSV file, a folder of images, or one image."""
+    out: str
+    """CSV file to write."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    batch_size: int = 64

@@ -1,0 +1,244 @@
+"""Fine-tuning as an evaluator: the table over shares and seeds, and one result to make pages from."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.evaluate.result import Predictions, Result
+from xlip.evaluate.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
+from xlip.finetune.recipe import Recipe
+from xlip.finetune.run import FineTuned, finetune
+from xlip.finetune.table import Sample, difference, result_table, sample
+from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
+
+if TYPE_CHECKING:
+    from xlip.config import FinetuneConfig
+    from xlip.evaluate.cases import Cases
+    from xlip.models.xlip import XLIPModel
+
+Say = Callable[[str], None]
+SCORES = "scores-{}.csv"
+"""Seed-mean scores of each row of the table; those of the last share are `scores.csv` too."""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Trains on the set's own train and val parts at each share of the labels, measures on its test part."""
+
+    data: str = ""
+    """Prepared set or CSV with the splits train and test, of which the cases are the test part; default: the set that
+    the cases come from."""
+    fractions: str | tuple[float, ...] = "0.01,0.1,1"
+    seeds: str | tuple[int, ...] = "0,1,2"
+    out: str = ""
+    """Folder for finished cells and the model, so that a stopped run goes on; '' = nothing is kept."""
+    recipe: Recipe | Mapping[str, Any] = field(default_factory=Recipe)
+    """Or its options, as a suite file has them."""
+    kinds: str = ""
+    """Default: those of the cases."""
+    prompts: str = "xlip"
+    validation: float = 0.15
+    replicates: int = 1000
+
+    @property
+    def name(self) -> str:
+        """Name in the registry and in suite files."""
+        return "finetune"
+
+    def run(self, model: XLIPModel, data: Cases) -> Result:
+        """Fine-tune a copy of the model; the model stays as it is.
+
+        Raises:
+            XLIPError: the set has no training part or no labels.
+        """
+        from xlip.config import FinetuneConfig
+
+        began = time.perf_counter()
+        path = self.data or getattr(getattr(data, "origin", None), "data", "")
+        if not path:
+            raise XLIPError(f"{data.name}: expected the set to train on in the option `data` of finetune, got none")
+        with tempfile.TemporaryDirectory() as folder:
+            config = FinetuneConfig(
+                model="in memory",
+                data=path,
+                out=self.out or folder,
+                recipe=self.recipe if isinstance(self.recipe, Recipe) else _recipe(self.recipe),
+                fractions=_listed(self.fractions),
+                seeds=_listed(self.seeds),
+                kinds=self.kinds or ",".join(data.kinds),
+                prompts=self.prompts,
+                validation=self.validation,
+                replicates=self.replicates,
+            )
+            done = finetune(config, model=model)
+        result = result_of(done, replicates=self.replicates, seconds=time.perf_counter() - began)
+        _check_cases(result, data)
+        return result
+
+
+def finetune_to(config: FinetuneConfig, say: Say = lambda line: None) -> Result:
+    """Fine-tune, and write `metrics.json`, `scores.csv`, `validation_scores.csv` and `scores-SHARE.csv` to `out`.
+
+    Raises:
+        XLIPError: as `finetune`; a baseline that is no fine-tuning of the same images.
+    """
+    began = time.perf_counter()
+    done = finetune(config, say)
+    result = result_of(done, replicates=config.replicates, seconds=time.perf_counter() - began)
+    samples = _samples(done)
+    if config.baseline:
+        _compare(result.metrics["table"], done, samples, Path(config.baseline), config.replicates)
+    out = Path(config.out)
+    for share, one in samples.items():
+        write_scores(out / SCORES.format(share), _predictions(done, one))
+    assert result.predictions is not None
+    write_scores(out / FILE_NAME, result.predictions)
+    if result.validation is not None:
+        write_scores(out / VALIDATION_NAME, result.validation)
+    metrics = {
+        "evaluator": result.evaluator,
+        **result.metrics,
+        **result.identity,
+        "recipe_options": asdict(config.recipe),
+    }
+    partial = out / ".metrics.json.partial"
+    partial.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", "utf-8")
+    partial.replace(out / "metrics.json")
+    return result
+
+
+def result_of(done: FineTuned, *, replicates: int = 1000, seconds: float = 0.0) -> Result:
+    """The result of the largest share, seed-mean scores; the whole table is `metrics['table']`."""
+    largest = max(scored.cell.fraction for scored in done.cells)
+    own = [scored for scored in done.cells if scored.cell.fraction == largest]
+    tested, watched = sample(own), sample(own, validation=True)
+    predictions = _predictions(done, tested)
+    measured, interval = evaluate_kinds(
+        predictions.labels, predictions.scores, predictions.patients, replicates=replicates
+    )
+    metrics = {
+        **_figures(done.data.kinds, measured, interval),
+        "images": len(tested.rows),
+        "dropped": len(done.data.dropped),
+        "one_class": list(done.left_out),
+        "share": largest,
+        "seeds": list(tested.per_seed),
+        "table": result_table(done, replicates=replicates),
+    }
+    folded = any(scored.cell.fold is not None for scored in own)
+    validation = _predictions(done, watched) if len(watched.rows) and not folded else None
+    return Result("finetune", done.identity, metrics, predictions, validation, done.data.dropped, seconds)
+
+
+def markdown_rows(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Header and cells of a table of `result_table`."""
+    named = {"over_zero_shot": "above zero-shot", "over_baseline": "above baseline"}
+    compared = {key: title for key, title in named.items() if any(key in row for row in table)}
+    lines = [["labels", "training images", "macro AUROC", "95 % of the seed mean", *compared.values()]]
+    for row in table:
+        low, high = row["ci95"]
+        spread = f" (s.d. {row['sd']:.3f})" if row["sd"] is not None else ""
+        lines.append([
+            row["share"],
+            str(row.get("training_images", 0)),
+            f"{_text(row['auroc'])}{spread}",
+            f"{_text(low)} to {_text(high)}",
+            *(_difference_text(row.get(key)) for key in compared),
+        ])  # fmt: skip
+    return lines
+
+
+def _listed(values: object) -> str:
+    """`0.1,1` from the same or from (0.1, 1), as a suite's list comes."""
+    return ",".join(map(str, values)) if isinstance(values, tuple) else str(values)
+
+
+def _recipe(options: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe(**options)
+    except TypeError as error:
+        raise XLIPError(f"finetune.recipe: {str(error).split('() ')[-1]}; see `xlip finetune --help`") from error
+
+
+def _check_cases(result: Result, data: Cases) -> None:
+    """The cases are what was tested: an evaluation must not report the test part of another set."""
+    assert result.predictions is not None
+    tested, asked = set(result.predictions.study_ids), {case.study_id for case in data.items}
+    if not tested <= asked or len(asked - tested) > len(result.dropped):
+        raise XLIPError(
+            f"{data.name}: expected the test part of the set that is trained on ({len(tested)} images), got "
+            f"{len(asked)} other cases; take the split test, or name their set in the option `data` of finetune"
+        )
+
+
+def _samples(done: FineTuned) -> dict[str, Sample]:
+    """The rows of the table by name, as in `result_table`."""
+    fractions = sorted({scored.cell.fraction for scored in done.cells})
+    shares = {f"{f:.4g}": sample([s for s in done.cells if s.cell.fraction == f]) for f in fractions}
+    return {**({"zero-shot": sample([done.zero_shot])} if done.zero_shot else {}), **shares}
+
+
+def _compare(
+    table: list[dict[str, Any]], done: FineTuned, samples: dict[str, Sample], baseline: Path, replicates: int
+) -> None:
+    """Add `over_baseline` to every share that the baseline has too."""
+    for row in table:
+        file = baseline / SCORES.format(row["share"])
+        if row["share"] == "zero-shot" or not file.is_file():
+            continue
+        ours, theirs = _predictions(done, samples[row["share"]]), read_scores(file)
+        if ours.study_ids != theirs.study_ids or ours.kinds != theirs.kinds:
+            raise XLIPError(f"{file}: a baseline of other images or kinds; fine-tune it on the same data and split")
+        row["over_baseline"] = difference(ours.labels, ours.scores, theirs.scores, ours.patients, replicates=replicates)
+
+
+def _predictions(done: FineTuned, one: Sample) -> Predictions:
+    data = done.data
+    ids = tuple(data.study_ids[one.rows].tolist())
+    return Predictions(data.kinds, ids, data.patients[one.rows], done.truth[one.rows], one.mean)
+
+
+def _figures(kinds: Sequence[str], measured: list[KindMetrics], interval: tuple[float, float]) -> dict[str, Any]:
+    few = [min(m.positives, m.negatives) < MIN_CASES for m in measured]
+    enough = [m.auprc for m, left in zip(measured, few, strict=True) if not left]
+    return {
+        "macro_auroc": _finite(macro(measured)),
+        "macro_ci95": [_finite(bound) for bound in interval],
+        "macro_auprc": _finite(float(np.mean(enough)) if enough else math.nan),
+        "per_kind": {
+            kind: {
+                "auroc": _finite(m.auroc),
+                "auprc": _finite(m.auprc),
+                "positives": m.positives,
+                "negatives": m.negatives,
+                "ci95": [_finite(bound) for bound in m.ci95],
+            }
+            for kind, m in zip(kinds, measured, strict=True)
+        },
+        "left_out": [kind for kind, left in zip(kinds, few, strict=True) if left],
+    }
+
+
+def _difference_text(found: Mapping[str, Any] | None) -> str:
+    if not found or found["difference"] is None:
+        return ""
+    low, high = found["ci95"]
+    return f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _text(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

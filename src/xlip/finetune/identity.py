@@ -1,0 +1,29 @@
+"""What a figure is printed with: which weights, which images, which recipe (PROTOCOLS)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def digest(*parts: object) -> str:
+    """12 hexadecimal digits over JSON-able values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def weights_id(folder: str) -> str:
+    """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
+    weights = Path(folder) / "model.safetensors"
+    if not weights.is_file():
+        return folder
+    with weights.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+
+
+def images_id(name: str, study_ids: Iterable[str]) -> str:
+    """Name, size and a checksum over the sorted study ids, as every evaluator prints it."""
+    ordered = sorted(study_ids)
+    checksum = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+    return f"{name}:{len(ordered)}:{checksum[:12]}"

@@ -1,0 +1,145 @@
+"""The labelled images of a set, decoded once into one uint8 array; on disk where they would not fit in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlip.data.images import decode, fit
+from xlip.data.kinds import canonical
+from xlip.data.sources.base import Dropped
+from xlip.data.sources.csv import studies as csv_studies
+from xlip.data.study import Study, read_studies
+from xlip.errors import XLIPError
+from xlip.finetune.labels import label_codes
+
+Array = np.ndarray[Any, Any]
+MEMORY_BYTES = 1 << 30
+"""Pixels beyond this are kept in a temporary file that the operating system pages in and out."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a CSV file say what; a prepared set needs none of it."""
+
+    image: str = "path"
+    patient: str = ""
+    split: str = ""
+    kinds: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """n images of one set, with what is known of them."""
+
+    name: str
+    kinds: tuple[str, ...]
+    study_ids: Array
+    """(n,) str."""
+    patients: Array
+    """(n,) str."""
+    splits: Array
+    """(n,) str: train, val, test."""
+    codes: Array
+    """(n, K) int8: 1 present, 0 absent, 2 uncertain, -1 unknown."""
+    pixels: Array
+    """(n, S, S) uint8, after the model's preprocessing."""
+    dropped: tuple[tuple[str, str], ...] = ()
+    """(row, reason) of what could not be read."""
+
+    def __len__(self) -> int:
+        return len(self.study_ids)
+
+    def rows(self, *splits: str) -> Array:
+        """Row numbers of some splits."""
+        return np.flatnonzero(np.isin(self.splits, splits))
+
+    def with_kinds(self, kept: Array) -> LabelledImages:
+        """The same images with some of the kinds: kept (K,) bool."""
+        kinds = tuple(kind for kind, keep in zip(self.kinds, kept, strict=True) if keep)
+        return replace(self, kinds=kinds, codes=self.codes[:, kept])
+
+
+def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None = None) -> LabelledImages:
+    """Read the labelled frontal images of a prepared folder or file, or of a CSV file.
+
+    Args:
+        data: path.
+        size: side of the square images, pixels.
+        preprocess: see `xlip.data.images.fit`.
+        columns: of a CSV file; `kinds` also chooses among the labels of a prepared set.
+
+    Raises:
+        XLIPError: nothing there, no label, no readable image, an unknown kind or a missing column.
+    """
+    columns = columns or Columns()
+    dropped: list[tuple[str, str]] = []
+    read = _csv if data.endswith(".csv") else _parquet
+    listed = list(read(data, columns, dropped, with_images=False))
+    labelled = {kind for study, _ in listed for kind in study.labels}
+    wanted = [canonical(name.strip()) for name in columns.kinds.split(",") if name.strip()]
+    kinds = tuple(wanted or sorted(labelled))
+    if not labelled & set(kinds):
+        raise XLIPError(f"{data}: no label{_of(wanted)} to learn from; add one column per kind, or name them")
+    pixels = _pixel_array(len(listed), size)
+    kept: list[Study] = []
+    for study, image in read(data, columns, [], with_images=True):
+        try:
+            pixels[len(kept)] = fit(decode(image), size, preprocess)
+        except XLIPError as error:
+            dropped.append((study.study_id, str(error)))
+        else:
+            kept.append(study)
+    if not kept:
+        raise XLIPError(f"{data}: no labelled image could be read ({len(dropped)} dropped{_first(dropped)})")
+    return LabelledImages(
+        name=Path(data).stem,
+        kinds=kinds,
+        study_ids=np.array([study.study_id for study in kept]),
+        patients=np.array([study.patient_id for study in kept]),
+        splits=np.array(["val" if study.split in ("valid", "validation") else study.split for study in kept]),
+        codes=label_codes([study.labels for study in kept], kinds),
+        pixels=pixels[: len(kept)],
+        dropped=tuple(dropped),
+    )
+
+
+def _parquet(
+    data: str, columns: Columns, dropped: list[tuple[str, str]], *, with_images: bool
+) -> Iterator[tuple[Study, Any]]:
+    light = ["study_id", "patient_id", "split", "view", "labels"]
+    for study in read_studies(data, columns=[*light, "image"] if with_images else light):
+        if study.labels and study.view != "LATERAL" and (study.image is not None or not with_images):
+            yield replace(study, image=None), study.image
+
+
+def _csv(
+    data: str, columns: Columns, dropped: list[tuple[str, str]], *, with_images: bool
+) -> Iterator[tuple[Study, Any]]:
+    options = {"image_column": columns.image, "patient_column": columns.patient, "split_column": columns.split}
+    for row in csv_studies(Path(data), **options, kinds=columns.kinds):
+        if isinstance(row, Dropped):
+            dropped.append((row.row, row.reason))
+        elif row.study.labels:
+            yield row.study, row.file
+
+
+def _pixel_array(count: int, size: int) -> Array:
+    if count * size * size <= MEMORY_BYTES:
+        return np.zeros((count, size, size), np.uint8)
+    # The file has no name from the start on systems that allow it: nothing stays behind, however the run ends.
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=(count, size, size))
+
+
+def _of(wanted: list[str]) -> str:
+    return f" of {', '.join(wanted)}" if wanted else ""
+
+
+def _first(dropped: list[tuple[str, str]]) -> str:
+    return f"; first: {dropped[0][1]}" if dropped else ""

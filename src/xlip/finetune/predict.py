@@ -1,0 +1,99 @@
+"""`xlip predict`: probabilities of a fine-tuned model for the images of a table, a prepared set or a folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlip.data.images import decode, fit
+from xlip.data.sources.base import Dropped, read_table
+from xlip.data.sources.folder import studies as folder_studies
+from xlip.data.study import read_studies
+from xlip.errors import XLIPError
+from xlip.finetune.classifier import XLIPClassifier
+
+Pair = tuple[str, Any]
+"""Id of an image, and its file or bytes."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict_to` did."""
+
+    images: int
+    dropped: list[tuple[str, str]]
+    """(row, reason)."""
+
+
+def predict_to(
+    model: str | XLIPClassifier, data: str, out: str, *, image_column: str = "path", batch_size: int = 64
+) -> Predicted:
+    """Write `image,KIND,...` for every readable image; whole or not at all. Images stream.
+
+    Args:
+        model: folder of a fine-tuned model, or the model.
+        data: a prepared set (folder or Parquet file), a CSV file, a folder of images, or one image.
+        out: CSV file to write.
+        image_column: of a CSV: column of image paths, relative to the file.
+        batch_size: images at once.
+
+    Raises:
+        XLIPError: no model, nothing readable, or `out` cannot be written.
+    """
+    classifier = model if isinstance(model, XLIPClassifier) else XLIPClassifier.from_pretrained(model)
+    dropped: list[tuple[str, str]] = []
+    readable = _readable(_listed(data, image_column, dropped), classifier, dropped)
+    target, written = Path(out), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["image", *classifier.kinds])
+            while chunk := list(islice(readable, batch_size)):
+                scores = classifier.predict_pixels(np.stack([pixels for _, pixels in chunk]))
+                writer.writerows([id_, *map(repr, row)] for (id_, _), row in zip(chunk, scores.tolist(), strict=True))
+                written += len(chunk)
+        if not written:
+            first = f"; first: {dropped[0][1]}" if dropped else ""
+            raise XLIPError(f"{data}: no image could be read ({len(dropped)} dropped{first})")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Predicted(written, dropped)
+
+
+def _readable(
+    pairs: Iterable[Pair], classifier: XLIPClassifier, dropped: list[tuple[str, str]]
+) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    for id_, image in pairs:
+        try:
+            yield id_, fit(decode(image), classifier.image_size, classifier.preprocess)
+        except XLIPError as error:
+            dropped.append((id_, str(error)))
+
+
+def _listed(data: str, image_column: str, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
+    path = Path(data)
+    if path.suffix == ".csv":
+        rows = read_table(path, (image_column,))
+        return ((row[image_column], path.parent / row[image_column]) for _, row in rows if row[image_column])
+    if path.is_dir() and not any(path.glob("*.parquet")) and not (path / "journal").is_dir():
+        return _in_folder(path, dropped)
+    if path.is_file() and path.suffix != ".parquet":
+        return iter([(path.name, path)])
+    return ((study.study_id, study.image) for study in read_studies(path) if study.image is not None)
+
+
+def _in_folder(path: Path, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
+    for row in folder_studies(path):
+        if isinstance(row, Dropped):
+            dropped.append((row.row, row.reason))
+        elif row.file is not None:
+            yield row.study.image_path, row.file

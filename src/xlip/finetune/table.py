@@ -1,0 +1,112 @@
+"""The table of a fine-tuning: mean and s.d. over seeds, and differences on the same patients."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlip.finetune.cell import Scored
+from xlip.finetune.run import FineTuned
+from xlip.metrics.comparison import paired_bootstrap
+from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, macro
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores of the same test images for one share: one set per seed, and their mean."""
+
+    rows: Array
+    """(n,) row numbers of the set, sorted."""
+    per_seed: dict[int, Array]
+    """Seed -> (n, K)."""
+
+    @property
+    def mean(self) -> Array:
+        """(n, K) mean probability over the seeds."""
+        averaged: Array = np.mean(list(self.per_seed.values()), axis=0)
+        return averaged
+
+
+def sample(cells: Sequence[Scored], *, validation: bool = False) -> Sample:
+    """The cells of one share, the folds of a seed put together; of the test images or of the validation part."""
+    seeds: dict[int, tuple[Array, Array]] = {}
+    for seed in dict.fromkeys(scored.cell.seed for scored in cells):
+        own = [scored for scored in cells if scored.cell.seed == seed]
+        rows = np.concatenate([scored.validation if validation else scored.test for scored in own])
+        scores = np.concatenate([scored.validation_scores if validation else scored.scores for scored in own])
+        order = np.argsort(rows, kind="stable")
+        seeds[seed] = rows[order], scores[order]
+    rows = next(iter(seeds.values()))[0]
+    return Sample(rows, {seed: scores for seed, (_, scores) in seeds.items()})
+
+
+def result_table(done: FineTuned, *, replicates: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
+    """One row per share, small ones first, after zero-shot where training started from it.
+
+    Each has `auroc` (mean over the seeds), `sd`, `per_seed`, and of the seed-mean scores `auroc_of_mean`, its patient
+    interval `ci95` and `over_zero_shot` (difference, interval, p).
+    """
+    rows = []
+    start = sample([done.zero_shot]) if done.zero_shot else None
+    if start is not None:
+        rows.append(_row(done, start, None, "zero-shot", replicates, seed))
+    for fraction in sorted({scored.cell.fraction for scored in done.cells}):
+        own = [scored for scored in done.cells if scored.cell.fraction == fraction]
+        row = _row(done, sample(own), start, f"{fraction:.4g}", replicates, seed)
+        row["training_images"] = round(statistics.mean(scored.facts["training_images"] for scored in own), 1)
+        row["kept_steps"] = [scored.facts["kept_step"] for scored in own]
+        row["seconds"] = round(sum(scored.facts["seconds"] for scored in own), 1)
+        rows.append(row)
+    return rows
+
+
+def _row(done: FineTuned, ours: Sample, start: Sample | None, share: str, replicates: int, seed: int) -> dict[str, Any]:
+    labels, patients = done.truth[ours.rows], done.data.patients[ours.rows]
+    per_seed = {number: _macro(labels, scores) for number, scores in ours.per_seed.items()}
+    measured, interval = evaluate_kinds(labels, ours.mean, patients, replicates=replicates, seed=seed)
+    known = [value for value in per_seed.values() if value is not None]
+    row: dict[str, Any] = {
+        "share": share,
+        "auroc": statistics.mean(known) if known else None,
+        "sd": statistics.stdev(known) if len(known) > 1 else None,
+        "per_seed": {str(number): value for number, value in per_seed.items()},
+        "auroc_of_mean": _finite(macro(measured)),
+        "ci95": [_finite(bound) for bound in interval],
+    }
+    if start is not None:
+        row["over_zero_shot"] = difference(labels, ours.mean, start.mean, patients, replicates=replicates, seed=seed)
+    return row
+
+
+def difference(
+    labels: Array, ours: Array, theirs: Array, patients: Array, *, replicates: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Macro AUROC of ours less theirs on the same images: difference, ci95, p (paired patient bootstrap)."""
+    found = paired_bootstrap(labels, ours, theirs, patients, replicates=replicates, seed=seed).macro
+    return {
+        "difference": _finite(found.difference),
+        "ci95": [_finite(bound) for bound in found.ci95],
+        "p": _finite(found.p),
+    }
+
+
+def _macro(labels: Array, scores: Array) -> float | None:
+    measured, _ = evaluate_kinds(labels, scores, np.arange(len(labels)), replicates=1)
+    return _finite(macro(measured))
+
+
+def left_out_of_macro(labels: Array, kinds: Sequence[str]) -> list[str]:
+    """Kinds with fewer than `MIN_CASES` positives or negatives."""
+    counts = np.minimum((labels == 1).sum(0), (labels == 0).sum(0))
+    return [kind for kind, count in zip(kinds, counts, strict=True) if count < MIN_CASES]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from xlip.errors import XLIPError
+from xlip.finetune.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "half"}, "recipe.mode: expected one of full, probe, lora; got 'half'"),
+        ({"init": "zero"}, "recipe.init: expected one of model, scratch"),
+        ({"head": "text"}, "recipe.head: expected one of prompts, random"),
+        ({"loss": "mse"}, "recipe.loss: expected one of bce, weighted, focal, asymmetric"),
+        ({"epochs": 0}, "recipe.epochs: expected at least 1, got 0"),
+        ({"layer_decay": 1.5}, "recipe.layer_decay: expected above 0 and at most 1, got 1.5"),
+        ({"init": "scratch", "mode": "probe"}, "from scratch every weight has to be trained; mode probe cannot"),
+    ],
+)
+def test_a_wrong_choice_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(XLIPError, match=message):
+        Recipe(**options)
+
+
+def test_the_number_of_steps_follows_the_images_within_its_bounds() -> None:
+    recipe = Recipe(epochs=10, batch_size=20, least_steps=30, most_steps=100)
+    assert [recipe.updates(images) for images in (4, 59, 100, 200, 10_000)] == [30, 30, 50, 100, 100]
+    assert Recipe(epochs=3, least_steps=1).updates(4) == 3
+
+
+def test_the_rate_depends_on_where_training_starts() -> None:
+    assert Recipe().rate < Recipe(init="scratch").rate
+    assert Recipe(lr=0.5, init="scratch").rate == 0.5
+    assert Recipe().from_zero_shot
+    assert not Recipe(head="random").from_zero_shot
+    assert not Recipe(init="scratch").from_zero_shot
