@@ -358,6 +358,8 @@ def run_compare(config: CompareConfig) -> None:
         print(note)
     if config.out:
         print(f"written to {write_comparison(comparison, Path(config.out))}")
+
+
 def run_finetune(config: FinetuneConfig) -> None:
     """Fine-tune a classifier."""
     from rich.console import Console

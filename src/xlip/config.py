@@ -227,7 +227,7 @@ class DemoConfig:
     """Lone reports."""
     test: int = 600
     """Held-out phantoms."""
-    steps: int = 400
+    steps: int = 500
     seed: int = 0
 
 
@@ -263,6 +263,9 @@ class CompareConfig:
     """Bootstrap replicates over patients."""
     seed: int = 0
     """Of the bootstrap."""
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
     """`xlip finetune`."""
 

@@ -98,7 +98,7 @@ def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: Z
         assert figures["positives"] + figures["negatives"] == COUNT
         low, high = figures["ci95"]
         assert 0 <= low <= figures["auroc"] <= high <= 1
-    assert metrics["prompts"] == "xlip@2"
+    assert metrics["prompts"] == "xlip@3"
     assert metrics["preprocessing"] == "letterbox/64"
     assert metrics["split"].startswith(f"my:{COUNT}:")
     assert metrics["images"] == COUNT
