@@ -21,6 +21,7 @@ from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.data.streams import SetConfig, Streams
 from xlip.data.transforms import Augment
+from xlip.evaluate.heatmap import patch_response
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import Panel, bars, panel_grid
 from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_classifier
@@ -145,13 +146,6 @@ def heat_maps(model: XLIPModel, seed: int, start: int) -> bytes:
             row += [Panel(phantom.pixels, f"{kind}: truth", outline=mask), Panel(phantom.pixels, "response", heat=heat)]
         rows.append(row)
     return panel_grid(rows)
-
-
-def patch_response(model: XLIPModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
-    """(B, grid, grid): each patch's cosine in the joint space with a direction (E,), positive minus negative prompt."""
-    tokens = model.images(pixels).tokens
-    unit = torch.nn.functional.normalize(model.image_head(tokens).float(), dim=-1)
-    return (unit @ direction.float()).view(len(pixels), model.image_tower.grid, -1).numpy()
 
 
 @torch.no_grad()
