@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,15 @@ import numpy as np
 
 from xlip.data.images import decode, fit
 from xlip.data.kinds import canonical
-from xlip.data.sources.base import Candidate, Dropped
+from xlip.data.sources.base import Dropped
 from xlip.data.sources.csv import studies as csv_studies
-from xlip.data.study import read_studies
+from xlip.data.study import Box, Study, parquet_files, read_studies, schema
 from xlip.errors import XLIPError
+
+REQUIRE = ("labels", "report", "regions", "image")
+"""What a case must have besides its image: a label, a report, a box or mask, or nothing."""
+AGE_BANDS = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (200, "80+"))
+"""Years below which a band ends, and its name."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,69 @@ class Case:
 
     study_id: str
     patient_id: str
-    image: Path | bytes
-    labels: dict[str, int]
+    image: Path | bytes | None
+    """None once it was read: a case is kept, its pixels are not."""
+    labels: Mapping[str, int]
+    report: str = ""
+    boxes: tuple[Box, ...] = ()
+    masks: Mapping[str, bytes] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Subgroup (sex, age, view, source) -> value; '' where unknown."""
+
+    def without_pixels(self) -> Case:
+        """The case as it is kept in memory."""
+        return replace(self, image=None, masks={})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where cases come from: enough to read them again, and to read another split of the same set."""
+
+    data: str
+    split: str = ""
+    """'' = every split."""
+    require: str = "labels"
+    image_column: str = "path"
+    patient_column: str = ""
+    kinds: str = ""
+
+    def cases(self, *, images: bool = True, dropped: list[tuple[str, str]] | None = None) -> Iterator[Case]:
+        """The cases in the order of the file; without images, Parquet is read in a fraction of the time."""
+        if self.data.endswith(".csv"):
+            yield from self._csv([] if dropped is None else dropped)
+            return
+        columns = None if images else [name for name in schema().names if name not in ("image", "masks")]
+        for study in read_studies(self.data, columns=columns):
+            if self._wanted(study) and (study.image is not None or not images):
+                yield _case(study, study.image)
+
+    def fingerprint(self) -> str:
+        """Changes with any byte of the data (of a CSV's images: with path, size and time) and with the choice of it."""
+        digest = hashlib.sha256(repr(replace(self, data="", kinds="")).encode())
+        if not self.data.endswith(".csv"):
+            for file in parquet_files(self.data):
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            return digest.hexdigest()
+        digest.update(Path(self.data).read_bytes())
+        for case in self.cases():
+            assert isinstance(case.image, Path)
+            state = case.image.stat()
+            digest.update(f"{case.image}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _wanted(self, study: Study) -> bool:
+        has = {"labels": study.labels, "report": study.report, "regions": study.boxes or study.masks, "image": True}
+        # Without the column of masks nobody can tell; the ids of the first reading decide then.
+        return bool(has[self.require] and self.split in ("", study.split) and study.view != "LATERAL")
+
+    def _csv(self, dropped: list[tuple[str, str]]) -> Iterator[Case]:
+        columns = {"image_column": self.image_column, "patient_column": self.patient_column, "kinds": self.kinds}
+        for row in csv_studies(Path(self.data), **columns):
+            if isinstance(row, Dropped):
+                dropped.append((row.row, row.reason))
+            else:
+                yield _case(row.study, row.file)
 
 
 @dataclass
@@ -37,17 +103,35 @@ class Cases:
     kinds: list[str]
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """(row, reason) of what could not be read, filled while the items are read."""
+    origin: Origin | None = None
+    """None for cases made in memory."""
 
 
-def open_cases(data: str, *, image_column: str, patient_column: str, kinds: str, split: str) -> Cases:
+def open_cases(
+    data: str,
+    *,
+    image_column: str = "path",
+    patient_column: str = "",
+    kinds: str = "",
+    split: str = "",
+    require: str = "labels",
+) -> Cases:
     """Cases of a prepared folder or file, or of a CSV file.
 
+    Args:
+        data: path.
+        image_column: of a CSV: column with image paths, relative to the file.
+        patient_column: of a CSV: column with patient ids; without it every row is a patient.
+        kinds: to evaluate, separated by commas; default: all that the data label.
+        split: of Parquet; default: `test` where there is one, else everything.
+        require: one of `REQUIRE`.
+
     Raises:
-        XLIPError: nothing there, a missing column, an unknown kind, or no label at all.
+        XLIPError: nothing there, a missing column, an unknown kind, or no label where labels are required.
     """
     wanted = [canonical(name.strip()) for name in kinds.split(",") if name.strip()]
     if data.endswith(".csv"):
-        return _csv_cases(Path(data), image_column, patient_column, kinds, wanted)
+        return _open_csv(Origin(data, "", require, image_column, patient_column, kinds), wanted)
     found: set[str] = set()
     splits: set[str] = set()
     for study in read_studies(data, columns=["split", "labels"]):
@@ -56,7 +140,31 @@ def open_cases(data: str, *, image_column: str, patient_column: str, kinds: str,
     chosen = split or ("test" if "test" in splits else "")
     if chosen and chosen not in splits:
         raise XLIPError(f"{data}: no study of split {chosen!r}; its splits are {', '.join(sorted(splits))}")
-    return Cases(f"{Path(data).stem}/{chosen or 'all'}", _parquet(data, chosen), wanted or _labelled(data, found))
+    origin = Origin(data, chosen, require)
+    listed = wanted or _labelled(data, found, require)
+    return Cases(f"{Path(data).stem}/{chosen or 'all'}", _Again(origin), listed, origin=origin)
+
+
+def other_split(cases: Cases, split: str, data: str = "") -> Cases | None:
+    """Another split of the same set (or of the set at `data`), for the same kinds; None where there is none.
+
+    Raises:
+        XLIPError: cases made in memory or from a CSV, which has no splits, while `data` names no other set.
+    """
+    path = data or (cases.origin.data if cases.origin else "")
+    if not path or (path.endswith(".csv") and not data):
+        raise XLIPError(f"{cases.name}: no split {split!r} here; name the set to train on with the option `train`")
+    if path.endswith(".csv"):
+        old = cases.origin or Origin(path)
+        return open_cases(
+            path,
+            kinds=",".join(cases.kinds),
+            image_column=old.image_column,
+            patient_column=old.patient_column,
+        )
+    if all(study.split != split for study in read_studies(path, columns=["split"])):
+        return None
+    return open_cases(path, kinds=",".join(cases.kinds), split=split)
 
 
 def images(
@@ -64,6 +172,7 @@ def images(
 ) -> Iterator[tuple[Case, Any]]:
     """Each case with its uint8 (size, size) pixels; one that cannot be read goes to `dropped`."""
     for case in cases:
+        assert case.image is not None
         try:
             yield case, fit(decode(case.image), size, preprocess)
         except XLIPError as error:
@@ -75,37 +184,56 @@ def label_matrix(cases: Sequence[Case], kinds: Sequence[str]) -> np.ndarray[Any,
     return np.array([[case.labels.get(kind, -1) for kind in kinds] for case in cases], np.int8).reshape(-1, len(kinds))
 
 
-def split_id(name: str, cases: Sequence[Case]) -> str:
+def group_columns(cases: Sequence[Case]) -> dict[str, np.ndarray[Any, Any]]:
+    """Subgroup -> (n,) values, for the subgroups that some case knows."""
+    names = sorted({name for case in cases for name, value in case.groups.items() if value})
+    return {name: np.array([case.groups.get(name, "") for case in cases]) for name in names}
+
+
+def split_id(name: str, study_ids: Iterable[str]) -> str:
     """Name, size and a checksum over the sorted study ids: two numbers are comparable only where this is equal."""
-    digest = hashlib.sha256("\n".join(sorted(case.study_id for case in cases)).encode()).hexdigest()
-    return f"{name}:{len(cases)}:{digest[:12]}"
+    ordered = sorted(study_ids)
+    return f"{name}:{len(ordered)}:{hashlib.sha256('\n'.join(ordered).encode()).hexdigest()[:12]}"
 
 
-def _parquet(data: str, split: str) -> Iterator[Case]:
-    for study in read_studies(data):
-        if study.image is not None and study.labels and (not split or study.split == split) and study.view != "LATERAL":
-            yield Case(study.study_id, study.patient_id, study.image, dict(study.labels))
+@dataclass(frozen=True)
+class _Again:
+    """Cases that can be iterated over more than once."""
+
+    origin: Origin
+
+    def __iter__(self) -> Iterator[Case]:
+        return self.origin.cases()
 
 
-def _csv_cases(path: Path, image_column: str, patient_column: str, kinds: str, wanted: list[str]) -> Cases:
-    rows = csv_studies(path, image_column=image_column, patient_column=patient_column, kinds=kinds)
-    candidates, dropped = [], []
-    for row in rows:
-        if isinstance(row, Dropped):
-            dropped.append((row.row, row.reason))
-        else:
-            candidates.append(row)
-    found = {kind for candidate in candidates for kind in candidate.study.labels}
-    return Cases(path.stem, map(_case, candidates), wanted or _labelled(str(path), found), dropped)
+def _case(study: Study, image: Path | bytes | None) -> Case:
+    source = next((tag[7:] for tag in study.tags if tag.startswith("source:")), study.source)
+    groups = {"sex": study.sex, "age": _age_band(study.age), "view": study.view, "source": source}
+    return Case(
+        study.study_id,
+        study.patient_id,
+        image,
+        dict(study.labels),
+        study.report or "",
+        study.boxes,
+        study.masks,
+        groups,
+    )
 
 
-def _case(candidate: Candidate) -> Case:
-    study = candidate.study
-    assert candidate.file is not None
-    return Case(study.study_id, study.patient_id, candidate.file, dict(study.labels))
+def _age_band(age: float | None) -> str:
+    return "" if age is None else next((name for end, name in AGE_BANDS if age < end), "")
 
 
-def _labelled(data: str, found: set[str]) -> list[str]:
-    if not found:
+def _open_csv(origin: Origin, wanted: list[str]) -> Cases:
+    dropped: list[tuple[str, str]] = []
+    items = list(origin.cases(dropped=dropped))
+    found = {kind for case in items for kind in case.labels}
+    listed = wanted or _labelled(origin.data, found, origin.require)
+    return Cases(Path(origin.data).stem, items, listed, dropped, origin)
+
+
+def _labelled(data: str, found: set[str], require: str) -> list[str]:
+    if not found and require == "labels":
         raise XLIPError(f"{data}: no labels to compare with; add one column per kind, or name them with --kinds")
     return sorted(found)

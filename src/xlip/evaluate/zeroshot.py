@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from xlip.data.prompts import PromptSet, load_prompts
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, images, label_matrix, open_cases, split_id
+from xlip.evaluate.result import Predictions
+from xlip.evaluate.scores_file import write_scores
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.models.xlip import XLIPModel
 
@@ -48,6 +50,12 @@ class ZeroShotResult:
         """Kinds with fewer than `MIN_CASES` positives or negatives: listed, but not in the macro mean."""
         pairs = zip(self.kinds, self.measured, strict=True)
         return [kind for kind, m in pairs if min(m.positives, m.negatives) < MIN_CASES]
+
+    @property
+    def predictions(self) -> Predictions:
+        """Scores beside the truth."""
+        study_ids, patients = (tuple(getattr(case, name) for case in self.cases) for name in ("study_id", "patient_id"))
+        return Predictions(tuple(self.kinds), study_ids, np.array(patients), self.labels, self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json`; a figure that cannot be computed is null."""
@@ -152,12 +160,7 @@ def write_result(result: ZeroShotResult, folder: Path) -> None:
 
     with whole_folder(folder) as partial:
         (partial / "metrics.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
-        with (partial / "scores.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["study_id", *result.kinds, *(f"label:{kind}" for kind in result.kinds)])
-            for case, score, label in zip(result.cases, result.scores, result.labels, strict=True):
-                known = ["" if value < 0 else int(value) for value in label]
-                writer.writerow([case.study_id, *(f"{value:.6f}" for value in score), *known])
+        write_scores(partial / "scores.csv", result.predictions)
         with (partial / "dropped.csv").open("w", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows([("row", "reason"), *result.dropped])
         (partial / "roc.png").write_bytes(roc_grid(result))
