@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InspectConfig,
         PrepareConfig,
         PretrainConfig,
+        ReportConfig,
         TagConfig,
         ZeroShotConfig,
     )
@@ -245,6 +246,14 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     print(f"look at {config.out}/index.html")
 
 
+def run_report(config: ReportConfig) -> None:
+    """Write the report of an evaluation."""
+    from xlip.report.write import report
+
+    page, *others = report(config)
+    print(f"look at {page}; beside it {', '.join(file.name for file in others)}")
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command(
         "DemoConfig", run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
@@ -266,6 +275,9 @@ COMMANDS: dict[str, Command] = {
         positional="source",
     ),
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),
+    "report": Command(
+        "ReportConfig", run_report, "make page, table and model card of an evaluation", positional="evaluation"
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import re
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; vertical-align: top; }
 th { font-weight: 600; } thead tr { border-bottom: 2px solid var(--line); }
 th:first-child, td:first-child, td.words { text-align: left; } td.words { overflow-wrap: anywhere; }
-tr { border-bottom: 1px solid var(--line); } tbody tr:hover { background: color-mix(in srgb, var(--accent) 9%, transparent); }
+tr { border-bottom: 1px solid var(--line); }
+tbody tr:hover { background: color-mix(in srgb, var(--accent) 9%, transparent); }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
 .cards div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem; }
 .cards b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
@@ -95,7 +97,7 @@ class Page:
             folded: where given, the table is closed under this line until the reader opens it.
         """
         head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in header)
-        left = {number: " class=words" for number in words}
+        left = dict.fromkeys(words, " class=words")
         body = "".join(
             "<tr>"
             + "".join(f"<td{left.get(number, '')}>{escape(str(cell))}</td>" for number, cell in enumerate(row))
@@ -106,10 +108,11 @@ class Page:
         self._parts.append(f"<details><summary>{escape(folded)}</summary>{table}</details>" if folded else table)
         return self
 
-    def figure(self, png: bytes, caption: str) -> Self:
-        """A picture with its caption, which is its alternative text too."""
-        source = base64.b64encode(png).decode()
-        image = f'<img alt="{escape(caption)}"{_size(png)} src="data:image/png;base64,{source}">'
+    def figure(self, picture: bytes, caption: str) -> Self:
+        """A PNG or WebP picture with its caption, which is its alternative text too."""
+        source = base64.b64encode(picture).decode()
+        form = "webp" if picture[8:12] == b"WEBP" else "png"
+        image = f'<img alt="{escape(caption)}"{_size(picture)} src="data:image/{form};base64,{source}">'
         self._parts.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
         return self
 
@@ -122,14 +125,17 @@ class Page:
         path.write_text(_FRAME.format(title=escape(self.title), style=_STYLE, body="\n".join(parts)), "utf-8")
 
 
-def _size(png: bytes) -> str:
+def _size(picture: bytes) -> str:
     """Width and height of the picture on the page, so that nothing moves while it loads."""
+    from PIL import Image
+
     from xlip.evaluate.plots import DENSITY
 
-    if png[:4] != b"\x89PNG":
+    try:
+        width, height = Image.open(io.BytesIO(picture)).size
+    except OSError:  # not a picture: the browser says so in its place
         return ""
-    width, height = (int.from_bytes(png[start : start + 4], "big") // DENSITY for start in (16, 20))
-    return f' width="{width}" height="{height}"'
+    return f' width="{width // DENSITY}" height="{height // DENSITY}"'
 
 
 def zero_shot_page(result: ZeroShotResult) -> Page:

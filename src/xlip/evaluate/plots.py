@@ -1,4 +1,4 @@
-"""Figures as PNG bytes, drawn by matplotlib without a screen, legible on a light and on a dark page."""
+"""Figures as bytes of a picture file, drawn by matplotlib without a screen, legible on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def to_webp(figure: Figure) -> bytes:
+    """A figure of photographs as WebP with a transparent ground: a fifth of the PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", dpi=_DPI, transparent=True, pil_kwargs={"quality": 85})
+    return buffer.getvalue()
+
+
 def readable(kind: str) -> str:
     """A kind's id as words."""
     return kind.replace("_", " ")
@@ -136,7 +143,7 @@ def panel_grid(rows: Sequence[Sequence[Panel]]) -> bytes:
             row = rows[number // columns]
             if number % columns < len(row):
                 _draw_panel(axis, row[number % columns])
-        return to_png(figure)
+        return to_webp(figure)
 
 
 def _draw_panel(axis: Any, panel: Panel) -> None:

@@ -67,17 +67,17 @@ def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
         return to_png(figure)
 
 
-def prompt_spread(kinds: Sequence[str], sensitivity: Mapping[str, Mapping[str, Any]]) -> bytes:
+def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -> bytes:
     """AUROC of each kind under each prompt set: a line from the least to the greatest, a point for every set."""
     with canvas(1, 1, 7.2, 0.9 + 0.26 * (len(kinds) + 1)) as (figure, (axis,)):
         names = ["macro", *kinds]
-        for number, (name, figures) in enumerate(sensitivity.items()):
+        for number, (name, figures) in enumerate(sets.items()):
             values = [figures["macro_auroc"], *(figures["per_kind"].get(kind) for kind in kinds)]
             known = [(value, place) for place, value in enumerate(values) if value is not None]
             color, marker = COLORS[number % len(COLORS)], "os^Dv"[number // len(COLORS) % 5]
             axis.scatter(*zip(*known, strict=True), s=22, color=color, marker=marker, label=name, zorder=2)
         for place, kind in enumerate(names):
-            values = [f["macro_auroc"] if place == 0 else f["per_kind"].get(kind) for f in sensitivity.values()]
+            values = [f["macro_auroc"] if place == 0 else f["per_kind"].get(kind) for f in sets.values()]
             known_values = [value for value in values if value is not None]
             if known_values:
                 axis.hlines(place, min(known_values), max(known_values), color=GRAY, linewidth=1.2, zorder=1)

@@ -1,0 +1,131 @@
+"""Best and worst cases of each kind, with where the image answers to the kind's prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from xlip.data.images import decode, fit
+from xlip.data.prompts import PromptSet
+from xlip.errors import XLIPError
+from xlip.evaluate.cases import Case
+from xlip.evaluate.heatmap import patch_response
+from xlip.evaluate.page import Page
+from xlip.evaluate.plots import Panel, panel_grid, readable
+from xlip.evaluate.result import Predictions
+from xlip.evaluate.zeroshot import text_classifier
+from xlip.models.xlip import XLIPModel
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A case that a page shows for a kind."""
+
+    kind: str
+    role: str
+    """found: highest score of those with the finding; missed: lowest of these; false alarm: highest of the rest."""
+    study_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of the cases, ready for a page."""
+
+    rows: tuple[tuple[str, bytes], ...]
+    """(kind, PNG of its cases: image and heat-map side by side)."""
+    missing: int = 0
+    """Cases whose image was not in the data."""
+
+
+def choose(predictions: Predictions) -> list[Shown]:
+    """For each kind with both classes: its best and its worst case, and its worst false alarm.
+
+    Scores of different kinds are not on one scale, so cases are ranked within a kind. The lowest-scoring image with
+    the finding is left out where it is also the highest-scoring (one positive).
+    """
+    chosen = []
+    for index, kind in enumerate(predictions.kinds):
+        labels, scores = predictions.labels[:, index], predictions.scores[:, index]
+        positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+        if not len(positives) or not len(negatives):
+            continue
+        best, worst = positives[scores[positives].argmax()], positives[scores[positives].argmin()]
+        alarm = negatives[scores[negatives].argmax()]
+        roles = {"found": best, **({"missed": worst} if worst != best else {}), "false alarm": alarm}
+        chosen += [Shown(kind, role, predictions.study_ids[row], float(scores[row])) for role, row in roles.items()]
+    return chosen
+
+
+def draw(model: XLIPModel, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
+    """Read the chosen cases, one pass over the data, and draw each beside its heat-map.
+
+    Raises:
+        XLIPError: none of the chosen cases is in the data: it is another set than the one that was evaluated.
+    """
+    processor = model.processor
+    assert processor is not None
+    wanted = {one.study_id for one in shown}
+    pixels = dict(_pixels(cases, wanted, processor.image_size, processor.preprocess))
+    if shown and not pixels:
+        raise XLIPError(
+            f"none of the {len(wanted)} cases to show, such as {shown[0].study_id}, is in the data; "
+            "name the set that was evaluated with --data"
+        )
+    kinds = list(dict.fromkeys(one.kind for one in shown))
+    directions = {
+        kind: pair[0] - pair[1] for kind, pair in zip(kinds, text_classifier(model, prompts, kinds), strict=True)
+    }
+    rows = []
+    for kind in kinds:
+        present = [one for one in shown if one.kind == kind and one.study_id in pixels]
+        if present:
+            rows.append((kind, panel_grid([_panels(model, present, pixels, directions[kind])])))
+    return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
+
+
+def section(page: Page, gallery: Gallery) -> None:
+    """The gallery as a section of a page."""
+    if not gallery.rows:
+        return
+    page.heading("Best and worst cases")
+    page.text(
+        "For each finding the image with it that scored highest (found) and lowest (missed), and the image without it "
+        "that scored highest (false alarm; the label may be at fault). Beside each, where the image answers to the "
+        "prompt: each patch's cosine with the positive prompt less that with the negative one. The colour goes from "
+        "the median of the image (none) to its maximum (yellow); the numbers are its range, so the colours of two "
+        "images are not on one scale, and a map that is below zero everywhere speaks against the finding."
+    )
+    page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
+    for kind, png in gallery.rows:
+        page.figure(png, readable(kind))
+    if gallery.missing:
+        page.text(f"{gallery.missing} cases are not shown, their images were not found.", note=True)
+
+
+def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str) -> Iterator[tuple[str, Array]]:
+    """(study id of the scores, uint8 (size, size)) of the wanted cases that can be read."""
+    for case in cases:
+        # Scores of a study over its views go by the id without the view.
+        names = [name for name in (case.study_id, case.study_id.rpartition("/")[0]) if name in wanted]
+        if names and case.image is not None:
+            try:
+                yield names[0], fit(decode(case.image), size, preprocess)
+            except XLIPError:
+                continue  # it is counted as missing
+
+
+def _panels(model: XLIPModel, shown: Sequence[Shown], pixels: dict[str, Array], direction: torch.Tensor) -> list[Panel]:
+    images = [pixels[one.study_id] for one in shown]
+    batch = torch.from_numpy(np.stack(images)).unsqueeze(1).float() / 255
+    heats = patch_response(model, batch, direction)
+    panels = []
+    for one, image, heat in zip(shown, images, heats, strict=True):
+        panels += [Panel(image, f"{one.role}\nscore {one.score:.3f}"), Panel(image, "response", heat=heat)]
+    return panels
