@@ -15,6 +15,7 @@ from xlip.errors import XLIPError
 if TYPE_CHECKING:
     from xlip.config import (
         AuditConfig,
+        CompareConfig,
         DemoConfig,
         InspectConfig,
         PrepareConfig,
@@ -254,6 +255,33 @@ def run_report(config: ReportConfig) -> None:
     print(f"look at {page}; beside it {', '.join(file.name for file in others)}")
 
 
+def run_compare(config: CompareConfig) -> None:
+    """Compare two evaluations."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.compare import HEADER, compare, notes, table_rows, write_comparison
+
+    if len(config.folders) != 2:
+        raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
+    comparison = compare(*config.folders, replicates=config.replicates, seed=config.seed)
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
+        print(f"{name}: {side.folder} ({', '.join(f'{key} {value}' for key, value in side.identity.items())})")
+    table = Table(*HEADER)
+    *kinds, macro = table_rows(comparison)
+    for row in kinds:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*macro)
+    Console().print(table)
+    for note in notes(comparison):
+        print(note)
+    if config.out:
+        print(f"written to {write_comparison(comparison, Path(config.out))}")
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command(
         "DemoConfig", run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
@@ -277,6 +305,13 @@ COMMANDS: dict[str, Command] = {
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),
     "report": Command(
         "ReportConfig", run_report, "make page, table and model card of an evaluation", positional="evaluation"
+    ),
+    "compare": Command(
+        "CompareConfig",
+        run_compare,
+        "test whether one evaluation is better than another on the same studies",
+        positional="folders",
+        several=("folders",),
     ),
 }
 

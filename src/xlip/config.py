@@ -224,3 +224,17 @@ class ReportConfig:
     """CSV: column of image paths, relative to the file."""
     prompts: str = ""
     """Prompt set that the heat-maps answer to: a shipped one or a YAML file; default: the evaluation's."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """`xlip compare`."""
+
+    folders: list[str]
+    """Two folders that an evaluation wrote: A, then B."""
+    out: str = ""
+    """Folder for comparison.json; default: print alone."""
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    seed: int = 0
+    """Of the bootstrap."""

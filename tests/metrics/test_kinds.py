@@ -2,41 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from xlip.errors import XLIPError
+from xlip.metrics import bootstrap
 from xlip.metrics.auroc import auprc, auroc
-from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, macro
-
-
-@settings(deadline=None)  # a busy machine is no fault
-@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 12))
-def test_areas_equal_scikit_learn_with_ties_and_weights(seed: int, count: int, levels: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = np.r_[0, 1, rng.integers(0, 2, count)]
-    scores = rng.integers(0, levels, len(labels)) / levels  # few levels: many ties
-    weights = np.r_[1, 1, rng.integers(0, 4, count)][None].repeat(3, 0)
-    weights[1:, 2:] = rng.integers(0, 4, (2, count))
-    assert auroc(labels, scores)[0] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert auprc(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
-    expected = [roc_auc_score(labels, scores, sample_weight=row) for row in weights]
-    assert auroc(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_missing_class_gives_no_figure() -> None:
-    scores = np.arange(4.0)
-    assert np.isnan(auroc(np.ones(4), scores)).all()
-    assert np.isnan(auroc(np.array([0, 0, 1, 1]), scores, np.array([[1, 1, 0, 0]]))).all()
-    assert np.isnan(auprc(np.zeros(4), scores))
-    assert np.isnan(auroc(np.zeros(0), np.zeros(0))).all()
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
-    with pytest.raises(XLIPError, match="1 of 3 are not finite"):
-        auroc(np.array([0, 1, 1]), np.array([0.1, bad, 0.3]))
+from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, kind_table, macro
 
 
 def cases(seed: int, count: int, kinds: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -109,3 +79,54 @@ def test_the_macro_interval_is_that_of_the_mean_over_kinds() -> None:
     labels, scores = cases(5, 100)
     opposite = np.c_[labels, labels], np.c_[scores, -scores]  # the two areas add up to 1 in every replicate
     assert evaluate_kinds(*opposite, np.arange(100))[1] == pytest.approx((0.5, 0.5), abs=1e-12)
+
+
+def test_the_table_holds_both_areas_their_means_and_their_intervals() -> None:
+    labels, scores = cases(6, 200, kinds=3)
+    labels[:, 2] = 0
+    labels[:3, 2] = 1  # too few for the means
+    table = kind_table(labels, scores, np.arange(200), replicates=300)
+    for kind, row in enumerate(table.per_kind):
+        assert row.auroc == auroc(labels[:, kind], scores[:, kind])[0]
+        assert row.auprc == auprc(labels[:, kind], scores[:, kind])
+        assert row.auprc_ci95[0] < row.auprc < row.auprc_ci95[1]
+        assert row.ci95[0] < row.auroc < row.ci95[1]
+    assert table.macro_auroc == macro(table.per_kind)
+    assert table.macro_auprc == pytest.approx(np.mean([row.auprc for row in table.per_kind[:2]]), abs=1e-15)
+    assert table.macro_auprc_ci95[0] < table.macro_auprc < table.macro_auprc_ci95[1]
+    # The mean of two kinds is steadier than either.
+    widths = [np.diff(row.auprc_ci95)[0] for row in table.per_kind[:2]]
+    assert np.diff(table.macro_auprc_ci95)[0] < min(widths)
+    assert evaluate_kinds(labels, scores, np.arange(200), replicates=300) == (list(table.per_kind), table.macro_ci95)
+
+
+def test_the_interval_is_that_of_a_bootstrap_written_out() -> None:
+    labels, scores = cases(7, 40)
+    patients = np.random.default_rng(0).integers(0, 15, 40)
+    labels[:5] = -1
+    members = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    rng = np.random.default_rng(11)
+    areas = []
+    for _ in range(50):
+        rows = np.concatenate([members[drawn] for drawn in rng.integers(0, len(members), len(members))])
+        areas.append(auroc(labels[rows, 0], scores[rows, 0])[0])
+    low, high = np.percentile(areas, (2.5, 97.5))
+    assert evaluate_kinds(labels, scores, patients, replicates=50, seed=11)[0][0].ci95 == pytest.approx((low, high))
+
+
+def test_figures_do_not_depend_on_the_size_of_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, scores = cases(8, 90, kinds=2)
+    whole = kind_table(labels, scores, np.arange(90), replicates=40)
+    monkeypatch.setattr(bootstrap, "CHUNK_BYTES", 90 * 8 * 7)
+    assert kind_table(labels, scores, np.arange(90), replicates=40) == whole
+
+
+def test_no_kind_with_enough_cases_has_no_means_and_a_nan_is_refused() -> None:
+    labels, scores = cases(9, 12)
+    table = kind_table(labels, scores, np.arange(12), replicates=5)
+    assert np.isfinite(table.per_kind[0].auroc)
+    means = (table.macro_auroc, *table.macro_ci95, table.macro_auprc, *table.macro_auprc_ci95)
+    assert np.isnan(means).all()
+    scores[3] = np.nan
+    with pytest.raises(XLIPError, match="1 of 12 are not finite"):
+        kind_table(labels, scores, np.arange(12))

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+CHUNK_BYTES = 1 << 20
+"""Of the draws that are handed out at a time: memory does not grow with the replicates, and the cache holds them."""
 
-def patient_draws(patients: Array, replicates: int, seed: int) -> Array:
-    """How often each case counts in each replicate, (R, n) float32: patients are drawn, with all of their cases."""
-    _, index = np.unique(patients, return_inverse=True)
-    count = int(index.max()) + 1 if len(index) else 0
+
+def patient_numbers(patients: Array) -> tuple[Array, int]:
+    """(n,) the number of each case's patient from 0, and how many patients there are; ids are of any sortable type."""
+    distinct, numbers = np.unique(patients, return_inverse=True)
+    return numbers.reshape(-1), len(distinct)
+
+
+def patient_draws(count: int, replicates: int, seed: int) -> Iterator[Array]:
+    """How often each of `count` patients is drawn in each replicate: float64 (r, count), some replicates at a time.
+
+    A replicate draws as many patients as there are, with replacement. What a replicate draws depends on the seed and
+    its number alone, not on the size of the chunks.
+    """
     rng = np.random.default_rng(seed)
-    draws = rng.multinomial(count, np.full(count, 1 / max(count, 1)), size=replicates).astype(np.float32)
-    return draws[:, index]
+    rows = max(1, CHUNK_BYTES // (8 * max(count, 1)))
+    for start in range(0, replicates, rows):
+        size = min(rows, replicates - start)
+        drawn = rng.integers(0, count, (size, count)) if count else np.zeros((size, 0), np.int64)
+        drawn += np.arange(size)[:, None] * count
+        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
 
 
 def interval(sample: Array) -> tuple[float, float]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from xlip.metrics.auroc import auprc, auroc
-from xlip.metrics.bootstrap import interval, patient_draws
+from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
+from xlip.metrics.ranked import RankedCases
 
 MIN_CASES = 10
 """A kind with fewer positives or negatives is left out of macro means."""
+NO_INTERVAL = (float("nan"), float("nan"))
 Array = np.ndarray[Any, Any]
 
 
@@ -25,37 +27,76 @@ class KindMetrics:
     negatives: int
     ci95: tuple[float, float]
     """Of the AUROC: percentiles 2.5 and 97.5 over bootstrap replicates that resample patients."""
+    auprc_ci95: tuple[float, float] = NO_INTERVAL
+    """Of the AUPRC, from the same replicates."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether the kind takes part in macro means: at least `MIN_CASES` positives and negatives."""
+        return min(self.positives, self.negatives) >= MIN_CASES
+
+
+@dataclass(frozen=True)
+class KindTable:
+    """The figures of every kind, and their means over the kinds with enough cases; NaN where there is none."""
+
+    per_kind: tuple[KindMetrics, ...]
+    macro_auroc: float
+    macro_ci95: tuple[float, float]
+    macro_auprc: float
+    macro_auprc_ci95: tuple[float, float]
+
+
+def kind_table(labels: Array, scores: Array, patients: Array, *, replicates: int = 1000, seed: int = 0) -> KindTable:
+    """Areas of every kind, their macro means, and the intervals of all of them from the same patient draws.
+
+    Args:
+        labels: (n, K) of 1, 0 and, for unknown or uncertain, -1.
+        scores: (n, K) finite.
+        patients: (n,) ids of any sortable type; the bootstrap draws patients, not images.
+        replicates: bootstrap replicates.
+        seed: of the bootstrap.
+
+    Raises:
+        XLIPError: a score is NaN or infinite.
+    """
+    numbers, count = patient_numbers(patients)
+    ranked = [RankedCases.of(labels[:, kind], scores[:, kind], numbers) for kind in range(labels.shape[1])]
+    once = np.ones((1, count))
+    areas = np.array([kind.areas(once) for kind in ranked]).reshape(-1, 2)
+    sample = np.full((len(ranked), 2, replicates), np.nan)
+    start = 0
+    for weights in patient_draws(count, replicates, seed):
+        for kind, cases in enumerate(ranked):
+            sample[kind, :, start : start + len(weights)] = cases.areas(weights)
+        start += len(weights)
+    return _table(ranked, areas, sample)
+
+
+def _table(ranked: Sequence[RankedCases], areas: Array, sample: Array) -> KindTable:
+    """From areas (K, 2) and their replicates (K, 2, R), AUROC before AUPRC."""
+    measured = []
+    for cases, (auroc, auprc), (auroc_sample, auprc_sample) in zip(ranked, areas, sample, strict=True):
+        positives, negatives = len(cases.positives), len(cases.negatives)
+        intervals = interval(auroc_sample), interval(auprc_sample)
+        measured.append(KindMetrics(float(auroc), float(auprc), positives, negatives, *intervals))
+    enough = np.array([kind.enough for kind in measured], bool)
+    if not enough.any():
+        return KindTable(tuple(measured), np.nan, NO_INTERVAL, np.nan, NO_INTERVAL)
+    auroc, auprc = areas[enough].mean(0)
+    auroc_sample, auprc_sample = sample[enough].mean(0)
+    return KindTable(tuple(measured), float(auroc), interval(auroc_sample), float(auprc), interval(auprc_sample))
 
 
 def evaluate_kinds(
     labels: Array, scores: Array, patients: Array, *, replicates: int = 1000, seed: int = 0
 ) -> tuple[list[KindMetrics], tuple[float, float]]:
-    """Metrics of every kind, and the interval of the macro AUROC.
-
-    Args:
-        labels: (n, K) of 1, 0 and, for unknown or uncertain, -1.
-        scores: (n, K).
-        patients: (n,) any hashable ids; the bootstrap draws patients, not images.
-        replicates: bootstrap replicates.
-        seed: of the bootstrap.
-    """
-    counts = patient_draws(patients, replicates, seed)
-    measured, draws = [], []
-    for kind in range(labels.shape[1]):
-        known = labels[:, kind] >= 0
-        truth, score = labels[known, kind], scores[known, kind]
-        positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
-        sample = auroc(truth, score, counts[:, known]) if positives and negatives else np.full(len(counts), np.nan)
-        both = positives > 0 and negatives > 0
-        area = float(auroc(truth, score)[0]) if both else float("nan")
-        measured.append(KindMetrics(area, auprc(truth, score), positives, negatives, interval(sample)))
-        if min(positives, negatives) >= MIN_CASES:
-            draws.append(sample)
-    macro = np.stack(draws).mean(0) if draws else np.full(len(counts), np.nan)
-    return measured, interval(macro)
+    """The kinds of `kind_table`, and the interval of the macro AUROC."""
+    table = kind_table(labels, scores, patients, replicates=replicates, seed=seed)
+    return list(table.per_kind), table.macro_ci95
 
 
-def macro(measured: list[KindMetrics]) -> float:
+def macro(measured: Sequence[KindMetrics]) -> float:
     """Mean AUROC over the kinds with at least `MIN_CASES` positives and negatives; NaN where there is none."""
-    areas = [m.auroc for m in measured if min(m.positives, m.negatives) >= MIN_CASES]
+    areas = [kind.auroc for kind in measured if kind.enough]
     return float(np.mean(areas)) if areas else float("nan")

@@ -1,0 +1,73 @@
+"""Phrase grounding: how well a heat-map falls on the region that a radiologist drew (boxes or masks)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+
+Array = np.ndarray[Any, Any]
+
+
+def pointing_game(heat: Array, region: Array) -> float:
+    """1 if the hottest pixel lies in the region, else 0 (Zhang et al. 2016, without a margin around the region).
+
+    Where several pixels are equally hot, the share of them that lies in it.
+
+    Args:
+        heat: (H, W) finite, of any scale.
+        region: (H, W) bool.
+
+    Raises:
+        XLIPError: shapes that differ, a heat that is not finite, or an empty region.
+    """
+    _check(heat, region)
+    return float(region[heat == heat.max()].mean())
+
+
+def iou(predicted: Array, region: Array) -> float:
+    """Intersection over union of two regions (H, W) bool.
+
+    Raises:
+        XLIPError: shapes that differ, or an empty region; an empty prediction is no fault, it gives 0.
+    """
+    _check(predicted, region)
+    return float((predicted & region).sum() / (predicted | region).sum())
+
+
+def cnr(heat: Array, region: Array, *, absolute: bool = False) -> float:
+    """Contrast-to-noise ratio: (mean inside - mean outside) / sqrt(variance inside + variance outside).
+
+    Boecking et al. 2022 (BioViL) print its absolute value, which praises a map that is hot everywhere but in the
+    region; so the sign is kept here unless `absolute` asks for the published figure. NaN where the region is the whole
+    image; 0 for a flat map; infinite where both parts are flat and differ.
+
+    Args:
+        heat: (H, W) finite, of any scale.
+        region: (H, W) bool.
+        absolute: drop the sign.
+
+    Raises:
+        XLIPError: as `pointing_game`.
+    """
+    _check(heat, region)
+    if region.all():
+        return float("nan")
+    inside, outside = (heat[part].astype(np.float64) for part in (region, ~region))
+    contrast = float(inside.mean() - outside.mean())
+    contrast = abs(contrast) if absolute else contrast
+    noise = float(np.sqrt(inside.var() + outside.var()))
+    if noise == 0:
+        return float(np.copysign(np.inf, contrast)) if contrast else 0.0
+    return contrast / noise
+
+
+def _check(map_: Array, region: Array) -> None:
+    if map_.shape != region.shape:
+        raise XLIPError(f"grounding: a map of shape {map_.shape} on a region of shape {region.shape}")
+    if not region.any():
+        raise XLIPError("grounding: the region is empty; expected at least one pixel")
+    if not np.isfinite(map_).all():
+        raise XLIPError(f"grounding: {int((~np.isfinite(map_)).sum())} of {map_.size} heat values are not finite")

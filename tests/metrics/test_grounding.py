@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xlip.errors import XLIPError
+from xlip.metrics.grounding import cnr, iou, pointing_game
+
+REGION = np.zeros((4, 5), bool)
+REGION[1:3, 2:4] = True
+HEAT = np.arange(20.0).reshape(4, 5)
+
+
+def test_the_hottest_pixel_decides() -> None:
+    assert pointing_game(HEAT, REGION) == 0
+    assert pointing_game(-np.abs(HEAT - 7), REGION) == 1
+    assert pointing_game(np.zeros((4, 5)), REGION) == 4 / 20  # all alike: as often as by chance
+
+
+def test_the_intersection_by_hand() -> None:
+    assert iou(REGION, REGION) == 1
+    assert iou(~REGION, REGION) == 0
+    assert iou(np.zeros((4, 5), bool), REGION) == 0
+    wider = np.zeros((4, 5), bool)
+    wider[1:3, 1:4] = True
+    assert iou(wider, REGION) == pytest.approx(4 / 6)
+
+
+@settings(deadline=None)  # a busy machine is no fault
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10), st.floats(-5, 5))
+def test_figures_do_not_depend_on_the_scale_of_the_heat(seed: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    heat, region = rng.normal(size=(6, 7)), rng.random((6, 7)) < 0.3
+    region[2, 3] = True
+    assert cnr(heat * scale + shift, region) == pytest.approx(cnr(heat, region), abs=1e-9)
+    assert cnr(-heat, region) == pytest.approx(-cnr(heat, region), abs=1e-12)
+    assert cnr(heat, ~region) == pytest.approx(-cnr(heat, region), abs=1e-12)
+    assert cnr(heat, region, absolute=True) == abs(cnr(heat, region))
+    assert pointing_game(heat * scale + shift, region) == pointing_game(heat, region)
+
+
+def test_the_contrast_by_hand() -> None:
+    inside, outside = HEAT[REGION], HEAT[~REGION]
+    expected = (inside.mean() - outside.mean()) / np.sqrt(inside.var() + outside.var())
+    assert cnr(HEAT, REGION) == pytest.approx(expected, abs=1e-12)
+    assert cnr(REGION.astype(float), REGION) == np.inf
+    assert cnr(-REGION.astype(float), REGION) == -np.inf
+    assert cnr(np.ones((4, 5)), REGION) == 0
+    assert np.isnan(cnr(HEAT, np.ones((4, 5), bool)))
+
+
+@pytest.mark.parametrize("figure", [pointing_game, iou, cnr])
+def test_faults_are_refused(figure: object) -> None:
+    assert callable(figure)
+    with pytest.raises(XLIPError, match=r"a map of shape \(4, 5\) on a region of shape \(5, 4\)"):
+        figure(HEAT > 3, REGION.T)
+    with pytest.raises(XLIPError, match="the region is empty"):
+        figure(HEAT > 3, np.zeros((4, 5), bool))
+    if figure is not iou:
+        with pytest.raises(XLIPError, match="1 of 20 heat values are not finite"):
+            figure(np.where(HEAT == 3, np.nan, HEAT), REGION)
