@@ -53,6 +53,7 @@ class Origin:
     require: str = "labels"
     image_column: str = "path"
     patient_column: str = ""
+    report_column: str = ""
     kinds: str = ""
 
     def cases(self, *, images: bool = True, dropped: list[tuple[str, str]] | None = None) -> Iterator[Case]:
@@ -86,11 +87,11 @@ class Origin:
         return bool(has[self.require] and self.split in ("", study.split) and study.view != "LATERAL")
 
     def _csv(self, dropped: list[tuple[str, str]]) -> Iterator[Case]:
-        columns = {"image_column": self.image_column, "patient_column": self.patient_column, "kinds": self.kinds}
-        for row in csv_studies(Path(self.data), **columns):
+        names = ("image_column", "patient_column", "report_column", "kinds")
+        for row in csv_studies(Path(self.data), **{name: getattr(self, name) for name in names}):
             if isinstance(row, Dropped):
                 dropped.append((row.row, row.reason))
-            else:
+            elif row.file is not None and (row.study.report or self.require != "report"):
                 yield _case(row.study, row.file)
 
 
@@ -112,6 +113,7 @@ def open_cases(
     *,
     image_column: str = "path",
     patient_column: str = "",
+    report_column: str = "",
     kinds: str = "",
     split: str = "",
     require: str = "labels",
@@ -122,6 +124,7 @@ def open_cases(
         data: path.
         image_column: of a CSV: column with image paths, relative to the file.
         patient_column: of a CSV: column with patient ids; without it every row is a patient.
+        report_column: of a CSV: column with report texts, for retrieval.
         kinds: to evaluate, separated by commas; default: all that the data label.
         split: of Parquet; default: `test` where there is one, else everything.
         require: one of `REQUIRE`.
@@ -131,7 +134,7 @@ def open_cases(
     """
     wanted = [canonical(name.strip()) for name in kinds.split(",") if name.strip()]
     if data.endswith(".csv"):
-        return _open_csv(Origin(data, "", require, image_column, patient_column, kinds), wanted)
+        return _open_csv(Origin(data, "", require, image_column, patient_column, report_column, kinds), wanted)
     found: set[str] = set()
     splits: set[str] = set()
     for study in read_studies(data, columns=["split", "labels"]):
@@ -193,7 +196,8 @@ def group_columns(cases: Sequence[Case]) -> dict[str, np.ndarray[Any, Any]]:
 def split_id(name: str, study_ids: Iterable[str]) -> str:
     """Name, size and a checksum over the sorted study ids: two numbers are comparable only where this is equal."""
     ordered = sorted(study_ids)
-    return f"{name}:{len(ordered)}:{hashlib.sha256('\n'.join(ordered).encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+    return f"{name}:{len(ordered)}:{digest[:12]}"
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,116 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.prompts import PromptSet, load_prompts
-from xlip.errors import XLIPError
-from xlip.evaluate.cases import Case, images, label_matrix, open_cases, split_id
-from xlip.evaluate.result import Predictions
+from xlip.data.prompts import PromptSet, load_prompt_sets
+from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
+from xlip.evaluate.cases import Case, Cases, open_cases, split_id
+from xlip.evaluate.classification import (
+    as_metrics,
+    classification_metrics,
+    over_views,
+    predictions_of,
+    source_controlled,
+)
+from xlip.evaluate.embeddings import embed
+from xlip.evaluate.folder import write_dropped
+from xlip.evaluate.result import Array, Predictions, Result
 from xlip.evaluate.scores_file import write_scores
+from xlip.evaluate.sensitivity import sensitivity
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.models.xlip import XLIPModel
+
+TEXTS_PER_PASS = 256
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """Zero-shot classification: the options of the evaluator."""
+
+    prompts: str = "xlip"
+    """A shipped set, a YAML file, several of them separated by commas, or `all`. The first makes the headline; more
+    than one add `sensitivity`: the AUROC of each kind under each set, and its spread."""
+    views: str = ""
+    """max or mean: the score of a study is that of its views, where several images are one study (CheXpert)."""
+    source_controlled: bool = False
+    """Also report each kind on the sources alone that hold both of its classes (COVIDx)."""
+    batch_size: int = 64
+    cache: bool = True
+    replicates: int = 1000
+    seed: int = 0
+    name: ClassVar[str] = "zeroshot"
+    require: ClassVar[str] = "labels"
+
+    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+        """Score every image against every kind.
+
+        Raises:
+            XLIPError: nothing readable, a kind without prompts, or a score that is not finite.
+        """
+        start = time.perf_counter()
+        scored = self.score(model, data)
+        studies = over_views(scored.predictions, self.views)
+        options = {"replicates": self.replicates, "seed": self.seed}
+        metrics = classification_metrics(studies, dropped=len(data.dropped), **options)
+        if self.views:
+            metrics["images"], metrics["studies"] = len(scored.cases), len(studies.study_ids)
+            metrics["mean_over_views"] = classification_metrics(over_views(scored.predictions, "mean"), **options)
+        if self.source_controlled:
+            metrics["source_controlled"] = source_controlled(studies)
+        if len(scored.by_set) > 1:
+            metrics["sensitivity"] = sensitivity(scored.by_set, self.views)
+        return Result(
+            self.name,
+            scored.identity,
+            metrics,
+            studies,
+            dropped=tuple(data.dropped),
+            seconds=time.perf_counter() - start,
+        )
+
+    def score(self, model: XLIPModel | ImageTextModel, data: Cases) -> Scored:
+        """The scores of every image under every prompt set; images are encoded once."""
+        subject, sets = adapted(model), load_prompt_sets(self.prompts)
+        # Texts first: a kind without prompts is found before hours of images.
+        classifiers = {one.identifier: text_classifier(subject, one, data.kinds) for one in sets}
+        embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache)
+        images, scale = torch.from_numpy(embedded.images), torch.tensor(subject.scale())
+        by_set = {
+            name: predictions_of(embedded.cases, data.kinds, kind_scores(images, classifier, scale).numpy())
+            for name, classifier in classifiers.items()
+        }
+        identity = {
+            "prompts": sets[0].identifier,
+            "split": split_id(data.name, (case.study_id for case in embedded.cases)),
+            "preprocessing": preprocessing_id(subject),
+            "checkpoint": subject.identity,
+        }
+        return Scored(embedded.cases, by_set, identity)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What zero-shot classification measures, before any figure."""
+
+    cases: list[Case]
+    by_set: dict[str, Predictions]
+    """Prompt set (id@version) -> scores; the first is the headline's."""
+    identity: dict[str, str]
+
+    @property
+    def predictions(self) -> Predictions:
+        """Of the first set."""
+        return next(iter(self.by_set.values()))
 
 
 @dataclass(frozen=True)
@@ -36,9 +124,12 @@ class ZeroShotResult:
     identity: dict[str, str]
     """prompts, split, preprocessing, checkpoint."""
     cases: list[Case]
-    labels: np.ndarray[Any, Any]
-    scores: np.ndarray[Any, Any]
+    """Without their pixels."""
+    labels: Array
+    scores: Array
     dropped: list[tuple[str, str]]
+    sensitivity: Mapping[str, Any] = field(default_factory=dict)
+    """See `xlip.evaluate.sensitivity`; empty for one prompt set."""
 
     @property
     def macro_auroc(self) -> float:
@@ -54,34 +145,17 @@ class ZeroShotResult:
     @property
     def predictions(self) -> Predictions:
         """Scores beside the truth."""
-        study_ids, patients = (tuple(getattr(case, name) for case in self.cases) for name in ("study_id", "patient_id"))
-        return Predictions(tuple(self.kinds), study_ids, np.array(patients), self.labels, self.scores)
+        return predictions_of(self.cases, self.kinds, self.scores)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json`; a figure that cannot be computed is null."""
-        per_kind = {
-            kind: {
-                "auroc": _finite(m.auroc),
-                "auprc": _finite(m.auprc),
-                "positives": m.positives,
-                "negatives": m.negatives,
-                "ci95": [_finite(bound) for bound in m.ci95],
-            }
-            for kind, m in zip(self.kinds, self.measured, strict=True)
-        }
-        return {
-            "macro_auroc": _finite(self.macro_auroc),
-            "macro_ci95": [_finite(bound) for bound in self.macro_ci95],
-            "per_kind": per_kind,
-            "left_out": self.left_out,
-            "images": len(self.cases),
-            "dropped": len(self.dropped),
-            **self.identity,
-        }
+        count = {"images": len(self.cases), "dropped": len(self.dropped)}
+        more = {"sensitivity": self.sensitivity} if self.sensitivity else {}
+        return {**as_metrics(self.kinds, self.measured, self.macro_ci95, **count), **more, **self.identity}
 
 
 def evaluate_zero_shot(
-    model: str | XLIPModel,
+    model: str | XLIPModel | ImageTextModel,
     data: str,
     *,
     image_column: str = "path",
@@ -92,48 +166,49 @@ def evaluate_zero_shot(
     batch_size: int = 64,
     replicates: int = 1000,
     seed: int = 0,
+    cache: bool = True,
 ) -> ZeroShotResult:
     """Score every image of a prepared set or CSV against every kind; images stream, memory stays bounded.
 
     Raises:
         XLIPError: a fault in the data, or no readable image.
     """
-    prompt_set = load_prompts(prompts)
+    evaluator = ZeroShot(prompts=prompts, batch_size=batch_size, cache=cache)
+    load_prompt_sets(prompts)  # a misspelt set is refused before the model is read
     cases = open_cases(data, image_column=image_column, patient_column=patient_column, kinds=kinds, split=split)
-    checkpoint = "in memory" if isinstance(model, XLIPModel) else checkpoint_id(model)
-    loaded = model if isinstance(model, XLIPModel) else XLIPModel.from_pretrained(model)
-    classifier = text_classifier(loaded, prompt_set, cases.kinds)
-    processor = loaded.processor
-    assert processor is not None
-    readable = images(cases.items, processor.image_size, processor.preprocess, cases.dropped)
-    read, scores = [], []
-    while chunk := list(islice(readable, batch_size)):
-        read += [case for case, _ in chunk]
-        pixels = torch.from_numpy(np.stack([image for _, image in chunk])).unsqueeze(1).float() / 255
-        embedding = loaded.encode_pixels(pixels.to(loaded.device))
-        scores.append(kind_scores(embedding, classifier, loaded.logit_scale_exp()).cpu().numpy())
-    if not read:
-        first = f"; first: {cases.dropped[0][1]}" if cases.dropped else ""
-        raise XLIPError(f"{data}: no labelled image could be read ({len(cases.dropped)} dropped{first})")
-    labels, stacked = label_matrix(read, cases.kinds), np.concatenate(scores).astype(np.float64)
-    patients = np.array([case.patient_id for case in read])
-    measured, interval = evaluate_kinds(labels, stacked, patients, replicates=replicates, seed=seed)
-    identity = {
-        "prompts": prompt_set.identifier,
-        "split": split_id(cases.name, read),
-        "preprocessing": f"{processor.preprocess}/{processor.image_size}",
-        "checkpoint": checkpoint,
-    }
-    return ZeroShotResult(cases.kinds, measured, interval, identity, read, labels, stacked, cases.dropped)
+    scored = evaluator.score(load_model(model) if isinstance(model, str) else model, cases)
+    found = scored.predictions
+    measured, interval = evaluate_kinds(found.labels, found.scores, found.patients, replicates=replicates, seed=seed)
+    return ZeroShotResult(
+        cases.kinds,
+        measured,
+        interval,
+        scored.identity,
+        scored.cases,
+        found.labels,
+        found.scores,
+        cases.dropped,
+        sensitivity(scored.by_set) if len(scored.by_set) > 1 else {},
+    )
 
 
-def text_classifier(model: XLIPModel, prompts: PromptSet, kinds: Sequence[str]) -> Tensor:
-    """(K, 2, E): the mean embedding of each kind's positive and negative prompts, L2-normalised."""
+@torch.no_grad()
+def text_classifier(model: XLIPModel | ImageTextModel, prompts: PromptSet, kinds: Sequence[str]) -> Tensor:
+    """(K, 2, E): the mean embedding of each kind's positive and negative prompts, L2-normalised.
+
+    Raises:
+        XLIPError: the set has no prompts for a kind.
+    """
     rows = []
     for kind in kinds:
-        pair = [model.encode_text(texts).mean(0) for texts in (prompts.positive(kind), prompts.negative(kind))]
+        pair = [_mean_embedding(model, texts) for texts in (prompts.positive(kind), prompts.negative(kind))]
         rows.append(torch.stack(pair))
     return F.normalize(torch.stack(rows), dim=-1)
+
+
+def _mean_embedding(model: XLIPModel | ImageTextModel, texts: Sequence[str]) -> Tensor:
+    passes = [model.encode_text(texts[i : i + TEXTS_PER_PASS]) for i in range(0, len(texts), TEXTS_PER_PASS)]
+    return torch.cat(passes).mean(0)
 
 
 @torch.no_grad()
@@ -141,15 +216,6 @@ def kind_scores(embedding: Tensor, classifier: Tensor, scale: Tensor) -> Tensor:
     """softmax([cos(v, t+), cos(v, t-)] * scale)[0]: embedding (n, E), classifier (K, 2, E) -> (n, K) in [0, 1]."""
     logits = torch.einsum("ne,kpe->nkp", embedding.double(), classifier.double()) * scale.double()
     return logits.softmax(-1)[..., 0]
-
-
-def checkpoint_id(path: str) -> str:
-    """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
-    weights = Path(path) / "model.safetensors"
-    if not weights.is_file():
-        return path
-    with weights.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
 
 def write_result(result: ZeroShotResult, folder: Path) -> None:
@@ -161,11 +227,6 @@ def write_result(result: ZeroShotResult, folder: Path) -> None:
     with whole_folder(folder) as partial:
         (partial / "metrics.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
         write_scores(partial / "scores.csv", result.predictions)
-        with (partial / "dropped.csv").open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([("row", "reason"), *result.dropped])
+        write_dropped(partial, result.dropped)
         (partial / "roc.png").write_bytes(roc_grid(result))
         zero_shot_page(result).write(partial / "index.html")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from xlip.data.images import encode
-from xlip.data.phantom import generate
+from xlip.data.phantom import Phantom, generate
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.study import Study
 
@@ -16,7 +18,9 @@ from xlip.data.study import Study
 def studies(
     root: Path, count: int = 1000, seed: int = 0, size: int = 128, start: int = 0
 ) -> Iterator[Candidate | Dropped]:
-    """Phantoms number `start` to `start + count`, each with image, report, labels and entities; `root` is ignored."""
+    """Phantoms number `start` to `start + count`, each with image, report, labels, entities and the masks of its
+    findings; `root` is ignored.
+    """
     for index in range(start, start + count):
         id_ = f"phantom/{seed}/{index}"
         yield Candidate(Study(id_, id_, "phantom", view="PA"), complete=partial(_drawn, index, seed, size))
@@ -30,4 +34,13 @@ def _drawn(index: int, seed: int, size: int, study: Study) -> Study:
         report=phantom.report,
         labels=phantom.labels,
         entities=phantom.entities,
+        masks=_masks(phantom),
     )
+
+
+def _masks(phantom: Phantom) -> dict[str, bytes]:
+    """One PNG per kind: the pixels that any finding of the kind changes."""
+    united: dict[str, np.ndarray[tuple[int, int], np.dtype[np.bool_]]] = {}
+    for finding in phantom.findings:
+        united[finding.kind] = united.get(finding.kind, False) | finding.mask
+    return {kind: encode(mask.astype(np.uint8) * 255, lossless=True) for kind, mask in united.items() if mask.any()}

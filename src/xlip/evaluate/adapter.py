@@ -1,0 +1,193 @@
+"""What an evaluator asks of a model, and XLIP's answer: any model of images and texts in one space fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xlip.errors import XLIPError
+from xlip.models.xlip import XLIPModel
+
+IN_MEMORY = "in memory"
+"""The identity of a model that no file stands for; what it computes is never cached."""
+
+
+class ImageTextModel(Protocol):
+    """Images and texts in one space; tensors go in and come out on the CPU."""
+
+    @property
+    def identity(self) -> str:
+        """Hash of the weights, or hub id with its commit; `IN_MEMORY` where neither exists."""
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of a side of the square that `encode_pixels` takes."""
+
+    @property
+    def preprocess(self) -> str:
+        """How an image becomes that square: one of `xlip.data.images.PREPROCESS`."""
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1] -> (n, E) float32, L2-normalised."""
+
+    def encode_patches(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1] -> (n, rows, columns, E) float32, L2-normalised, in the same space.
+
+        Raises:
+            XLIPError: this model has no such thing.
+        """
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> (n, E) float32, L2-normalised."""
+
+    def scale(self) -> float:
+        """exp(logit scale): what cosines are multiplied by before a softmax."""
+
+    def with_preprocess(self, preprocess: str) -> ImageTextModel:
+        """The same model on images that were made square in another way."""
+
+
+@dataclass(frozen=True)
+class XLIPAdapter:
+    """An XLIP model as evaluators see it."""
+
+    model: XLIPModel
+    identity: str = IN_MEMORY
+    preprocess: str = ""
+
+    def __post_init__(self) -> None:
+        if self.model.processor is None:
+            raise XLIPError("this model has no processor: set `model.processor`, or load it by from_pretrained")
+        object.__setattr__(self, "preprocess", self.preprocess or self.model.processor.preprocess)
+
+    @classmethod
+    def load(cls, path: str) -> XLIPAdapter:
+        """The model of a folder or hub id, all of whose weights are there.
+
+        Raises:
+            XLIPError: nothing there, another architecture, or weights that do not fit the config.
+        """
+        _refuse_other_types(path)
+        try:
+            model = XLIPModel.from_pretrained(path)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            if isinstance(error, XLIPError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise XLIPError(f"{path}: the checkpoint cannot be loaded as an XLIP model ({reason})") from error
+        _refuse_missing_weights(path, model)
+        return cls(model, checkpoint_id(path))
+
+    @property
+    def image_size(self) -> int:
+        """Of the processor."""
+        assert self.model.processor is not None
+        return self.model.processor.image_size
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) -> (n, E)."""
+        return self.model.encode_pixels(pixels.to(self.model.device)).float().cpu()
+
+    @torch.no_grad()
+    def encode_patches(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) -> (n, rows, columns, E): each patch token through the image head, as a whole image goes."""
+        tokens = self.model.images(pixels.to(self.model.device)).tokens
+        unit: Tensor = F.normalize(self.model.image_head(tokens).float(), dim=-1)
+        return unit.unflatten(1, (self.model.image_tower.grid, -1)).cpu()
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> (n, E)."""
+        return self.model.encode_text(list(texts)).float().cpu()
+
+    @torch.no_grad()
+    def scale(self) -> float:
+        """exp(logit_scale), clamped (DESIGN 1)."""
+        return float(self.model.logit_scale_exp())
+
+    def with_preprocess(self, preprocess: str) -> XLIPAdapter:
+        """The same model on images that were made square in another way."""
+        return replace(self, preprocess=preprocess)
+
+
+def adapted(model: XLIPModel | ImageTextModel) -> ImageTextModel:
+    """What evaluators use, from a bare XLIP model too."""
+    return XLIPAdapter(model) if isinstance(model, XLIPModel) else model
+
+
+def load_model(spec: str) -> ImageTextModel:
+    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; anything else: an XLIP folder or hub id.
+
+    Raises:
+        XLIPError: nothing usable there.
+    """
+    if spec.startswith("hf:"):
+        from xlip.evaluate.hugging_face import HuggingFaceModel
+
+        return HuggingFaceModel.load(spec.removeprefix("hf:"))
+    return XLIPAdapter.load(spec)
+
+
+def preprocessing_id(model: ImageTextModel) -> str:
+    """What a number is printed with (PROTOCOLS 4): the way to a square, and its side in pixels."""
+    return f"{model.preprocess}/{model.image_size}"
+
+
+def checkpoint_id(path: str) -> str:
+    """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
+    weights = Path(path) / "model.safetensors"
+    if not weights.is_file():
+        return path
+    with weights.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+
+
+def _refuse_other_types(path: str) -> None:
+    file = Path(path) / "config.json"
+    if not file.is_file():
+        return  # a hub id, or nothing: loading says what is wrong
+    try:
+        found = json.loads(file.read_text("utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise XLIPError(f"{file}: not a model's config ({error})") from error
+    if found != XLIPModel.config_class.model_type:
+        raise XLIPError(
+            f"{path}: a checkpoint of the architecture {found!r}, expected 'xlip'; "
+            f"a CLIP or SigLIP checkpoint is named hf:{path}"
+        )
+
+
+def _refuse_missing_weights(path: str, model: XLIPModel) -> None:
+    """Loading would draw missing weights at random, and only log it."""
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path) / "model.safetensors"
+    if not file.is_file():
+        return
+    try:
+        with safe_open(str(file), framework="pt") as stored:
+            found = sum(_size(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise XLIPError(f"{file}: damaged weights ({error})") from error
+    needed = sum(parameter.numel() for parameter in model.parameters())
+    if found < needed:
+        raise XLIPError(
+            f"{path}: the checkpoint holds {found} weights, the architecture of its config.json needs {needed}; "
+            "it is a checkpoint of another architecture"
+        )
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size

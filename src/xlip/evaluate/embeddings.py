@@ -1,0 +1,122 @@
+"""Image embeddings, computed in batches and kept on disk: a second prompt set costs seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
+from xlip.evaluate.cases import Case, Cases, images
+from xlip.evaluate.result import Array
+
+VERSION = 1
+"""Of the file and of how images are decoded: raise it where either changes."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The readable cases of a set, without their pixels, and where they lie in the joint space."""
+
+    cases: list[Case]
+    images: Array
+    """(n, E) float32, L2-normalised."""
+
+
+def embed(model: ImageTextModel, cases: Cases, *, batch_size: int = 64, cache: bool = True) -> Embedded:
+    """Embed every image of a set, or read the embeddings that an earlier call kept.
+
+    Images are decoded batch by batch; what stays in memory is n x E numbers and what is known of the cases. Images that
+    cannot be read go to `cases.dropped`. The file in `cache_folder()` is named after checkpoint, data and
+    preprocessing; models and cases that exist only in memory are computed anew.
+
+    Raises:
+        XLIPError: no readable image.
+    """
+    file = _cache_file(model, cases) if cache else None
+    found = _read(file, cases) if file else None
+    if found is None:
+        before = len(cases.dropped)
+        found = _compute(model, cases, batch_size)
+        if file:
+            _write(file, found, cases.dropped[before:])
+    if not found.cases:
+        first = f"; first: {cases.dropped[0][1]}" if cases.dropped else ""
+        raise XLIPError(f"{cases.name}: no image could be read ({len(cases.dropped)} dropped{first})")
+    return found
+
+
+def cache_folder() -> Path:
+    """`$XLIP_CACHE`, or `~/.cache/xlip`."""
+    return Path(os.environ.get("XLIP_CACHE") or Path.home() / ".cache" / "xlip")
+
+
+def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Iterator[tuple[list[Case], Tensor]]:
+    """Cases with their images (n, 1, S, S) in [0, 1], n at most `batch_size`; the unreadable go to `cases.dropped`."""
+    readable = images(cases.items, model.image_size, model.preprocess, cases.dropped)
+    while chunk := list(islice(readable, batch_size)):
+        stacked = torch.from_numpy(np.stack([image for _, image in chunk]))
+        yield [case for case, _ in chunk], stacked.unsqueeze(1).float() / 255
+
+
+def _compute(model: ImageTextModel, cases: Cases, batch_size: int) -> Embedded:
+    kept: list[Case] = []
+    rows = []
+    for chunk, pixels in pixel_batches(model, cases, batch_size):
+        kept += [case.without_pixels() for case in chunk]
+        rows.append(model.encode_pixels(pixels).numpy())
+    return Embedded(kept, np.concatenate(rows) if rows else np.zeros((0, 0), np.float32))
+
+
+def _cache_file(model: ImageTextModel, cases: Cases) -> Path | None:
+    if model.identity == IN_MEMORY or cases.origin is None:
+        return None
+    parts = [VERSION, model.identity, preprocessing_id(model), cases.origin.fingerprint()]
+    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return cache_folder() / "embeddings" / f"{name}.safetensors"
+
+
+def _read(file: Path, cases: Cases) -> Embedded | None:
+    """What `_write` wrote; None where there is nothing, or nothing whole."""
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(str(file), framework="np") as stored:
+            embeddings, notes = stored.get_tensor("images"), stored.metadata()
+    except (SafetensorError, OSError):
+        return None
+    ids = json.loads(notes["study_ids"])
+    wanted = set(ids)
+    assert cases.origin is not None
+    kept = [case.without_pixels() for case in cases.origin.cases(images=False) if case.study_id in wanted]
+    if [case.study_id for case in kept] != ids:
+        return None  # ids that are not unique: read the images again
+    cases.dropped.extend((row, reason) for row, reason in json.loads(notes["dropped"]))
+    return Embedded(kept, embeddings)
+
+
+def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:
+    """Whole or not at all; an unwritable folder is no reason to lose an evaluation."""
+    from safetensors.numpy import save_file
+
+    notes = {"study_ids": json.dumps([case.study_id for case in found.cases]), "dropped": json.dumps(dropped)}
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"images": found.images}, str(partial), notes)
+        partial.replace(file)
+    except OSError:
+        pass
+    finally:
+        partial.unlink(missing_ok=True)

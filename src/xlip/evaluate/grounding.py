@@ -1,0 +1,126 @@
+"""Phrase grounding: does a patch answer to the words where the finding is? Against boxes or masks."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from xlip.data.images import decode, fit
+from xlip.data.prompts import load_prompts
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.cases import Case, Cases, split_id
+from xlip.evaluate.classification import finite
+from xlip.evaluate.embeddings import pixel_batches
+from xlip.evaluate.intervals import mean_with_interval
+from xlip.evaluate.result import Array, Result
+from xlip.evaluate.zeroshot import text_classifier
+from xlip.metrics.grounding import box_region, cnr, iou_at, pointing_game
+from xlip.models.xlip import XLIPModel
+
+FIGURES = ("pointing", "iou", "cnr")
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Phrase grounding: the options of the evaluator.
+
+    The map of a kind is each patch's cosine to its positive prompts less that to its negative ones, enlarged to the
+    image. A kind's boxes or masks in an image make one region.
+    """
+
+    prompts: str = "xlip"
+    thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    """Of the map scaled to [0, 1] in each image; `iou` is the mean over them."""
+    batch_size: int = 32
+    replicates: int = 1000
+    seed: int = 0
+    name: ClassVar[str] = "grounding"
+    require: ClassVar[str] = "regions"
+
+    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+        """`pointing` (share of maps whose hottest pixel lies in the region), `iou` and signed `cnr`, over all regions
+        and per kind, with intervals; `region_share` is what pointing at random would give.
+
+        Raises:
+            XLIPError: no region, or a model without patches in the joint space.
+        """
+        start = time.perf_counter()
+        subject, prompts = adapted(model), load_prompts(self.prompts)
+        ids: list[str] = []
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        directions: dict[str, Tensor] = {}
+        for cases, pixels in pixel_batches(subject, data, self.batch_size):
+            patches = subject.encode_patches(pixels)
+            for case, tokens in zip(cases, patches, strict=True):
+                ids.append(case.study_id)
+                for kind, region in _regions(case, subject):
+                    if kind not in directions:
+                        positive, negative = text_classifier(subject, prompts, [kind])[0]
+                        directions[kind] = positive - negative
+                    heat = _enlarged(tokens @ directions[kind], subject.image_size)
+                    found[kind].append({"patient": case.patient_id, **self._measured(heat, region)})
+        if not found:
+            raise XLIPError(f"{data.name}: no box or mask inside a readable image; grounding needs `boxes` or `masks`")
+        identity = {
+            "prompts": prompts.identifier,
+            "split": split_id(data.name, ids),
+            "preprocessing": preprocessing_id(subject),
+            "checkpoint": subject.identity,
+        }
+        metrics = {**self._summary([row for rows in found.values() for row in rows])}
+        metrics["regions_of_kind"] = {kind: self._summary(rows) for kind, rows in sorted(found.items())}
+        metrics |= {"images": len(ids), "dropped": len(data.dropped)}
+        dropped, seconds = tuple(data.dropped), time.perf_counter() - start
+        return Result(self.name, identity, metrics, dropped=dropped, seconds=seconds)
+
+    def _measured(self, heat: Array, region: Array) -> dict[str, float]:
+        low, high = heat.min(), heat.max()
+        scaled = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+        overlap = iou_at(scaled, region, self.thresholds)
+        return {
+            "pointing": pointing_game(heat, region),
+            "iou": float(np.mean(list(overlap.values()))),
+            "cnr": cnr(heat, region),
+            "region_share": float(region.mean()),
+        }
+
+    def _summary(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        patients = np.array([row["patient"] for row in rows])
+        summary: dict[str, Any] = {"regions": len(rows)}
+        for name in FIGURES:
+            values = np.array([row[name] for row in rows])
+            known = np.isfinite(values)  # the CNR of a region that is the whole image is none
+            summary[name] = mean_with_interval(
+                values[known], patients[known], replicates=self.replicates, seed=self.seed
+            )
+        summary["region_share"] = finite(float(np.mean([row["region_share"] for row in rows])))
+        return summary
+
+
+def _enlarged(heat: Tensor, size: int) -> Array:
+    """(rows, columns) -> (size, size), bilinear."""
+    return F.interpolate(heat[None, None].float(), (size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def _regions(case: Case, model: ImageTextModel) -> Iterator[tuple[str, Array]]:
+    """Each kind's region as (S, S) bool, made square as the image was; one that is cut away entirely is left out."""
+    shapes = {kind: decode(png) >= 128 for kind, png in case.masks.items()}
+    boxed = {box.kind for box in case.boxes} - set(shapes)
+    if boxed:
+        assert case.image is not None
+        shape = decode(case.image).shape
+        for kind in sorted(boxed):
+            sides = [(box.x, box.y, box.width, box.height) for box in case.boxes if box.kind == kind]
+            shapes[kind] = box_region(sides, shape)
+    for kind, region in shapes.items():
+        fitted = fit(region.astype(np.uint8) * 255, model.image_size, model.preprocess) >= 128
+        if fitted.any():
+            yield kind, fitted

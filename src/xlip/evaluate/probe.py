@@ -1,0 +1,161 @@
+"""Linear probe: how much of the kinds can be read from frozen image embeddings, at a share of the labels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.cases import Cases, label_matrix, other_split, split_id
+from xlip.evaluate.classification import classification_metrics, predictions_of
+from xlip.evaluate.embeddings import Embedded, embed
+from xlip.evaluate.linear_heads import choose_c, fit_heads
+from xlip.evaluate.result import Array, Predictions, Result
+from xlip.finetune.subsets import folds, label_share
+from xlip.models.xlip import XLIPModel
+
+FOLDS = 3
+"""Of the cross-validation that chooses C where the set has no validation split."""
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Logistic regression on frozen embeddings: the options of the evaluator."""
+
+    share: float = 1.0
+    """Of the training labels: whole patients, stratified, seeded."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One subset and one choice of C each; scores and intervals are those of the first."""
+    c: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    """Candidates for the inverse strength of the penalty, chosen on validation, never on the test part."""
+    train: str = ""
+    """Another prepared set, or a CSV, to train on; default: the set itself."""
+    train_split: str = "train"
+    validation_split: str = "val"
+    """Where there is none, cross-validation inside the training part, by patient."""
+    batch_size: int = 64
+    cache: bool = True
+    replicates: int = 1000
+    seed: int = 0
+    """Of the bootstrap."""
+    name: ClassVar[str] = "probe"
+    require: ClassVar[str] = "labels"
+
+    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+        """Train and measure, once per seed.
+
+        Raises:
+            XLIPError: no training split, a patient in both parts, a share outside (0, 1], or no seed.
+        """
+        start = time.perf_counter()
+        if not 0 < self.share <= 1 or not self.seeds or not self.c:
+            raise XLIPError(f"probe: expected a share in (0, 1], seeds and values of c; got {self.share}, {self.seeds}")
+        subject = adapted(model)
+        parts = self._parts(subject, data)
+        trained = [_train(parts, data.kinds, self.share, seed, self.c) for seed in self.seeds]
+        options = {"dropped": len(data.dropped), "replicates": self.replicates, "seed": self.seed}
+        metrics = classification_metrics(trained[0].test, **options)
+        seeds = [_of_seed(seed, one) for seed, one in zip(self.seeds, trained, strict=True)]
+        areas = [one["macro_auroc"] for one in seeds if one["macro_auroc"] is not None]
+        metrics |= {
+            "share": self.share,
+            "per_seed": seeds,
+            "macro_auroc_mean": float(np.mean(areas)) if areas else None,
+            "macro_auroc_sd": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
+        }
+        identity = {
+            "split": split_id(data.name, trained[0].test.study_ids),
+            "train": split_id(parts.name, (case.study_id for case in parts.train.cases)),
+            "preprocessing": preprocessing_id(subject),
+            "checkpoint": subject.identity,
+            "seeds": ", ".join(map(str, self.seeds)),
+        }
+        dropped, seconds = tuple(data.dropped), time.perf_counter() - start
+        return Result(self.name, identity, metrics, trained[0].test, trained[0].unseen, dropped, seconds)
+
+    def _parts(self, model: ImageTextModel, data: Cases) -> _Parts:
+        train = other_split(data, self.train_split, self.train)
+        if train is None:
+            raise XLIPError(f"{data.name}: no split {self.train_split!r} to train on; name one with `train_split`")
+        validation = (
+            None
+            if train.origin is None or train.origin.data.endswith(".csv")
+            else other_split(train, self.validation_split)
+        )
+        embedded = [
+            embed(model, part, batch_size=self.batch_size, cache=self.cache) if part else None
+            for part in (data, train, validation)
+        ]
+        test, learned, chosen = embedded
+        assert test is not None
+        assert learned is not None
+        _refuse_shared_patients(data.name, test, [part for part in (learned, chosen) if part])
+        return _Parts(train.name, test, learned, chosen)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    name: str
+    test: Embedded
+    train: Embedded
+    validation: Embedded | None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    test: Predictions
+    unseen: Predictions
+    """Of the validation split, or out-of-fold ones of the training part."""
+    c: float
+    studies: int
+    untrained: list[str]
+
+
+def _train(parts: _Parts, kinds: list[str], share: float, seed: int, candidates: tuple[float, ...]) -> _Trained:
+    labels = label_matrix(parts.train.cases, kinds)
+    patients = np.array([case.patient_id for case in parts.train.cases])
+    chosen = np.flatnonzero(label_share(patients, labels, share, seed))
+    features, targets = parts.train.images[chosen], labels[chosen]
+    cases = [parts.train.cases[row] for row in chosen]
+    if parts.validation is not None:
+        held = (parts.validation.images, label_matrix(parts.validation.cases, kinds))
+        c, scores = choose_c(features, targets, candidates, validation=held)
+        cases = parts.validation.cases
+    else:
+        fold = folds(patients[chosen], targets, min(FOLDS, len(np.unique(patients[chosen]))), seed)
+        c, scores = choose_c(features, targets, candidates, fold=fold)
+    heads = fit_heads(features, targets, c)
+    test = predictions_of(parts.test.cases, kinds, heads.probabilities(parts.test.images))
+    return _Trained(test, predictions_of(cases, kinds, scores), c, len(chosen), _one_class(targets, kinds))
+
+
+def _of_seed(seed: int, trained: _Trained) -> dict[str, Any]:
+    figures = classification_metrics(trained.test, replicates=1)
+    return {
+        "seed": seed,
+        "macro_auroc": figures["macro_auroc"],
+        "per_kind": {kind: one["auroc"] for kind, one in figures["per_kind"].items()},
+        "c": trained.c,
+        "train_images": trained.studies,
+        "untrained": trained.untrained,
+    }
+
+
+def _one_class(targets: Array, kinds: list[str]) -> list[str]:
+    """Kinds that a small share shows only one class of: their scores are constant."""
+    both = (targets == 1).any(0) & (targets == 0).any(0)
+    return [kind for kind, trained in zip(kinds, both, strict=True) if not trained]
+
+
+def _refuse_shared_patients(name: str, test: Embedded, others: list[Embedded]) -> None:
+    tested = {case.patient_id for case in test.cases}
+    shared = {case.patient_id for other in others for case in other.cases} & tested
+    if shared:
+        raise XLIPError(
+            f"{name}: {len(shared)} patients are in the training or validation part too; evaluate on a split of "
+            "its own (prepare with --split or --holdout)"
+        )

@@ -1,0 +1,80 @@
+"""Free text instead of kinds: how well each image fits a sentence of the user's own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.cases import Cases, split_id
+from xlip.evaluate.classification import classification_metrics, predictions_of
+from xlip.evaluate.embeddings import embed
+from xlip.evaluate.result import Predictions, Result
+from xlip.evaluate.zeroshot import kind_scores
+from xlip.models.xlip import XLIPModel
+
+NEUTRAL = "a chest radiograph."
+"""What a query is weighed against unless the user names something better (its denial, say)."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Score every image against one sentence: softmax([cos(v, query), cos(v, neutral)] * scale)[0]."""
+
+    text: str
+    neutral: str = NEUTRAL
+    against: tuple[str, ...] = ()
+    """Kinds whose labels the scores are compared with; default: no labels are needed."""
+    batch_size: int = 64
+    cache: bool = True
+    replicates: int = 1000
+    seed: int = 0
+    name: ClassVar[str] = "query"
+    require: ClassVar[str] = "image"
+
+    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+        """The column of scores is named after the query, or repeated for each of `against`.
+
+        Raises:
+            XLIPError: nothing readable, or an empty text.
+        """
+        return self.ranked(model, data)[0]
+
+    def ranked(self, model: XLIPModel | ImageTextModel, data: Cases) -> tuple[Result, list[tuple[object, ...]]]:
+        """The result, and a table with a header: rank, study id, score and cosine to the query, the best first."""
+        start = time.perf_counter()
+        if not self.text.strip() or not self.neutral.strip():
+            raise XLIPError("query: expected a sentence to look for and one to weigh it against; got an empty text")
+        subject = adapted(model)
+        pair = subject.encode_text([self.text, self.neutral])[None]
+        embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache)
+        images = torch.from_numpy(embedded.images)
+        scores = kind_scores(images, pair, torch.tensor(subject.scale())).numpy()
+        kinds = self.against or (self.text,)
+        predictions = predictions_of(embedded.cases, kinds, np.repeat(scores, len(kinds), axis=1))
+        metrics: dict[str, Any] = {"query": self.text, "neutral": self.neutral, "images": len(embedded.cases)}
+        if self.against:
+            options = {"replicates": self.replicates, "seed": self.seed}
+            metrics |= classification_metrics(predictions, **options)
+        identity = {
+            "split": split_id(data.name, predictions.study_ids),
+            "preprocessing": preprocessing_id(subject),
+            "checkpoint": subject.identity,
+        }
+        metrics["dropped"] = len(data.dropped)
+        seconds = time.perf_counter() - start
+        result = Result(self.name, identity, metrics, predictions, None, tuple(data.dropped), seconds)
+        return result, _ranking(predictions, (images @ pair[0, 0]).tolist())
+
+
+def _ranking(predictions: Predictions, cosines: list[float]) -> list[tuple[object, ...]]:
+    scores = predictions.scores[:, 0]
+    rows: list[tuple[object, ...]] = [("rank", "study_id", "score", "cosine")]
+    for rank, row in enumerate(np.argsort(-scores, kind="stable"), 1):
+        rows.append((rank, predictions.study_ids[row], repr(float(scores[row])), repr(cosines[row])))
+    return rows
