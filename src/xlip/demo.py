@@ -143,7 +143,10 @@ def heat_maps(model: XLIPModel, seed: int, start: int) -> bytes:
         for phantom in _examples(kind, seed, start, 2):
             heat = patch_response(model, _pixels([phantom]), positive - negative)[0]
             mask = next(finding.mask for finding in phantom.findings if finding.kind == kind)
-            row += [Panel(phantom.pixels, f"{kind}: truth", outline=mask), Panel(phantom.pixels, "response", heat=heat)]
+            row += [
+                Panel(phantom.pixels, f"{kind}: truth", outline=mask),
+                Panel(phantom.pixels, "response", heat, mask),
+            ]
         rows.append(row)
     return panel_grid(rows)
 

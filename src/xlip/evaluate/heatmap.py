@@ -5,30 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from xlip.evaluate.adapter import ImageTextModel, adapted
 from xlip.models.xlip import XLIPModel
 
 
-@torch.no_grad()
-def patch_response(model: XLIPModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
-    """Each patch's cosine-like product with a direction: above 0 it speaks for the finding, below 0 against it.
+def patch_response(model: XLIPModel | ImageTextModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
+    """Each patch's product with a direction: above 0 it speaks for the finding, below 0 against it.
 
-    The product is `u . d`, u the patch's token (before pooling) through the image head, L2-normalised, and d = positive
-    minus negative prompt embedding of a kind (not normalised, so |d| <= 2).
+    The direction is a kind's positive less its negative prompt embedding, so a value is the difference of the patch's
+    cosines with the two.
 
     Args:
-        model: the towers; it stays on its device.
-        pixels: (B, 1, H, W) in [0, 1].
-        direction: (E,) for all images, or (B, E), one for each.
+        model: any model of images and texts that encodes patches.
+        pixels: (B, 1, S, S) in [0, 1].
+        direction: (E,).
 
     Returns:
-        (B, grid, grid) float32.
+        (B, rows, columns) float32.
+
+    Raises:
+        XLIPError: the model has no patches.
     """
-    tokens = model.images(pixels.to(model.device)).tokens
-    unit = torch.nn.functional.normalize(model.image_head(tokens).float(), dim=-1)
-    directions = direction.to(unit).expand(len(pixels), -1)
-    response = torch.einsum("bne,be->bn", unit, directions)
-    grid = model.image_tower.grid
-    return response.view(len(pixels), grid, grid).cpu().numpy()
+    patches = adapted(model).encode_patches(pixels)
+    return (patches @ direction.to(patches)).numpy()

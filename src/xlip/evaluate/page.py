@@ -18,13 +18,15 @@ _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --accent: #2f7fc4; }
 body { font: 15px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   background: Canvas; color: CanvasText; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
+h1 { line-height: 1.2; } h3 { margin: 1.4rem 0 -.8rem; font-size: 1em; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
 a { color: var(--accent); } nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; vertical-align: top; }
 th { font-weight: 600; } thead tr { border-bottom: 2px solid var(--line); }
-th:first-child, td:first-child, td.words { text-align: left; } td.words { overflow-wrap: anywhere; }
+th:first-child, td:first-child, .words { text-align: left; } td:first-child { white-space: nowrap; }
+td.words { overflow-wrap: anywhere; }
 tr { border-bottom: 1px solid var(--line); }
 tbody tr:hover { background: color-mix(in srgb, var(--accent) 9%, transparent); }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
@@ -65,6 +67,11 @@ class Page:
         self._parts.append(f'<h2 id="{name}">{escape(words)}</h2>')
         return self
 
+    def subheading(self, words: str) -> Self:
+        """A heading within a section."""
+        self._parts.append(f"<h3>{escape(words)}</h3>")
+        return self
+
     def contents(self) -> Self:
         """Links to all headings of the page, also to those that follow."""
         self._contents = len(self._parts)
@@ -96,8 +103,8 @@ class Page:
             words: columns of running text, set left.
             folded: where given, the table is closed under this line until the reader opens it.
         """
-        head = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in header)
         left = dict.fromkeys(words, " class=words")
+        head = "".join(f"<th scope=col{left.get(n, '')}>{escape(cell)}</th>" for n, cell in enumerate(header))
         body = "".join(
             "<tr>"
             + "".join(f"<td{left.get(number, '')}>{escape(str(cell))}</td>" for number, cell in enumerate(row))

@@ -34,11 +34,11 @@ _STYLE = {
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "legend.frameon": False,
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7.5,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8.5,
 }
 
 
@@ -125,19 +125,18 @@ def both_classes(kinds: Sequence[str], labels: Array, scores: Array) -> Iterator
 
 def unit_square(axis: Any, title: str) -> None:
     """Axes from 0 to 1 on both sides."""
-    axis.set_title(title)
+    axis.set_title(title, fontsize=8.5)
     axis.set(xticks=[0, 1], yticks=[0, 1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
 
 
 def panel_grid(rows: Sequence[Sequence[Panel]]) -> bytes:
     """Rows of images, with heat-maps and outlines where given.
 
-    A heat-map is as opaque as it is high within its own image, from nothing at its median to its maximum, so what does
-    not answer keeps its gray levels. Its least and greatest value stand in the title: colours of two images are not on
-    one scale.
+    A heat-map colours what is above 0 and above its own median, up to its maximum, and is as opaque as it is high: the
+    rest keeps its gray levels. Its range stands in the title, because the colours of two images are not on one scale.
     """
     columns = max(len(row) for row in rows)
-    with canvas(len(rows) * columns, columns, 1.6, 1.85) as (figure, axes):
+    with canvas(len(rows) * columns, columns, 1.6, 2.05) as (figure, axes):
         for number, axis in enumerate(axes):
             axis.axis("off")
             row = rows[number // columns]
@@ -154,12 +153,12 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
     if panel.heat is not None:
         title += f"\n{panel.heat.min():+.2f} to {panel.heat.max():+.2f}"
         heat = _enlarged(panel.heat, panel.image.shape)
-        low, high = float(np.median(heat)), float(heat.max())
+        low, high = max(float(np.median(heat)), 0.0), float(heat.max())
         strength = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
         axis.imshow(strength, cmap="autumn", vmin=0, vmax=1, alpha=0.75 * strength, extent=frame)
     if panel.outline is not None and panel.outline.any():
         axis.contour(panel.outline, [0.5], colors="#39d0ff", linewidths=1)
-    axis.set_title(title, fontsize=7)
+    axis.set_title(title, fontsize=8)
 
 
 def _enlarged(heat: Array, shape: tuple[int, ...]) -> Array:
@@ -183,25 +182,25 @@ def bars(
     A value that is not finite leaves a gap with a dash.
     """
     thick = 0.8 / len(series)
-    with canvas(1, 1, 7.2, 0.6 + len(names) * max(0.24, 0.17 * len(series))) as (figure, (axis,)):
+    with canvas(1, 1, 8.6, 0.6 + len(names) * max(0.24, 0.17 * len(series))) as (figure, (axis,)):
         for number, (name, values) in enumerate(series.items()):
             places = np.arange(len(names)) + (number - (len(series) - 1) / 2) * thick
             known = np.nan_to_num(np.asarray(values, float))
-            axis.barh(places, known, thick * 0.9, label=name, color=COLORS[number % len(COLORS)])
+            axis.barh(places, known, thick * 0.9, label=name, color=COLORS[number % len(COLORS)], alpha=0.65)
             ends = known
             if intervals and name in intervals:
                 low, high = np.nan_to_num(np.asarray(intervals[name], float)).T
-                axis.hlines(places, low, high, color=GRAY, linewidth=1.2)
+                axis.hlines(places, low, high, color=COLORS[number % len(COLORS)], linewidth=2)
                 ends = np.maximum(known, high)
             for place, value, end in zip(places, values, ends, strict=True):
                 words = f"{value:.3f}" if np.isfinite(value) else "-"
-                axis.text(end + 0.01, place, words, va="center", fontsize=6.5)
+                axis.text(end + 0.01, place, words, va="center", fontsize=7.5)
         axis.set_yticks(np.arange(len(names)), [readable(name) for name in names])
         if chance is not None:
             axis.axvline(chance, color=GRAY, linewidth=0.8, linestyle=":")
         axis.set(xlim=(0, 1.08), ylim=(len(names) - 0.5, -0.5), xticks=np.linspace(0, 1, 6), xlabel=label)
         if len(series) > 1:
-            axis.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(series))
+            axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(series))
         return to_png(figure)
 
 

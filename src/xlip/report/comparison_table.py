@@ -6,6 +6,7 @@ import numpy as np
 
 from xlip.evaluate.page import Page
 from xlip.report.evaluation import Evaluation
+from xlip.report.flat_figures import share_auroc
 from xlip.report.published import Column, Ours, Table, differences, published_tables
 
 
@@ -56,8 +57,10 @@ def _comparable(page: Page, evaluation: Evaluation, table: Table, column: Column
 def _own(evaluation: Evaluation, metric: str) -> str:
     """The run's value under a column's metric, in per cent; a dash where it was not measured."""
     value = None
-    if metric == "AUROC" or metric == f"AUROC at {evaluation.metrics.get('label_share')}":
+    if metric == "AUROC":
         value = evaluation.metrics["macro_auroc"]
+    elif metric.startswith("AUROC at "):
+        value = share_auroc(evaluation.metrics, metric.removeprefix("AUROC at "))
     elif metric in ORACLE and evaluation.predictions is not None:
         value = _oracle_mean(evaluation, ORACLE[metric])
     return "-" if value is None else f"{100 * value:.1f}"

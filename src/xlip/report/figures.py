@@ -24,7 +24,8 @@ def pr_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
     shown = list(both_classes(kinds, labels, scores))
     with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
         for axis, (kind, truth, score) in zip(axes, shown, strict=False):
-            precision, recall, _ = precision_recall_curve(truth, score)
+            # The last point, precision 1 at recall 0, is a convention and no threshold's.
+            precision, recall, _ = (values[:-1] for values in precision_recall_curve(truth, score))
             unit_square(axis, f"{readable(kind)}\n{auprc(truth, score):.3f} (prevalence {truth.mean():.3f})")
             axis.axhline(truth.mean(), color=GRAY, linewidth=0.7, linestyle=":")
             axis.step(recall, precision, where="post", color=COLORS[1], linewidth=1.4)
@@ -58,7 +59,9 @@ def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
             for row, column in np.ndindex(2, 2):
                 dark = share[row, column] > 0.75
                 words = f"{counts[row, column]:,}\n{share[row, column]:.0%}"
-                axis.text(column, row, words, ha="center", va="center", color="white" if dark else "#222222")
+                axis.text(
+                    column, row, words, ha="center", va="center", color="white" if dark else "#222222", fontsize=8
+                )
             axis.set_title(readable(kind))
             axis.set_xticks([0, 1], ["said yes", "said no"])
             axis.set_yticks([0, 1], ["is", "is not"])
@@ -69,7 +72,7 @@ def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
 
 def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -> bytes:
     """AUROC of each kind under each prompt set: a line from the least to the greatest, a point for every set."""
-    with canvas(1, 1, 7.2, 0.9 + 0.26 * (len(kinds) + 1)) as (figure, (axis,)):
+    with canvas(1, 1, 8.6, 0.9 + 0.26 * (len(kinds) + 1)) as (figure, (axis,)):
         names = ["macro", *kinds]
         for number, (name, figures) in enumerate(sets.items()):
             values = [figures["macro_auroc"], *(figures["per_kind"].get(kind) for kind in kinds)]
@@ -84,5 +87,5 @@ def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -
         axis.set_yticks(range(len(names)), [readable(name) for name in names])
         axis.axvline(0.5, color=GRAY, linewidth=0.8, linestyle=":")
         axis.set(ylim=(len(names) - 0.5, -0.5), xlabel="AUROC")
-        axis.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=5)
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=5)
         return to_png(figure)

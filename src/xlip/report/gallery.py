@@ -12,15 +12,17 @@ import torch
 from xlip.data.images import decode, fit
 from xlip.data.prompts import PromptSet
 from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.heatmap import patch_response
 from xlip.evaluate.page import Page
 from xlip.evaluate.plots import Panel, panel_grid, readable
 from xlip.evaluate.result import Predictions
 from xlip.evaluate.zeroshot import text_classifier
-from xlip.models.xlip import XLIPModel
+from xlip.report.evaluation import Evaluation
 
 Array = np.ndarray[Any, Any]
+CAPTION = "Each image, and where it answers to the prompt."
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Gallery:
     """Pictures of the cases, ready for a page."""
 
     rows: tuple[tuple[str, bytes], ...]
-    """(kind, PNG of its cases: image and heat-map side by side)."""
+    """(kind, picture of its cases: image and heat-map side by side)."""
     missing: int = 0
     """Cases whose image was not in the data."""
 
@@ -63,16 +65,14 @@ def choose(predictions: Predictions) -> list[Shown]:
     return chosen
 
 
-def draw(model: XLIPModel, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
+def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
     """Read the chosen cases, one pass over the data, and draw each beside its heat-map.
 
     Raises:
         XLIPError: none of the chosen cases is in the data: it is another set than the one that was evaluated.
     """
-    processor = model.processor
-    assert processor is not None
     wanted = {one.study_id for one in shown}
-    pixels = dict(_pixels(cases, wanted, processor.image_size, processor.preprocess))
+    pixels = dict(_pixels(cases, wanted, model.image_size, model.preprocess))
     if shown and not pixels:
         raise XLIPError(
             f"none of the {len(wanted)} cases to show, such as {shown[0].study_id}, is in the data; "
@@ -90,7 +90,7 @@ def draw(model: XLIPModel, cases: Iterable[Case], shown: Sequence[Shown], prompt
     return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
 
 
-def section(page: Page, gallery: Gallery) -> None:
+def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
     """The gallery as a section of a page."""
     if not gallery.rows:
         return
@@ -98,13 +98,15 @@ def section(page: Page, gallery: Gallery) -> None:
     page.text(
         "For each finding the image with it that scored highest (found) and lowest (missed), and the image without it "
         "that scored highest (false alarm; the label may be at fault). Beside each, where the image answers to the "
-        "prompt: each patch's cosine with the positive prompt less that with the negative one. The colour goes from "
-        "the median of the image (none) to its maximum (yellow); the numbers are its range, so the colours of two "
-        "images are not on one scale, and a map that is below zero everywhere speaks against the finding."
+        "prompt: each patch's cosine with the positive prompt less that with the negative one. Coloured is what is "
+        "above zero and above the image's median, up to its maximum (yellow); the numbers are its range, so the "
+        "colours of two images are not on one scale. No colour: nothing in the image speaks for the finding."
     )
     page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
-    for kind, png in gallery.rows:
-        page.figure(png, readable(kind))
+    if evaluation.evaluator != "zeroshot":
+        page.text("The scores come from a trained classifier; the maps show the prompts of the model it started from.")
+    for kind, picture in gallery.rows:
+        page.subheading(readable(kind)).figure(picture, CAPTION)
     if gallery.missing:
         page.text(f"{gallery.missing} cases are not shown, their images were not found.", note=True)
 
@@ -121,7 +123,9 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
                 continue  # it is counted as missing
 
 
-def _panels(model: XLIPModel, shown: Sequence[Shown], pixels: dict[str, Array], direction: torch.Tensor) -> list[Panel]:
+def _panels(
+    model: ImageTextModel, shown: Sequence[Shown], pixels: dict[str, Array], direction: torch.Tensor
+) -> list[Panel]:
     images = [pixels[one.study_id] for one in shown]
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).float() / 255
     heats = patch_response(model, batch, direction)

@@ -7,8 +7,9 @@ from typing import Any
 
 from xlip.evaluate.plots import readable
 from xlip.report.evaluation import Evaluation
+from xlip.report.flat_figures import flat_figures, number
 from xlip.report.operating_points import RULES, OperatingPoints
-from xlip.report.sections import KIND_HEADER, kind_rows, number
+from xlip.report.sections import KIND_HEADER, kind_rows
 from xlip.report.training_facts import TrainingFacts
 
 TASKS = {"zeroshot": "zero-shot-image-classification"}
@@ -48,12 +49,12 @@ def model_card(
         "## Results",
         *_results(evaluation, points),
         "## Limits",
-        "\n".join(f"- {line}" for line in limits(evaluation, points)),
+        "\n".join(f"- {line}" for line in limits(evaluation, points, facts)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def limits(evaluation: Evaluation, points: OperatingPoints | None) -> list[str]:
+def limits(evaluation: Evaluation, points: OperatingPoints | None, facts: TrainingFacts | None) -> list[str]:
     """What the evaluation itself says against trusting the model."""
     lines = [
         f"Measured on one split of {evaluation.metrics.get('images', 0):,} images; another hospital, scanner, age "
@@ -76,6 +77,8 @@ def limits(evaluation: Evaluation, points: OperatingPoints | None) -> list[str]:
         lines.append(
             f"The figures hold for the prompts {evaluation.metrics['prompts']}; other words give other figures."
         )
+    if facts and {one.source for one in facts.sets} == {"phantom"}:
+        lines.append("Trained on drawn phantoms alone: its figures say nothing of radiographs.")
     return [*lines, "A score is not a probability of disease, and a heat-map is not a segmentation."]
 
 
@@ -150,8 +153,8 @@ def _results(evaluation: Evaluation, points: OperatingPoints | None) -> list[str
         lines.append(f"Macro AUROC **{number(metrics['macro_auroc'])}** (95 % interval {low} to {high}).")
         lines.append(table(KIND_HEADER, kind_rows(evaluation)))
     else:
-        flat = [(name, value) for name, value in evaluation.metrics.items() if isinstance(value, int | float)]
-        lines.append(table(("figure", "value"), flat))
+        flat = [(one.name, one.value, one.interval) for one in flat_figures(evaluation.metrics)]
+        lines.append(table(("figure", "value", "95 % interval"), flat))
     if points:
         chosen = points.chosen()
         rows = [

@@ -8,6 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+MOST_NAMED = 3
+"""Kinds that a reason names; more are counted."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -82,9 +85,13 @@ def differences(ours: Ours, table: Table, column: Column) -> list[str]:
 
 def _kind_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
     missing, extra = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
-    parts = [f"we lack {', '.join(missing)}"] if missing else []
-    parts += [f"they lack {', '.join(extra)}"] if extra else []
-    return f"another label set: {'; '.join(parts)}"
+    parts = [f"without {_listed(missing)}"] if missing else []
+    parts += [f"with {_listed(extra)} besides"] if extra else []
+    return f"another label set: ours is {' and '.join(parts)}"
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(kinds) if len(kinds) <= MOST_NAMED else f"{len(kinds)} kinds"
 
 
 def _table(item: Mapping[str, Any]) -> Table:

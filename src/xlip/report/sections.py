@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,15 @@ from xlip.evaluate.plots import bars, readable, roc_curves
 from xlip.report.comparison_table import published_sections
 from xlip.report.evaluation import Evaluation
 from xlip.report.figures import confusion_matrices, pr_curves, prompt_spread, reliability_diagrams
+from xlip.report.flat_figures import (
+    SEED_HEADER,
+    SHARE_HEADER,
+    flat_figures,
+    number,
+    seed_rows,
+    share_rows,
+    span,
+)
 from xlip.report.operating_points import RULES, OperatingPoints, are_probabilities, both_classes, operating_points
 
 if TYPE_CHECKING:
@@ -44,8 +53,8 @@ def headline(page: Page, evaluation: Evaluation) -> None:
         cards.append(("images", f"{metrics['images']:,}", kinds))
         page.cards(cards)
     else:
-        flat = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-        page.cards([(readable(name), _plain(value), "") for name, value in flat.items()])
+        shown = list(flat_figures(metrics))[:4]
+        page.cards([(one.name, one.value, one.interval and f"95 % interval {one.interval}") for one in shown])
     page.contents()
     page.table(("made with", ""), list(evaluation.identity.items()), words=(1,))
     if evaluation.dropped:
@@ -70,6 +79,27 @@ def kinds(page: Page, evaluation: Evaluation) -> None:
     if evaluation.metrics["left_out"]:
         left_out = ", ".join(readable(kind) for kind in evaluation.metrics["left_out"])
         page.text(f"Not in the macro mean, fewer than 10 positives or negatives: {left_out}.", note=True)
+
+
+def shares(page: Page, evaluation: Evaluation) -> None:
+    """What few labels bring, and how far training seeds differ."""
+    by_share, by_seed = share_rows(evaluation.metrics), seed_rows(evaluation.metrics)
+    if not by_share and not by_seed:
+        return
+    page.heading("Label shares and seeds")
+    if by_share:
+        page.text("Macro AUROC after training on a share of the labels: mean over the seeds.")
+        page.table(SHARE_HEADER, by_share)
+    if by_seed:
+        page.table(SEED_HEADER, by_seed)
+
+
+def other_figures(page: Page, evaluation: Evaluation) -> None:
+    """All numbers of an evaluator that does not classify."""
+    if not evaluation.per_kind:
+        page.heading("All figures")
+        rows = [(one.name, one.value, one.interval) for one in flat_figures(evaluation.metrics)]
+        page.table(("figure", "value", "95 % interval"), rows)
 
 
 def curves(page: Page, evaluation: Evaluation) -> None:
@@ -210,14 +240,14 @@ def kind_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
         (
             readable(kind),
             number(figures["auroc"]),
-            _span(figures["ci95"]),
+            span(*figures["ci95"]),
             number(figures["auprc"]),
             f"{figures['positives']:,}",
             f"{figures['negatives']:,}",
         )
         for kind, figures in evaluation.per_kind.items()
     ]
-    macro = ("macro", number(metrics["macro_auroc"]), _span(metrics["macro_ci95"]), number(metrics.get("macro_auprc")))
+    macro = ("macro", number(metrics["macro_auroc"]), span(*metrics["macro_ci95"]), number(metrics.get("macro_auprc")))
     return [*rows, (*macro, "", "")]
 
 
@@ -235,20 +265,6 @@ def point_rows(points: OperatingPoints, rule: str) -> list[tuple[str, ...]]:
         for kind, name, m in points.rows()
         if name == rule
     ]
-
-
-def number(value: float | None) -> str:
-    """Three decimals; a dash for what could not be computed."""
-    return figure_text(_float(value))
-
-
-def _span(bounds: Any) -> str:
-    low, high = bounds
-    return f"{number(low)} to {number(high)}"
-
-
-def _plain(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else figure_text(value)
 
 
 def _float(value: float | None) -> float:

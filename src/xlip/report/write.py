@@ -85,6 +85,8 @@ def evaluation_page(
     page = Page(f"{TITLES.get(evaluation.evaluator, evaluation.evaluator)} on {set_name}")
     sections.headline(page, evaluation)
     sections.kinds(page, evaluation)
+    sections.other_figures(page, evaluation)
+    sections.shares(page, evaluation)
     sections.published(page, evaluation, split_name)
     sections.prompts(page, evaluation)
     sections.curves(page, evaluation)
@@ -93,7 +95,7 @@ def evaluation_page(
     if gallery is not None:
         from xlip.report.gallery import section
 
-        section(page, gallery)
+        section(page, evaluation, gallery)
     sections.retrieval(page, evaluation)
     sections.glossary(page)
     return page, points
@@ -124,18 +126,18 @@ def gallery_of(
         XLIPError: another checkpoint than the one that was evaluated, or other data.
     """
     from xlip.data.prompts import load_prompts
+    from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import Origin
-    from xlip.evaluate.zeroshot import checkpoint_id
-    from xlip.models.xlip import XLIPModel
     from xlip.report.gallery import Gallery, choose, draw
 
     if evaluation.predictions is None:
         return Gallery(())
-    found, said = checkpoint_id(model), evaluation.metrics["checkpoint"]
+    loaded = load_model(model)
+    found, said = loaded.identity, evaluation.metrics["checkpoint"]
     if found != said:
         raise XLIPError(
             f"{model}: its checkpoint is {found}, the evaluation's {said}; name the model that was evaluated"
         )
     prompt_set = load_prompts(prompts or str(evaluation.metrics.get("prompts", "xlip")).partition("@")[0])
     cases = Origin(data, require="image", image_column=image_column).cases()
-    return draw(XLIPModel.from_pretrained(model), cases, choose(evaluation.predictions), prompt_set)
+    return draw(loaded, cases, choose(evaluation.predictions), prompt_set)
