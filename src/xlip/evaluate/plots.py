@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 GRAY = "#7d7d7d"
 """Lines and letters: about 4:1 against white and against black."""
-COLORS = ("#3b86c8", "#d9822b", "#3d9c6d", "#b45fb4")
+COLORS = ("#3b86c8", "#d9822b", "#3d9c6d", "#b45fb4", "#cc4f4a", "#8a8a2a")
 """Of series, in their order."""
 DENSITY = 2
 """Pixels of the file for one of the page."""
@@ -136,7 +136,7 @@ def panel_grid(rows: Sequence[Sequence[Panel]]) -> bytes:
     rest keeps its gray levels. Its range stands in the title, because the colours of two images are not on one scale.
     """
     columns = max(len(row) for row in rows)
-    with canvas(len(rows) * columns, columns, 1.6, 2.05) as (figure, axes):
+    with canvas(len(rows) * columns, columns, 1.6, 1.95) as (figure, axes):
         for number, axis in enumerate(axes):
             axis.axis("off")
             row = rows[number // columns]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from xlip.evaluate.page import Page
@@ -49,33 +51,31 @@ def _comparable(page: Page, evaluation: Evaluation, table: Table, column: Column
         for method, cells in table.rows.items()
         if column.name in cells
     ]
-    rows.append(("this run", *(_own(evaluation, metric) for metric in table.metrics)))
+    rows.append(("this run", *(_own(evaluation, metric, column.kinds) for metric in table.metrics)))
     page.table(("method, per cent", *table.metrics), rows)
     page.text(f"Prompts: {table.prompts}. {table.note}", note=True)
 
 
-def _own(evaluation: Evaluation, metric: str) -> str:
-    """The run's value under a column's metric, in per cent; a dash where it was not measured."""
+def _own(evaluation: Evaluation, metric: str, kinds: Sequence[str]) -> str:
+    """The run's mean over a column's kinds, in per cent; a dash where it was not measured."""
     value = None
     if metric == "AUROC":
-        value = evaluation.metrics["macro_auroc"]
+        value = float(np.mean([evaluation.per_kind[kind]["auroc"] for kind in kinds]))
     elif metric.startswith("AUROC at "):
         value = share_auroc(evaluation.metrics, metric.removeprefix("AUROC at "))
     elif metric in ORACLE and evaluation.predictions is not None:
-        value = _oracle_mean(evaluation, ORACLE[metric])
+        value = _oracle_mean(evaluation, ORACLE[metric], kinds)
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 ORACLE = {"F1 at the oracle threshold": "f1", "accuracy at the oracle threshold": "accuracy"}
 
 
-def _oracle_mean(evaluation: Evaluation, name: str) -> float | None:
+def _oracle_mean(evaluation: Evaluation, name: str, kinds: Sequence[str]) -> float | None:
     from xlip.report.operating_points import operating_points
 
     assert evaluation.predictions is not None
     points = operating_points(evaluation.predictions, None)
-    counted = set(evaluation.counted)
-    values = (
-        [getattr(m, name) for kind, rule, m in points.rows() if rule == "oracle" and kind in counted] if points else []
-    )
+    rows = points.rows() if points else ()
+    values = [getattr(m, name) for kind, rule, m in rows if rule == "oracle" and kind in kinds]
     return float(np.mean(values)) if values else None

@@ -87,5 +87,5 @@ def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -
         axis.set_yticks(range(len(names)), [readable(name) for name in names])
         axis.axvline(0.5, color=GRAY, linewidth=0.8, linestyle=":")
         axis.set(ylim=(len(names) - 0.5, -0.5), xlabel="AUROC")
-        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=5)
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=6)
         return to_png(figure)

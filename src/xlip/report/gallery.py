@@ -22,7 +22,6 @@ from xlip.evaluate.zeroshot import text_classifier
 from xlip.report.evaluation import Evaluation
 
 Array = np.ndarray[Any, Any]
-CAPTION = "Each image, and where it answers to the prompt."
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Shown:
 class Gallery:
     """Pictures of the cases, ready for a page."""
 
-    rows: tuple[tuple[str, bytes], ...]
-    """(kind, picture of its cases: image and heat-map side by side)."""
+    rows: tuple[tuple[str, str, bytes], ...]
+    """(kind, caption, picture of its cases: image and heat-map side by side)."""
     missing: int = 0
     """Cases whose image was not in the data."""
 
@@ -86,7 +85,8 @@ def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], p
     for kind in kinds:
         present = [one for one in shown if one.kind == kind and one.study_id in pixels]
         if present:
-            rows.append((kind, panel_grid([_panels(model, present, pixels, directions[kind])])))
+            caption = "; ".join(f"{one.role}: {one.study_id}" for one in present)
+            rows.append((kind, caption, panel_grid([_panels(model, present, pixels, directions[kind])])))
     return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
 
 
@@ -105,8 +105,8 @@ def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
     page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
     if evaluation.evaluator != "zeroshot":
         page.text("The scores come from a trained classifier; the maps show the prompts of the model it started from.")
-    for kind, picture in gallery.rows:
-        page.subheading(readable(kind)).figure(picture, CAPTION)
+    for kind, caption, picture in gallery.rows:
+        page.subheading(readable(kind)).figure(picture, caption)
     if gallery.missing:
         page.text(f"{gallery.missing} cases are not shown, their images were not found.", note=True)
 

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+PROTOCOLS = {"zeroshot": "zero-shot", "finetune": "fine-tuning", "probe": "linear probe"}
+"""Evaluators in words."""
 MOST_NAMED = 3
 """Kinds that a reason names; more are counted."""
 
@@ -71,23 +73,21 @@ def differences(ours: Ours, table: Table, column: Column) -> list[str]:
     """Why a column must not be compared with ours; empty where it may."""
     reasons = []
     if table.evaluator != ours.evaluator:
-        reasons.append(f"another protocol: {table.evaluator}, ours {ours.evaluator}")
+        theirs, own = (PROTOCOLS.get(name, name) for name in (table.evaluator, ours.evaluator))
+        reasons.append(f"another protocol: {theirs}, ours {own}")
     if column.split_source != "stated":
         reasons.append(f"their test split is not published by name (probably {column.split})")
     elif column.split != ours.split:
         reasons.append(f"another split: {column.split}, ours {ours.split}")
     if column.images is not None and column.images != ours.images:
         reasons.append(f"{column.images:,} test images, ours {ours.images:,}")
-    if set(column.kinds) != set(ours.kinds):
-        reasons.append(_kind_difference(column.kinds, ours.kinds))
+    missing, extra = sorted(set(column.kinds) - set(ours.kinds)), sorted(set(ours.kinds) - set(column.kinds))
+    if missing:
+        reasons.append(f"another label set: ours lacks {_listed(missing)}")
+    elif extra and table.evaluator == "finetune":
+        # What it was trained on counts too; of scores without training, a mean over their kinds can be taken.
+        reasons.append(f"another label set: ours has {_listed(extra)} besides")
     return reasons
-
-
-def _kind_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    missing, extra = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
-    parts = [f"without {_listed(missing)}"] if missing else []
-    parts += [f"with {_listed(extra)} besides"] if extra else []
-    return f"another label set: ours is {' and '.join(parts)}"
 
 
 def _listed(kinds: Sequence[str]) -> str:

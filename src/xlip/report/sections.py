@@ -73,7 +73,7 @@ def kinds(page: Page, evaluation: Evaluation) -> None:
     spans = {"AUROC": [(_float(low), _float(high)) for low, high in (figures[kind]["ci95"] for kind in names)]}
     page.figure(
         bars(names, areas, spans, label="AUROC"),
-        "AUROC of each finding; the thin line is its 95 % interval, the dotted line is guessing.",
+        "AUROC of each finding; the line at its end is the 95 % interval, the dotted line is guessing.",
     )
     page.table(KIND_HEADER, kind_rows(evaluation))
     if evaluation.metrics["left_out"]:
