@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlip.errors import XLIPError
-from xlip.metrics.grounding import cnr, iou, pointing_game
+from xlip.metrics.grounding import box_region, cnr, iou, iou_at, pointing_game
 
 REGION = np.zeros((4, 5), bool)
 REGION[1:3, 2:4] = True
@@ -26,6 +26,21 @@ def test_the_intersection_by_hand() -> None:
     wider = np.zeros((4, 5), bool)
     wider[1:3, 1:4] = True
     assert iou(wider, REGION) == pytest.approx(4 / 6)
+
+
+def test_a_map_is_cut_at_every_threshold() -> None:
+    found = iou_at(HEAT, REGION, [0.0, 7.0, 12.5, 100.0])
+    assert list(found) == [0.0, 7.0, 12.5, 100.0]
+    assert list(found.values()) == pytest.approx([4 / 20, 4 / 13, 1 / 10, 0])  # pixels 7, 8, 12 and 13 are the region
+
+
+def test_boxes_become_the_pixels_whose_centre_they_hold() -> None:
+    assert np.array_equal(box_region([(0.4, 0.25, 0.4, 0.5)], (4, 5)), REGION)
+    both = box_region([(0.4, 0.25, 0.4, 0.25), (0.4, 0.5, 0.4, 0.25)], (4, 5))
+    assert np.array_equal(both, REGION)
+    assert box_region([(0, 0, 1, 1)], (4, 5)).all()
+    assert not box_region([(0.01, 0.01, 0.05, 0.05)], (4, 5)).any()  # smaller than a pixel, beside its centre
+    assert not box_region([], (4, 5)).any()
 
 
 @settings(deadline=None)  # a busy machine is no fault
@@ -58,6 +73,8 @@ def test_faults_are_refused(figure: object) -> None:
         figure(HEAT > 3, REGION.T)
     with pytest.raises(XLIPError, match="the region is empty"):
         figure(HEAT > 3, np.zeros((4, 5), bool))
+    with pytest.raises(XLIPError, match="the region is empty"):
+        iou_at(HEAT, np.zeros((4, 5), bool), [])
     if figure is not iou:
         with pytest.raises(XLIPError, match="1 of 20 heat values are not finite"):
             figure(np.where(HEAT == 3, np.nan, HEAT), REGION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ def iou(predicted: Array, region: Array) -> float:
     return float((predicted & region).sum() / (predicted | region).sum())
 
 
+def iou_at(heat: Array, region: Array, thresholds: Iterable[float]) -> dict[float, float]:
+    """Threshold -> IoU of the region with the pixels at least that hot; published tables average several thresholds.
+
+    Raises:
+        XLIPError: as `pointing_game`.
+    """
+    _check(heat, region)
+    return {threshold: iou(heat >= threshold, region) for threshold in thresholds}
+
+
 def cnr(heat: Array, region: Array, *, absolute: bool = False) -> float:
     """Contrast-to-noise ratio: (mean inside - mean outside) / sqrt(variance inside + variance outside).
 
@@ -62,6 +73,17 @@ def cnr(heat: Array, region: Array, *, absolute: bool = False) -> float:
     if noise == 0:
         return float(np.copysign(np.inf, contrast)) if contrast else 0.0
     return contrast / noise
+
+
+def box_region(boxes: Iterable[tuple[float, float, float, float]], shape: tuple[int, int]) -> Array:
+    """The pixels (H, W) whose centre lies in one of the boxes (x, y, width, height), given as shares of the image."""
+    height, width = shape
+    y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+    region = np.zeros(shape, bool)
+    for left, top, across, down in boxes:
+        rows = (y >= top) & (y < top + down)
+        region |= rows[:, None] & ((x >= left) & (x < left + across))[None]
+    return region
 
 
 def _check(map_: Array, region: Array) -> None:

@@ -1,0 +1,171 @@
+"""How fast the patient bootstrap is at the size of ChestX-ray14's official test. Writes docs/metrics_speed.json, .md.
+
+25,596 images of 2,797 patients with 14 kinds, 1,000 replicates, scores drawn at random (speed does not depend on them).
+Every run is a process of its own with one thread, so that its peak memory is its own; the best of several counts, CPU
+time beside wall time, because other work may share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from xlip.metrics.comparison import paired_bootstrap
+from xlip.metrics.kinds import kind_table
+from xlip.metrics.ranked import RankedCases
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES, PATIENTS, KINDS, REPLICATES = 25_596, 2_797, 14, 1_000
+GOAL_SECONDS, GOAL_BYTES = 10, 1 << 30
+Array = np.ndarray[Any, Any]
+
+
+def simulated(images: int = IMAGES) -> tuple[Array, Array, Array]:
+    """Labels (n, 14) from common to rare, scores of two models (2, n, 14) with many ties, patients (n,)."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((images, KINDS)) < np.geomspace(0.2, 0.003, KINDS)).astype(np.int8)
+    common = rng.normal(size=labels.shape) + labels
+    scores = 1 / (1 + np.exp(-common - rng.normal(size=(2, *labels.shape))))
+    return labels, scores.round(4), rng.integers(0, PATIENTS, images)
+
+
+def bootstrap() -> object:
+    labels, scores, patients = simulated()
+    return kind_table(labels, scores[0], patients, replicates=REPLICATES)
+
+
+def bootstrap_one_image_each() -> object:
+    labels, scores, _ = simulated()
+    return kind_table(labels, scores[0], np.arange(IMAGES), replicates=REPLICATES)
+
+
+def paired() -> object:
+    labels, scores, patients = simulated()
+    return paired_bootstrap(labels, scores[0], scores[1], patients, replicates=REPLICATES)
+
+
+WORK: dict[str, tuple[str, Callable[[], object]]] = {
+    "bootstrap": ("AUROC and AUPRC, every kind and macro", bootstrap),
+    "one_image_each": ("the same, every image a patient of its own", bootstrap_one_image_each),
+    "paired": ("AUROC difference of two models, every kind and macro", paired),
+}
+
+
+def measured(name: str) -> dict[str, float]:
+    """CPU and wall seconds and the peak resident bytes of this process, before and after."""
+    import resource
+
+    before = psutil.Process().memory_info().rss
+    started = time.process_time(), time.perf_counter()
+    WORK[name][1]()
+    cpu, wall = time.process_time() - started[0], time.perf_counter() - started[1]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"cpu_s": cpu, "wall_s": wall, "peak_rss_bytes": peak, "rss_before_bytes": before}
+
+
+def best(name: str, runs: int) -> dict[str, float]:
+    """The least seconds and the largest memory of several processes."""
+    command = [sys.executable, __file__, "--measure", name]
+    threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    found = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, env=threads).stdout) for _ in range(runs)
+    ]
+    seconds = {key: min(run[key] for run in found) for key in ("cpu_s", "wall_s")}
+    return {**seconds, **{key: max(run[key] for run in found) for key in ("peak_rss_bytes", "rss_before_bytes")}}
+
+
+def off_scikit_learn(replicates: int = 3) -> dict[str, float]:
+    """Largest differences from scikit-learn over kinds and replicates, weighted by patient draws, ties and all."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    labels, scores, patients = simulated()
+    weights = np.random.default_rng(1).multinomial(PATIENTS, np.full(PATIENTS, 1 / PATIENTS), size=replicates)
+    off = {"auroc": 0.0, "auprc": 0.0}
+    for kind in range(KINDS):
+        truth, score = labels[:, kind], scores[0, :, kind]
+        areas = RankedCases.of(truth, score, patients).areas(weights)
+        for name, ours, theirs in zip(off, areas, (roc_auc_score, average_precision_score), strict=True):
+            expected = [theirs(truth, score, sample_weight=row[patients]) for row in weights]
+            off[name] = max(off[name], float(np.abs(ours - expected).max()))
+    return off
+
+
+def commit() -> str:
+    """The commit that was measured, with a plus where files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "src", "bench") else "")
+
+
+def table(result: dict[str, Any]) -> str:
+    lines = [
+        f"Written by `{result['command']}` at commit {result['commit']}: {IMAGES:,} images of {PATIENTS:,} patients, "
+        f"{KINDS} kinds, {REPLICATES:,} replicates, one thread.",
+        "",
+        "| what | CPU s | wall s | peak resident MiB |",
+        "|---|---|---|---|",
+    ]
+    for name, (words, _) in WORK.items():
+        row = result["runs"][name]
+        lines.append(f"| {words} | {row['cpu_s']:.2f} | {row['wall_s']:.2f} | {row['peak_rss_bytes'] / 2**20:.0f} |")
+    off, machine = result["off_scikit_learn"], result["machine"]
+    lines += [
+        "",
+        f"Goal: below {GOAL_SECONDS} s and below 1 GiB. "
+        f"Largest difference from scikit-learn: AUROC {off['auroc']:.0e}, AUPRC {off['auprc']:.0e}.",
+        f"{machine['cores']} cores ({machine['processor']}), load {machine['load']:.1f} at the start, "
+        f"Python {machine['python']}, NumPy {machine['numpy']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--measure", choices=WORK, help="one run in this process, as JSON to standard output")
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measured(options.measure)))
+        return
+    names = [line for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if line.startswith("model name")]
+    result: dict[str, Any] = {
+        "command": f"python bench/metrics.py --runs {options.runs}",
+        "commit": commit(),
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": names[0].partition(": ")[2] if names else platform.processor(),
+            "load": psutil.getloadavg()[0],
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        "size": {"images": IMAGES, "patients": PATIENTS, "kinds": KINDS, "replicates": REPLICATES},
+    }
+    result["runs"] = {name: best(name, options.runs) for name in WORK}
+    result["off_scikit_learn"] = off_scikit_learn()
+    (ROOT / "docs" / "metrics_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    (ROOT / "docs" / "metrics_speed.md").write_text(table(result), "utf-8")
+    print(table(result))
+    late = [
+        name
+        for name, run in result["runs"].items()
+        if run["cpu_s"] >= GOAL_SECONDS or run["peak_rss_bytes"] >= GOAL_BYTES
+    ]
+    if late:
+        sys.exit(f"goal missed: {', '.join(late)}")
+
+
+if __name__ == "__main__":
+    main()
