@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AuditConfig,
         CompareConfig,
         DemoConfig,
+        EvaluateConfig,
         InspectConfig,
         PrepareConfig,
         PretrainConfig,
@@ -49,9 +50,10 @@ def run_demo(config: DemoConfig) -> None:
 
 def run_pretrain(config: PretrainConfig) -> None:
     """Pre-train."""
+    from xlip.evaluate.during_training import training_evaluation
     from xlip.train.loop import pretrain
 
-    last = pretrain(config).curve[-1]
+    last = pretrain(config, training_evaluation(config.evaluate, config.prompts)).curve[-1]
     print(
         f"{config.out}: loss {last['total']:.3f} after {config.steps} steps, {last['images_per_s']:.0f} images/s, "
         f"{last['share_of_matmul_rate']:.0%} of this machine's matrix rate\n"
@@ -230,7 +232,11 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     from xlip.evaluate.page import TABLE_HEADER, figure_text, table_rows
     from xlip.evaluate.zeroshot import evaluate_zero_shot, write_result
 
-    options = {name: value for name, value in asdict(config).items() if name != "out"}
+    if config.query:
+        _run_query(config)
+        return
+    options = {name: value for name, value in asdict(config).items() if name not in ("out", "query", "neutral")}
+    options["cache"] = not options.pop("no_cache")
     result = evaluate_zero_shot(options.pop("model"), options.pop("data"), **options)
     write_result(result, Path(config.out))
     table = Table(*TABLE_HEADER)
@@ -243,6 +249,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
         print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.left_out)}")
     for row_, reason in result.dropped[:3]:
         print(f"dropped {row_}: {reason}")
+    _print_sensitivity(result.sensitivity)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"look at {config.out}/index.html")
 
@@ -253,6 +260,84 @@ def run_report(config: ReportConfig) -> None:
 
     page, *others = report(config)
     print(f"look at {page}; beside it {', '.join(file.name for file in others)}")
+
+
+def _print_sensitivity(found: Mapping[str, Any]) -> None:
+    """AUROC of each kind under each prompt set, and its spread."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.page import figure_text
+
+    if not found:
+        return
+    sets = found["sets"]
+    table = Table("AUROC", *sets, "spread")
+    for kind, spread in found["spread"].items():
+        areas = (one["per_kind"][kind] for one in sets.values())
+        table.add_row(kind, *(figure_text(_number(value)) for value in (*areas, spread)))
+    means = (one["macro_auroc"] for one in sets.values())
+    table.add_row("macro", *(figure_text(_number(value)) for value in (*means, found["macro_spread"])))
+    Console().print(table)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _run_query(config: ZeroShotConfig) -> None:
+    """Score every image against free text."""
+    from pathlib import Path
+
+    from xlip.data.kinds import canonical
+    from xlip.evaluate.adapter import load_model
+    from xlip.evaluate.cases import open_cases
+    from xlip.evaluate.folder import write_folder
+    from xlip.evaluate.page import figure_text
+    from xlip.evaluate.query import Query
+
+    against = tuple(canonical(name.strip()) for name in config.kinds.split(",") if name.strip())
+    columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
+    cases = open_cases(config.data, require="labels" if against else "image", **columns)
+    options = {name: getattr(config, name) for name in ("neutral", "batch_size", "replicates", "seed")}
+    query = Query(config.query, against=against, cache=not config.no_cache, **options)
+    result, ranking = query.ranked(load_model(config.model), cases)
+    write_folder(result, Path(config.out), {"ranking.csv": ranking})
+    for rank, study, score, _ in ranking[1:6]:
+        print(f"{rank}. {study} {float(str(score)):.3f}")
+    for kind in against:
+        print(f"AUROC against {kind} {figure_text(_number(result.metrics['per_kind'][kind]['auroc']))}")
+    print(f"query {config.query!r} against {config.neutral!r}; {len(ranking) - 1} images")
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"all of them: {config.out}/ranking.csv; scores in {config.out}/scores.csv")
+
+
+def run_evaluate(config: EvaluateConfig) -> int:
+    """Run a suite; 1 where an entry has a fault."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.suite import run_suite, summary_rows
+    from xlip.evaluate.suite_file import load_suite
+
+    if not config.model:
+        raise XLIPError("evaluate: name at least one model with --model")
+    places = dict(item.partition("=")[::2] for item in config.data)
+    if not all(places.values()):
+        raise XLIPError(f"--data: expected NAME=PATH, got {' '.join(config.data)!r}")
+    options = {"cache": not config.no_cache, "replicates": config.replicates}
+    suite, out = load_suite(config.suite), Path(config.out)
+    outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
+    header, *rows = summary_rows(outcomes)
+    table = Table(*header[:-1])
+    for row in rows:
+        table.add_row(*row[:-1])
+    Console().print(table)
+    faults = sum(len(one.problems) for one in outcomes)
+    print(f"{out}/summary.md" + (f"; {faults} faults, see above" if faults else ""))
+    return 1 if faults else 0
 
 
 def run_compare(config: CompareConfig) -> None:
@@ -306,6 +391,12 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "ReportConfig", run_report, "make page, table and model card of an evaluation", positional="evaluation"
     ),
+    "evaluate": Command(
+        "EvaluateConfig",
+        run_evaluate,
+        "run a suite of evaluators on models and baselines",
+        several=("model", "data"),
+    ),
     "compare": Command(
         "CompareConfig",
         run_compare,
@@ -319,7 +410,7 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `xlip`; returns the exit code.
 
-    0; 1 where `audit` finds a leak; 2 for a fault in the input; 130 when interrupted.
+    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 130 when interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):

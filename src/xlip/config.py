@@ -52,6 +52,20 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class DuringTraining:
+    """Zero-shot evaluation while a model trains; its figures stand in the logs as `eval/...`."""
+
+    every: int = 0
+    """Steps between evaluations; the last step is evaluated too. 0 = never."""
+    data: str = ""
+    """Prepared Parquet (folder or file), or a CSV file."""
+    split: str = ""
+    """Parquet: default `val`. A test split here is no longer one for the runs that are chosen by it."""
+    kinds: str = ""
+    """Kinds to score, separated by commas; default: all that the data label."""
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """`xlip pretrain`."""
 
@@ -76,6 +90,7 @@ class PretrainConfig:
     """Go on from the run's last checkpoint."""
     workers: int = 1
     """Processes that build batches ahead; 0 = in the training process."""
+    evaluate: DuringTraining = field(default_factory=DuringTraining)
 
 
 @dataclass(frozen=True)
@@ -184,11 +199,18 @@ class ZeroShotConfig:
     split: str = ""
     """Parquet: only this split; default: `test` where there is one, else everything."""
     prompts: str = "xlip"
-    """A shipped prompt set or a YAML file."""
+    """A shipped prompt set, a YAML file, several of them separated by commas, or all: the first makes the headline,
+    more than one show how much the choice matters."""
+    query: str = ""
+    """Free text instead of prompts: scores how well each image fits it; labels are only needed with --kinds."""
+    neutral: str = "a chest radiograph."
+    """What a query is weighed against."""
     batch_size: int = 64
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     seed: int = 0
+    no_cache: bool = False
+    """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +246,26 @@ class ReportConfig:
     """CSV: column of image paths, relative to the file."""
     prompts: str = ""
     """Prompt set that the heat-maps answer to: a shipped one or a YAML file; default: the evaluation's."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """`xlip evaluate`."""
+
+    suite: str
+    """A suite that comes with the package (`phantom`, `real_mini`, `nih` ...) or a YAML file."""
+    out: str
+    """Folder: one folder per entry, and the summary."""
+    model: list[str] = field(default_factory=list)
+    """Folders of runs or saved models, or hub ids; hf:NAME_OR_PATH for any CLIP- or SigLIP-style checkpoint."""
+    root: str = ""
+    """Folder with the prepared sets of the suite, each under its name."""
+    data: list[str] = field(default_factory=list)
+    """NAME=PATH: where a set of the suite is, if not under the root."""
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    no_cache: bool = False
+    """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from xlip.data.phantom import generate
 from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
+from xlip.evaluate.adapter import checkpoint_id
 from xlip.evaluate.zeroshot import (
     ZeroShotResult,
-    checkpoint_id,
     evaluate_zero_shot,
     kind_scores,
     text_classifier,
@@ -26,7 +26,7 @@ from xlip.evaluate.zeroshot import (
 
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}
-BESIDES = {"macro_ci95", "left_out", "images", "dropped"}
+BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped"}
 COUNT = 60
 MODEL = tiny_model().eval()
 
@@ -186,7 +186,7 @@ def test_a_table_without_labels_or_without_one_readable_image_is_refused(tmp_pat
     with pytest.raises(XLIPError, match=r"bare\.csv: no labels to compare with"):
         evaluate_zero_shot(MODEL, str(tmp_path / "bare.csv"))
     (tmp_path / "bad.csv").write_text("path,Effusion\na.png,1\n")
-    with pytest.raises(XLIPError, match=r"no labelled image could be read \(1 dropped; first: .*a\.png"):
+    with pytest.raises(XLIPError, match=r"no image could be read \(1 dropped; first: .*a\.png"):
         evaluate_zero_shot(MODEL, str(tmp_path / "bad.csv"))
     with pytest.raises(XLIPError, match="expected a CSV file, found none"):
         evaluate_zero_shot(MODEL, str(tmp_path / "none.csv"))

@@ -79,9 +79,7 @@ class XLIPAdapter:
         try:
             model = XLIPModel.from_pretrained(path)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            if isinstance(error, XLIPError):
-                raise
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:300]
             raise XLIPError(f"{path}: the checkpoint cannot be loaded as an XLIP model ({reason})") from error
         _refuse_missing_weights(path, model)
         return cls(model, checkpoint_id(path))
@@ -102,7 +100,8 @@ class XLIPAdapter:
         """(n, 1, S, S) -> (n, rows, columns, E): each patch token through the image head, as a whole image goes."""
         tokens = self.model.images(pixels.to(self.model.device)).tokens
         unit: Tensor = F.normalize(self.model.image_head(tokens).float(), dim=-1)
-        return unit.unflatten(1, (self.model.image_tower.grid, -1)).cpu()
+        grid = self.model.image_tower.grid
+        return unit.view(len(unit), grid, -1, unit.shape[-1]).cpu()
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

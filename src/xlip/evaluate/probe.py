@@ -11,7 +11,7 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases, label_matrix, other_split, split_id
-from xlip.evaluate.classification import classification_metrics, predictions_of
+from xlip.evaluate.classification import classification_metrics, over_views, predictions_of, source_controlled
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
 from xlip.evaluate.result import Array, Predictions, Result
@@ -37,6 +37,10 @@ class LinearProbe:
     train_split: str = "train"
     validation_split: str = "val"
     """Where there is none, cross-validation inside the training part, by patient."""
+    views: str = ""
+    """max or mean: the score of a test study is that of its views."""
+    source_controlled: bool = False
+    """Also report each kind on the sources alone that hold both of its classes."""
     batch_size: int = 64
     cache: bool = True
     replicates: int = 1000
@@ -56,19 +60,14 @@ class LinearProbe:
             raise XLIPError(f"probe: expected a share in (0, 1], seeds and values of c; got {self.share}, {self.seeds}")
         subject = adapted(model)
         parts = self._parts(subject, data)
-        trained = [_train(parts, data.kinds, self.share, seed, self.c) for seed in self.seeds]
+        trained = [self._train(parts, data.kinds, seed) for seed in self.seeds]
         options = {"dropped": len(data.dropped), "replicates": self.replicates, "seed": self.seed}
         metrics = classification_metrics(trained[0].test, **options)
-        seeds = [_of_seed(seed, one) for seed, one in zip(self.seeds, trained, strict=True)]
-        areas = [one["macro_auroc"] for one in seeds if one["macro_auroc"] is not None]
-        metrics |= {
-            "share": self.share,
-            "per_seed": seeds,
-            "macro_auroc_mean": float(np.mean(areas)) if areas else None,
-            "macro_auroc_sd": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
-        }
+        if self.source_controlled:
+            metrics["source_controlled"] = source_controlled(trained[0].test)
+        metrics |= {"share": self.share, **_over_seeds(self.seeds, trained)}
         identity = {
-            "split": split_id(data.name, trained[0].test.study_ids),
+            "split": split_id(data.name, (case.study_id for case in parts.test.cases)),
             "train": split_id(parts.name, (case.study_id for case in parts.train.cases)),
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
@@ -81,11 +80,8 @@ class LinearProbe:
         train = other_split(data, self.train_split, self.train)
         if train is None:
             raise XLIPError(f"{data.name}: no split {self.train_split!r} to train on; name one with `train_split`")
-        validation = (
-            None
-            if train.origin is None or train.origin.data.endswith(".csv")
-            else other_split(train, self.validation_split)
-        )
+        has_splits = train.origin is not None and not train.origin.data.endswith(".csv")
+        validation = other_split(train, self.validation_split) if has_splits else None
         embedded = [
             embed(model, part, batch_size=self.batch_size, cache=self.cache) if part else None
             for part in (data, train, validation)
@@ -95,6 +91,24 @@ class LinearProbe:
         assert learned is not None
         _refuse_shared_patients(data.name, test, [part for part in (learned, chosen) if part])
         return _Parts(train.name, test, learned, chosen)
+
+    def _train(self, parts: _Parts, kinds: list[str], seed: int) -> _Trained:
+        labels = label_matrix(parts.train.cases, kinds)
+        patients = np.array([case.patient_id for case in parts.train.cases])
+        chosen = np.flatnonzero(label_share(patients, labels, self.share, seed))
+        features, targets = parts.train.images[chosen], labels[chosen]
+        if parts.validation is not None:
+            held = (parts.validation.images, label_matrix(parts.validation.cases, kinds))
+            c, scores = choose_c(features, targets, self.c, validation=held)
+            cases = parts.validation.cases
+        else:
+            fold = folds(patients[chosen], targets, min(FOLDS, len(np.unique(patients[chosen]))), seed)
+            c, scores = choose_c(features, targets, self.c, fold=fold)
+            cases = [parts.train.cases[row] for row in chosen]
+        heads = fit_heads(features, targets, c)
+        test = predictions_of(parts.test.cases, kinds, heads.probabilities(parts.test.images))
+        unseen = over_views(predictions_of(cases, kinds, scores), self.views)
+        return _Trained(over_views(test, self.views), unseen, c, len(chosen), _one_class(targets, kinds))
 
 
 @dataclass(frozen=True)
@@ -115,22 +129,15 @@ class _Trained:
     untrained: list[str]
 
 
-def _train(parts: _Parts, kinds: list[str], share: float, seed: int, candidates: tuple[float, ...]) -> _Trained:
-    labels = label_matrix(parts.train.cases, kinds)
-    patients = np.array([case.patient_id for case in parts.train.cases])
-    chosen = np.flatnonzero(label_share(patients, labels, share, seed))
-    features, targets = parts.train.images[chosen], labels[chosen]
-    cases = [parts.train.cases[row] for row in chosen]
-    if parts.validation is not None:
-        held = (parts.validation.images, label_matrix(parts.validation.cases, kinds))
-        c, scores = choose_c(features, targets, candidates, validation=held)
-        cases = parts.validation.cases
-    else:
-        fold = folds(patients[chosen], targets, min(FOLDS, len(np.unique(patients[chosen]))), seed)
-        c, scores = choose_c(features, targets, candidates, fold=fold)
-    heads = fit_heads(features, targets, c)
-    test = predictions_of(parts.test.cases, kinds, heads.probabilities(parts.test.images))
-    return _Trained(test, predictions_of(cases, kinds, scores), c, len(chosen), _one_class(targets, kinds))
+def _over_seeds(seeds: tuple[int, ...], trained: list[_Trained]) -> dict[str, Any]:
+    """What each seed gave, and the mean and standard deviation of the macro AUROC over them."""
+    rows = [_of_seed(seed, one) for seed, one in zip(seeds, trained, strict=True)]
+    areas = [row["macro_auroc"] for row in rows if row["macro_auroc"] is not None]
+    return {
+        "per_seed": rows,
+        "macro_auroc_mean": float(np.mean(areas)) if areas else None,
+        "macro_auroc_sd": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
+    }
 
 
 def _of_seed(seed: int, trained: _Trained) -> dict[str, Any]:

@@ -22,6 +22,9 @@ EVALUATORS = {
 }
 """Name -> module:class, a frozen dataclass of options that is an `Evaluator`; imported when it is used."""
 
+NEEDS_WEIGHTS = ("finetune",)
+"""Evaluators that train a copy of the model: they take an `XLIPModel`, not any model of images and texts."""
+
 
 def evaluator_class(name: str) -> Any:
     """The class of an evaluator.

@@ -29,6 +29,7 @@ from xlip.evaluate.result import Array, Predictions, Result
 from xlip.evaluate.scores_file import write_scores
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
+from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
 
 TEXTS_PER_PASS = 256
@@ -68,6 +69,7 @@ class ZeroShot:
             metrics["mean_over_views"] = classification_metrics(over_views(scored.predictions, "mean"), **options)
         if self.source_controlled:
             metrics["source_controlled"] = source_controlled(studies)
+        metrics["sanity"] = sanity_checks(scored.predictions, scored.swapped, seed=self.seed)
         if len(scored.by_set) > 1:
             metrics["sensitivity"] = sensitivity(scored.by_set, self.views)
         return Result(
@@ -96,7 +98,8 @@ class ZeroShot:
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
         }
-        return Scored(embedded.cases, by_set, identity)
+        swapped = kind_scores(images, next(iter(classifiers.values())).flip(1), scale).numpy()
+        return Scored(embedded.cases, by_set, swapped, identity)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Scored:
     cases: list[Case]
     by_set: dict[str, Predictions]
     """Prompt set (id@version) -> scores; the first is the headline's."""
+    swapped: Array
+    """(n, K) scores of the first set with positive and negative prompts exchanged."""
     identity: dict[str, str]
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ from xlip.train.step import Trainer, train_step
 if TYPE_CHECKING:
     from xlip.config import PretrainConfig
 
+Evaluate = Callable[[XLIPModel], dict[str, float]]
+"""From the model, as it is at a step, to named figures."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -57,8 +60,11 @@ class _Steps(Dataset[Batch]):
         return self.sampler(self.first + index)
 
 
-def pretrain(config: PretrainConfig) -> Run:
+def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
     """Train, log and save.
+
+    `evaluate` is called with the model every `config.evaluate.every` steps and at the last one, on the main process;
+    its figures stand in the log beside those of the step.
 
     Writes into `config.out`: the model (`XLIPModel.from_pretrained` reads it), `run.json` (resolved config, machine),
     `log.jsonl`, TensorBoard events, `checkpoint/`.
@@ -98,14 +104,20 @@ def pretrain(config: PretrainConfig) -> Run:
     )
     resolved = {**asdict(config), "kinds": kinds, "precision": precision, "ranks": ranks}
     with RunLog(out, resolved, enabled=accelerator.is_main_process, steps=config.steps, start=start) as log:
-        _train(config, trainer, model, sampler, log, start)
+        _train(config, trainer, model, sampler, log, start, evaluate)
     if accelerator.is_main_process:
         _save_model(model, out, log.curve)
     return Run(model.eval(), log.curve)
 
 
 def _train(
-    config: PretrainConfig, trainer: Trainer, model: XLIPModel, sampler: BatchSampler, log: RunLog, start: int
+    config: PretrainConfig,
+    trainer: Trainer,
+    model: XLIPModel,
+    sampler: BatchSampler,
+    log: RunLog,
+    start: int,
+    evaluate: Evaluate | None,
 ) -> None:
     device, main = trainer.accelerator.device, trainer.accelerator.is_main_process
     flops = training_flops(model, config.data.mix, sampler.processor.max_tokens, len(sampler.kinds))
@@ -121,7 +133,10 @@ def _train(
             if not math.isfinite(values["total"]):
                 raise XLIPError(f"step {step}: the loss is {values['total']}; lower optim.lr, or look at {values}")
             rates = meter.tick(len(batch.pixels) * sampler.ranks)
-            log.step(step, {**values, "lr": float(trainer.schedule.get_last_lr()[0]), **rates}, every=config.log_every)
+            due = evaluate and config.evaluate.every and (step + 1) % config.evaluate.every == 0
+            figures = evaluate(model) if evaluate and main and (due or step == config.steps - 1) else {}
+            values = {**values, "lr": float(trainer.schedule.get_last_lr()[0]), **rates, **figures}
+            log.step(step, values, every=1 if figures else config.log_every)
             if main and config.checkpoint_every and (step + 1) % config.checkpoint_every == 0:
                 save_checkpoint(log.folder / "checkpoint", model, trainer.optimizer, step + 1)
     if main and config.steps % max(config.checkpoint_every, 1):

@@ -1,0 +1,267 @@
+"""`xlip evaluate`: every entry of a suite on every model; one that fails costs a line, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from xlip.data.prepare import prepare
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
+from xlip.evaluate.cases import Cases, open_cases, split_id
+from xlip.evaluate.classification import one_class_kinds
+from xlip.evaluate.folder import write_folder
+from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
+from xlip.evaluate.result import Result
+from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one entry on one model."""
+
+    model: str
+    entry: str
+    result: Result | None
+    problems: tuple[str, ...]
+    """One line each; an entry with a problem may still have a result (a kind of one class, say)."""
+
+
+def run_suite(
+    models: Sequence[str],
+    suite: Suite,
+    out: Path,
+    *,
+    root: str = "",
+    places: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    say: Say = lambda line: None,
+) -> list[Outcome]:
+    """Run a suite; writes `out/ENTRY/` (`out/MODEL/ENTRY/` for several models), `summary.json` and `summary.md`.
+
+    Args:
+        models: as for `load_model`.
+        suite: from `load_suite`.
+        out: folder to write.
+        root: what `{root}` in the suite's paths stands for.
+        places: name of a set -> path, instead of the suite's own.
+        options: set on every evaluator that has them (`cache`, `replicates`), unless the entry does.
+        say: called with a line for every entry.
+
+    Raises:
+        XLIPError: `places` names a set that the suite does not have.
+    """
+    for name in places or {}:
+        if name not in suite.data:
+            raise XLIPError(f"--data {name}=...: suite {suite.name} has no such set; expected {', '.join(suite.data)}")
+    found = {name: _Place(name, item, root, (places or {}).get(name, ""), out) for name, item in suite.data.items()}
+    outcomes: list[Outcome] = []
+    names = _folder_names(models)
+    for spec in models:
+        folder = out / names[spec] if len(models) > 1 else out
+        try:
+            model = load_model(spec)
+        except XLIPError as error:
+            outcomes.append(_said(say, Outcome(names[spec], "*", None, (str(error),))))
+            continue
+        for entry in suite.entries:
+            outcome = _run_entry(names[spec], model, entry, found[entry.data], folder, options or {})
+            outcomes.append(_said(say, outcome))
+    _write_summary(out, suite, outcomes)
+    return outcomes
+
+
+def summary_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A table with a header: the headline of every entry of every model."""
+    rows: list[tuple[str, ...]] = [("model", "entry", "figure", "value", "95 % interval", "images", "split")]
+    for one in outcomes:
+        if one.result is None:
+            rows.append((one.model, one.entry, "failed", "-", "-", "-", "-"))
+            continue
+        for figure, value, bounds in headline(one.result):
+            low, high = (_number(bound) for bound in bounds)
+            shown = f"{low} to {high}" if low != "-" else "-"
+            images, split = str(one.result.metrics.get("images", "-")), one.result.identity["split"]
+            rows.append((one.model, one.entry, figure, _number(value), shown, images, split))
+    return rows
+
+
+def headline(result: Result) -> list[tuple[str, float | None, Sequence[float | None]]]:
+    """(name, value, interval) of the figures that stand for a result in a table."""
+    metrics, none = result.metrics, (None, None)
+    if "query" in metrics:
+        return [(f"AUROC {kind}", one["auroc"], one["ci95"]) for kind, one in metrics.get("per_kind", {}).items()]
+    if "macro_auroc" in metrics:
+        spread = metrics.get("macro_auroc_sd")
+        rows = [("macro AUROC", metrics["macro_auroc"], metrics["macro_ci95"])]
+        if spread is not None:
+            rows += [("  mean of seeds", metrics["macro_auroc_mean"], none), ("  s.d. of seeds", spread, none)]
+        return rows
+    if "image_to_text" in metrics:
+        return [
+            (f"{name} R@{k}", figure["mean"], figure["ci95"])
+            for name, part in (("image-text", metrics["image_to_text"]), ("text-image", metrics["text_to_image"]))
+            for k, figure in part["recall"].items()
+        ]
+    if "pointing" in metrics:
+        return [(name, metrics[name]["mean"], metrics[name]["ci95"]) for name in ("pointing", "iou", "cnr")]
+    return []
+
+
+@dataclass
+class _Place:
+    """Where a set is, made or checked when it is first needed."""
+
+    name: str
+    declared: SuiteData
+    root: str
+    given: str
+    out: Path
+
+    def open(self, require: str) -> Cases:
+        """The cases to evaluate.
+
+        Raises:
+            XLIPError: no such set, or not the one that the suite declares.
+        """
+        path = self._path()
+        if not Path(path).exists():
+            how = f"; make it with `{self.declared.prepare}`" if self.declared.prepare else ""
+            raise XLIPError(
+                f"{self.name}: no prepared set at {path}{how}, or name its place with --data {self.name}=PATH"
+            )
+        self._check_named_split(path)
+        kinds = ",".join(self.declared.kinds)
+        cases = open_cases(path, kinds=kinds, split=self.declared.split, require=require)
+        if require == "labels":
+            self._check_studies(cases)
+        return cases
+
+    def _path(self) -> str:
+        if self.given:
+            return self.given
+        if self.declared.phantom:
+            folder = self.out / "data" / self.name
+            if not folder.exists():
+                wanted = dict(self.declared.phantom)
+                prepare("phantom", Path(), folder, workers=0, holdout=wanted.pop("holdout", 0.0), options=wanted)
+            return str(folder)
+        if "{root}" in self.declared.path and not self.root:
+            raise XLIPError(
+                f"{self.name}: name the folder of prepared sets with --root DIR, or --data {self.name}=PATH"
+            )
+        return self.declared.path.replace("{root}", self.root)
+
+    def _check_named_split(self, path: str) -> None:
+        if not self.declared.named_split:
+            return
+        file = Path(path) / "stats.json"
+        found = json.loads(file.read_text("utf-8")).get("split_name", "") if file.is_file() else ""
+        if found != self.declared.named_split:
+            raise XLIPError(
+                f"{self.name}: {path} was prepared with the split {found or 'of its source'!r}, the suite needs "
+                f"{self.declared.named_split!r}; prepare it with --split {self.declared.named_split}"
+            )
+
+    def _check_studies(self, cases: Cases) -> None:
+        declared = self.declared
+        if not (declared.images or declared.studies or declared.checksum):
+            return
+        ids = [case.study_id for case in cases.items]
+        checksum = split_id("", ids).rsplit(":", 1)[1]
+        counts = {"images": len(ids), "studies": len({id_.rpartition("/")[0] for id_ in ids}), "checksum": checksum}
+        for what, found in counts.items():
+            wanted = getattr(declared, what)
+            if wanted and wanted != found:
+                raise XLIPError(
+                    f"{self.name}: split {cases.name}: {what} {found}, the suite declares {wanted}; figures would not "
+                    "be comparable: prepare the right split, or change the suite file"
+                )
+
+
+def _run_entry(
+    name: str, model: ImageTextModel, entry: SuiteEntry, place: _Place, folder: Path, options: Mapping[str, Any]
+) -> Outcome:
+    try:
+        cls = evaluator_class(entry.evaluator)
+        cases = place.open(getattr(cls, "require", "labels"))
+        known = {item.name for item in fields(cls)}
+        given = {"data": cases.origin.data if cases.origin else "", **options}
+        evaluator = entry.build({key: value for key, value in given.items() if key in known})
+        subject = model.with_preprocess(entry.preprocess) if entry.preprocess else model
+        result = evaluator.run(_weights(subject, entry), cases)
+        if result.identity["checkpoint"] == IN_MEMORY:
+            identity = {**result.identity, "checkpoint": model.identity}
+            result = Result(**{**vars(result), "identity": identity})
+        write_folder(result, folder / entry.name)
+    except XLIPError as error:
+        return Outcome(name, entry.name, None, (str(error),))
+    return Outcome(name, entry.name, result, tuple(one_class_kinds(result.metrics)))
+
+
+def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:
+    """What the evaluator takes: the model as evaluators see it, or the weights themselves for one that trains them."""
+    if entry.evaluator not in NEEDS_WEIGHTS:
+        return model
+    if not isinstance(model, XLIPAdapter):
+        raise XLIPError(f"{entry.evaluator}: only XLIP checkpoints can be trained; got {model.identity}")
+    return model.model
+
+
+def _said(say: Say, outcome: Outcome) -> Outcome:
+    where = f"{outcome.model} {outcome.entry}"
+    if outcome.result is not None:
+        figures = ", ".join(f"{name.strip()} {_number(value)}" for name, value, _ in headline(outcome.result))
+        identity = ", ".join(f"{key} {value}" for key, value in outcome.result.identity.items())
+        say(f"{where}: {figures}; {identity}")
+    for problem in outcome.problems:
+        say(f"{where}: FAULT {' '.join(problem.split())}")
+    return outcome
+
+
+def _folder_names(models: Sequence[str]) -> dict[str, str]:
+    """A short name of its own for each model: the end of its path."""
+    names: dict[str, str] = {}
+    for spec in models:
+        base = Path(spec.removeprefix("hf:")).name or spec
+        taken = base
+        while taken in names.values():
+            taken = f"{base}-{len(names)}"
+        names[spec] = taken
+    return names
+
+
+def _write_summary(out: Path, suite: Suite, outcomes: Sequence[Outcome]) -> None:
+    rows = summary_rows(outcomes)
+    entries = [
+        {
+            "model": one.model,
+            "entry": one.entry,
+            "evaluator": one.result.evaluator if one.result else None,
+            "figures": {figure.strip(): value for figure, value, _ in headline(one.result)} if one.result else {},
+            "identity": dict(one.result.identity) if one.result else {},
+            "problems": list(one.problems),
+        }
+        for one in outcomes
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    lines += ["", *(f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems)]
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "summary.json": json.dumps({"suite": suite.name, "entries": entries}, indent=2, allow_nan=False) + "\n",
+        "summary.md": f"# Suite {suite.name}\n\n{suite.about}\n\n" + "\n".join(lines).rstrip() + "\n",
+    }
+    for name, text in texts.items():
+        partial = out / f".{name}.partial"
+        partial.write_text(text, "utf-8")
+        partial.replace(out / name)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

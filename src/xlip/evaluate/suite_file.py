@@ -1,0 +1,135 @@
+"""Suites as data: which evaluators run on which prepared sets, and what those sets must be (`xlip/suites/*.yaml`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from xlip.data.images import PREPROCESS
+from xlip.data.kinds import canonical
+from xlip.data.splits import rule
+from xlip.errors import XLIPError
+from xlip.evaluate.registry import build_evaluator
+from xlip.evaluate.result import Evaluator
+
+
+@dataclass(frozen=True)
+class SuiteData:
+    """A prepared set of a suite, and how to know that it is the right one."""
+
+    path: str = ""
+    """Where it is; `{root}` stands for the folder that the user names with --root."""
+    prepare: str = ""
+    """The command that makes it, for the message when it is missing."""
+    split: str = ""
+    """Part to evaluate; default: test where there is one."""
+    named_split: str = ""
+    """Name in `xlip.data.splits` that the set must have been prepared with."""
+    kinds: tuple[str, ...] = ()
+    """Default: all that the set labels."""
+    images: int = 0
+    """How many the part must hold; 0 = any number."""
+    studies: int = 0
+    """How many different studies (ids up to the last slash); 0 = any number."""
+    checksum: str = ""
+    """The 12 digits that every evaluation prints with its split; '' = any."""
+    phantom: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the source `phantom`, and `holdout`: the set is made where it is missing."""
+
+
+@dataclass(frozen=True)
+class SuiteEntry:
+    """One evaluator on one set."""
+
+    name: str
+    data: str
+    evaluator: str
+    options: Mapping[str, Any]
+    preprocess: str = ""
+    """Instead of the model's own way to make images square."""
+
+    def build(self, more: Mapping[str, Any]) -> Evaluator:
+        """The evaluator; `more` are options that the suite does not set. Raises as `build_evaluator`."""
+        return build_evaluator(self.evaluator, {**more, **self.options})
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of evaluations."""
+
+    name: str
+    about: str
+    data: Mapping[str, SuiteData]
+    entries: tuple[SuiteEntry, ...]
+
+
+def suite_names() -> list[str]:
+    """The suites that come with the package."""
+    found = files("xlip.suites").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in found if file.name.endswith(".yaml"))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """A suite that comes with the package, or a YAML file of the same form.
+
+    Raises:
+        XLIPError: neither, or a file with a fault: the message names it.
+    """
+    import yaml
+
+    if name_or_path in suite_names():
+        text = files("xlip.suites").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
+    elif Path(name_or_path).is_file():
+        text = Path(name_or_path).read_text("utf-8")
+    else:
+        raise XLIPError(f"suite: expected one of {', '.join(suite_names())} or a YAML file; got {name_or_path!r}")
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise XLIPError(f"{name_or_path}: not YAML ({' '.join(str(error).split())})") from error
+    return _suite(name_or_path, _mapping(name_or_path, raw, ("suite", "about", "data", "entries")))
+
+
+def _suite(where: str, raw: Mapping[str, Any]) -> Suite:
+    for needed in ("suite", "data", "entries"):
+        if not raw.get(needed):
+            raise XLIPError(f"{where}: expected a `{needed}`; see xlip/suites/phantom.yaml for an example")
+    data = {name: _data(f"{where}: data.{name}", item) for name, item in _mapping(where, raw["data"]).items()}
+    entries = [_entry(f"{where}: entries.{n}", n, e, data) for n, e in _mapping(where, raw["entries"]).items()]
+    return Suite(str(raw["suite"]), str(raw.get("about", "")), data, tuple(entries))
+
+
+def _data(where: str, raw: Any) -> SuiteData:
+    item = dict(_mapping(where, raw, [one.name for one in fields(SuiteData)]))
+    if item.get("named_split"):
+        rule(item["named_split"])
+    item["kinds"] = tuple(canonical(kind) for kind in item.get("kinds") or ())
+    return SuiteData(**item)
+
+
+def _entry(where: str, name: str, raw: Any, data: Mapping[str, SuiteData]) -> SuiteEntry:
+    options = dict(_mapping(where, raw))
+    set_, evaluator = (str(options.pop(key, "")) for key in ("data", "evaluator"))
+    preprocess = options.pop("preprocess", "")
+    if set_ not in data:
+        raise XLIPError(f"{where}: data: expected one of {', '.join(data)}; got {set_!r}")
+    if preprocess not in ("", *PREPROCESS):
+        raise XLIPError(f"{where}: preprocess: expected one of {', '.join(PREPROCESS)}; got {preprocess!r}")
+    entry = SuiteEntry(name, set_, evaluator, options, preprocess)
+    try:
+        entry.build({"data": "later"} if evaluator == "finetune" else {})
+    except XLIPError as error:
+        raise XLIPError(f"{where}: {error}") from error
+    return entry
+
+
+def _mapping(where: str, raw: Any, known: Sequence[str] = ()) -> Mapping[str, Any]:
+    if not isinstance(raw, dict):
+        raise XLIPError(f"{where}: expected names with values, got {raw!r}")
+    for name in raw:
+        if known and name not in known:
+            raise XLIPError(f"{where}: unknown key {name!r}; expected one of {', '.join(known)}")
+    return raw

@@ -1,0 +1,1 @@
+"""Evaluation suites as data; `xlip.evaluate.suite_file` reads them."""
