@@ -321,6 +321,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
     from xlip.evaluate.suite import run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
+    from xlip.report.write import add_reports
 
     if not config.model:
         raise XLIPError("evaluate: name at least one model with --model")
@@ -330,13 +331,15 @@ def run_evaluate(config: EvaluateConfig) -> int:
     options = {"cache": not config.no_cache, "replicates": config.replicates}
     suite, out = load_suite(config.suite), Path(config.out)
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
+    for line in add_reports(outcomes):
+        print(line, file=sys.stderr)
     header, *rows = summary_rows(outcomes)
     table = Table(*header[:-1])
     for row in rows:
         table.add_row(*row[:-1])
     Console().print(table)
     faults = sum(len(one.problems) for one in outcomes)
-    print(f"{out}/summary.md" + (f"; {faults} faults, see above" if faults else ""))
+    print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0
 
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluations import result
@@ -81,6 +81,7 @@ def test_an_evaluator_that_does_not_classify_needs_no_kinds() -> None:
         check_metrics({"evaluator": "retrieval", **identity, "examples": [{"query": "q", "found": 3}]}, "m")
 
 
+@settings(max_examples=40, deadline=None)
 @given(JSON_VALUES)
 def test_all_json_is_anything_and_survives_the_trip(value: Any) -> None:
     anything(json.loads(json.dumps(value)), "m")

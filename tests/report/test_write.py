@@ -194,5 +194,5 @@ def test_another_model_than_the_evaluated_one_is_refused(tmp_path: Path, capsys:
     options = ["--out", str(tmp_path / "out"), "--model", str(tmp_path / "model"), "--data", str(tmp_path)]
     assert cli.main(["report", str(tmp_path / "evaluation"), *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "the evaluation's abc123; name the model that was evaluated" in error
+    assert "the evaluation is of abc123; name that one" in error
     assert not (tmp_path / "out").exists()

@@ -128,8 +128,12 @@ def _panels(
 ) -> list[Panel]:
     images = [pixels[one.study_id] for one in shown]
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).float() / 255
-    heats = patch_response(model, batch, direction)
+    titles = [f"{one.role}\nscore {one.score:.3f}" for one in shown]
+    try:
+        heats = patch_response(model, batch, direction)
+    except XLIPError:  # a model without patches: the images alone
+        return [Panel(image, title) for image, title in zip(images, titles, strict=True)]
     panels = []
-    for one, image, heat in zip(shown, images, heats, strict=True):
-        panels += [Panel(image, f"{one.role}\nscore {one.score:.3f}"), Panel(image, "response", heat=heat)]
+    for image, title, heat in zip(images, titles, heats, strict=True):
+        panels += [Panel(image, title), Panel(image, "response", heat=heat)]
     return panels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from xlip.report.training_facts import set_statistics, training_facts
 
 if TYPE_CHECKING:
     from xlip.config import ReportConfig
+    from xlip.evaluate.adapter import ImageTextModel
     from xlip.evaluate.result import Result
+    from xlip.evaluate.suite import Outcome
     from xlip.report.gallery import Gallery
 
 PAGE, TABLE, CARD = "report.html", "per_kind.csv", "README.md"
@@ -29,35 +32,61 @@ def report(config: ReportConfig) -> list[Path]:
         XLIPError: not the folder of an evaluation, an evaluation of another model or of other data, or only one of
             model and data.
     """
+    from xlip.evaluate.adapter import load_model
+
     if bool(config.model) != bool(config.data):
         raise XLIPError("report: --model and --data go together (cases with heat-maps need both); give both or none")
     evaluation = read_evaluation(Path(config.evaluation))
+    if not config.model:
+        return write_report(evaluation, Path(config.out))
     options = {"image_column": config.image_column, "prompts": config.prompts}
-    gallery = gallery_of(evaluation, config.model, config.data, **options) if config.model else None
-    out = Path(config.out)
-    split_name = str(set_statistics(Path(config.data)).get("split_name", "")) if config.data else ""
-    run = Path(config.model) if config.model else None
-    return write_report(evaluation, out, gallery=gallery, run=run, split_name=split_name)
+    gallery = gallery_of(evaluation, load_model(config.model), config.data, **options)
+    split_name = _official_split(config.data)
+    return write_report(evaluation, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
 
 
-def add_report(result: Result, folder: Path, *, model: str = "", data: str = "", split_name: str = "") -> list[Path]:
-    """Add page, table and model card to the folder of a result in memory, which must exist.
+def add_report(
+    result: Result, folder: Path, *, model: ImageTextModel | None = None, run: str = "", data: str = ""
+) -> list[Path]:
+    """Add page, table and model card to the folder of a result in memory.
 
     Args:
         result: what an evaluator returned.
-        folder: where `metrics.json` and the rest stand or will stand.
-        model: folder of the run, '' for none: its records go into the card, and with `data` its cases into the page.
-        data: the set that was evaluated.
-        split_name: official name of the split (`nih/official`); default: of the prepared set.
+        folder: where `metrics.json` and the rest stand.
+        model: adds the cases of a classifying evaluator with heat-maps, where it is the one that was evaluated.
+        run: folder of the run, whose records go into the card.
+        data: the set that was evaluated; it names the official split too.
 
     Raises:
         XLIPError: the metrics are not what the schema says, or the data are not those of the result.
     """
     evaluation = from_result(result)
-    gallery = gallery_of(evaluation, model, data) if model and data else None
-    if data and not split_name:
-        split_name = str(set_statistics(Path(data)).get("split_name", ""))
-    return write_report(evaluation, folder, gallery=gallery, run=Path(model) if model else None, split_name=split_name)
+    own = model is not None and model.identity == evaluation.metrics["checkpoint"]
+    gallery = gallery_of(evaluation, model, data) if model is not None and own and data else None
+    split_name = _official_split(data) if data else ""
+    return write_report(evaluation, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
+
+
+def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
+    """Add a report to the folder of every entry of a suite; returns a line for each that has a fault."""
+    from xlip.evaluate.adapter import load_model
+
+    problems, models = [], {}
+    for one in outcomes:
+        if one.result is None or one.folder is None:
+            continue
+        try:
+            if one.spec not in models:
+                models[one.spec] = load_model(one.spec)
+            add_report(one.result, one.folder, model=models[one.spec], run=one.spec, data=one.data)
+        except XLIPError as error:
+            problems.append(f"{one.model} {one.entry}: no report ({error})")
+    return problems
+
+
+def _official_split(data: str) -> str:
+    """Name of the published split that a set was prepared with; '' for its source's own."""
+    return str(set_statistics(Path(data)).get("split_name", ""))
 
 
 def write_report(
@@ -111,13 +140,13 @@ TITLES = {
 
 
 def gallery_of(
-    evaluation: Evaluation, model: str, data: str, *, image_column: str = "path", prompts: str = ""
+    evaluation: Evaluation, model: ImageTextModel, data: str, *, image_column: str = "path", prompts: str = ""
 ) -> Gallery:
     """Best and worst cases of an evaluation, read from its data; empty where nothing was classified.
 
     Args:
         evaluation: what was measured.
-        model: its checkpoint.
+        model: what it was measured on.
         data: the prepared set or CSV file that was evaluated, with any split.
         image_column: of a CSV file.
         prompts: set that the heat-maps answer to; default: the evaluation's.
@@ -126,18 +155,15 @@ def gallery_of(
         XLIPError: another checkpoint than the one that was evaluated, or other data.
     """
     from xlip.data.prompts import load_prompts
-    from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import Origin
     from xlip.report.gallery import Gallery, choose, draw
 
-    if evaluation.predictions is None:
+    if evaluation.predictions is None or "query" in evaluation.metrics:
         return Gallery(())
-    loaded = load_model(model)
-    found, said = loaded.identity, evaluation.metrics["checkpoint"]
-    if found != said:
-        raise XLIPError(
-            f"{model}: its checkpoint is {found}, the evaluation's {said}; name the model that was evaluated"
-        )
+    said = evaluation.metrics["checkpoint"]
+    if model.identity != said:
+        raise XLIPError(f"--model is the checkpoint {model.identity}, the evaluation is of {said}; name that one")
     prompt_set = load_prompts(prompts or str(evaluation.metrics.get("prompts", "xlip")).partition("@")[0])
+    subject = model.with_preprocess(evaluation.metrics["preprocessing"].partition("/")[0])
     cases = Origin(data, require="image", image_column=image_column).cases()
-    return draw(loaded, cases, choose(evaluation.predictions), prompt_set)
+    return draw(subject, cases, choose(evaluation.predictions), prompt_set)
