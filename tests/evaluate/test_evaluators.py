@@ -74,7 +74,7 @@ def test_an_unknown_evaluator_or_option_is_named() -> None:
         build_evaluator("zero", {})
     with pytest.raises(XLIPError, match="zeroshot: unknown option 'prompt'; expected one of prompts"):
         build_evaluator("zeroshot", {"prompt": "xlip"})
-    with pytest.raises(XLIPError, match="query: .*text"):
+    with pytest.raises(XLIPError, match=r"query: .*text"):
         build_evaluator("query", {})
 
 
@@ -140,11 +140,6 @@ def test_a_query_is_measured_against_a_label_where_one_is_named(phantoms: Path) 
 
 
 def test_the_probe_finds_what_is_linear_and_learns_nothing_from_noise(phantoms: Path) -> None:
-    truth = {
-        case.study_id: case for split in ("train", "test") for case in open_cases(str(phantoms), split=split).items
-    }
-    by_pixels = {case.image: case for case in truth.values()}
-    assert len(by_pixels) == 60
     kinds = ["Effusion", "No_Finding"]
     order: list[Case] = []
 
@@ -290,12 +285,12 @@ def test_phantoms_bring_the_masks_of_their_findings(phantoms: Path) -> None:
     cases = list(open_cases(str(phantoms), require="regions").items)
     assert cases
     for case in cases:
-        assert {kind for kind in case.masks} <= {kind for kind, state in case.labels.items() if state == 1}
+        assert set(case.masks) <= {kind for kind, state in case.labels.items() if state == 1}
 
 
 def test_chance_is_one_half_and_the_prior_is_the_training_share(phantoms: Path) -> None:
     cases = open_cases(str(phantoms))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)  # not the seed of the scores
     labels = [{"Mass": int(rng.random() < 0.3)} for _ in range(2000)]
     many = Cases("made", [Case(str(i), str(i), b"", label) for i, label in enumerate(labels)], ["Mass"])
     low, high = Chance(replicates=200).run(MODEL, many).metrics["macro_ci95"]

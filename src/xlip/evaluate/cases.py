@@ -184,7 +184,9 @@ def images(
 
 def label_matrix(cases: Sequence[Case], kinds: Sequence[str]) -> np.ndarray[Any, Any]:
     """(n, K) int8: 1, 0, and -1 for unknown and uncertain."""
-    return np.array([[case.labels.get(kind, -1) for kind in kinds] for case in cases], np.int8).reshape(-1, len(kinds))
+    return np.array([[case.labels.get(kind, -1) for kind in kinds] for case in cases], np.int8).reshape(
+        len(cases), len(kinds)
+    )
 
 
 def group_columns(cases: Sequence[Case]) -> dict[str, np.ndarray[Any, Any]]:

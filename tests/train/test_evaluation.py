@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tiny import CONFIG
+from xlip.config import DuringTraining, PretrainConfig
+from xlip.data.prepare import prepare
+from xlip.data.streams import SetConfig, Streams
+from xlip.errors import XLIPError
+from xlip.evaluate.during_training import training_evaluation
+from xlip.train.loop import pretrain
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = tmp_path_factory.mktemp("set") / "phantoms"
+    prepare("phantom", Path(), out, workers=0, split="patients/70-15-15", options={"count": 40, "size": 64})
+    return str(out)
+
+
+def config(out: Path, phantoms: str, **evaluate: object) -> PretrainConfig:
+    return PretrainConfig(
+        out=str(out),
+        data=Streams(pairs=[SetConfig(phantoms)], mix={"pairs": 4}),
+        model=replace(CONFIG, dropout=0.1),
+        objectives={"contrastive": {}},
+        steps=4,
+        workers=0,
+        log_every=3,
+        checkpoint_every=0,
+        evaluate=DuringTraining(**evaluate),  # type: ignore[arg-type]
+    )
+
+
+def lines(out: Path) -> dict[int, dict[str, float]]:
+    read = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line for line in read}
+
+
+def test_figures_stand_in_the_log_and_training_is_the_same_with_them(phantoms: str, tmp_path: Path) -> None:
+    plain = config(tmp_path / "plain", phantoms)
+    assert training_evaluation(plain.evaluate, plain.prompts) is None
+    pretrain(plain)
+    watched = config(tmp_path / "watched", phantoms, every=2, data=phantoms)
+    pretrain(watched, training_evaluation(watched.evaluate, watched.prompts))
+    without, with_ = lines(tmp_path / "plain"), lines(tmp_path / "watched")
+    figures = {step: {name for name in line if name.startswith("eval/auroc/")} for step, line in with_.items()}
+    assert {step for step, names in figures.items() if names} == {1, 3}
+    assert "eval/auroc/No_Finding" in figures[3]
+    assert not any(name.startswith("eval/") for line in without.values() for name in line)
+    assert all(without[step]["total"] == with_[step]["total"] for step in without)
+    events = list((tmp_path / "watched" / "tensorboard").iterdir())
+    assert any(b"eval/auroc/No_Finding" in event.read_bytes() for event in events)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 2}, "evaluate.data names no prepared set"),
+        ({"every": 2, "split": "holdout"}, "no study of split 'holdout'"),
+        ({"every": 2, "kinds": "Flu"}, "unknown kind 'Flu'"),
+    ],
+)
+def test_a_fault_is_found_before_training(options: dict[str, object], message: str, phantoms: str) -> None:
+    more = {} if message.startswith("evaluate.data") else {"data": phantoms}
+    with pytest.raises(XLIPError, match=message):
+        training_evaluation(DuringTraining(**options, **more), "xlip")  # type: ignore[arg-type]
+
+
+def test_training_does_not_import_evaluation() -> None:
+    code = "import sys, xlip.train.loop; print([name for name in sys.modules if name.startswith('xlip.evaluate')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
