@@ -62,16 +62,21 @@ WORK: dict[str, tuple[str, Callable[[], object]]] = {
 }
 
 
+def waited() -> float:
+    """Seconds that this process was ready to run but had no core, by Linux's own count."""
+    return int(Path("/proc/self/schedstat").read_text("utf-8").split()[1]) / 1e9
+
+
 def measured(name: str) -> dict[str, float]:
-    """CPU and wall seconds and the peak resident bytes of this process, before and after."""
+    """CPU and wall seconds, those of the wall that it waited for a core, and resident bytes before and at the peak."""
     import resource
 
     before = psutil.Process().memory_info().rss
-    started = time.process_time(), time.perf_counter()
+    started = time.process_time(), time.perf_counter(), waited()
     WORK[name][1]()
-    cpu, wall = time.process_time() - started[0], time.perf_counter() - started[1]
+    cpu, wall, wait = time.process_time() - started[0], time.perf_counter() - started[1], waited() - started[2]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"cpu_s": cpu, "wall_s": wall, "peak_rss_bytes": peak, "rss_before_bytes": before}
+    return {"cpu_s": cpu, "wall_s": wall, "waited_s": wait, "peak_rss_bytes": peak, "rss_before_bytes": before}
 
 
 def best(name: str, runs: int) -> dict[str, float]:
@@ -81,7 +86,8 @@ def best(name: str, runs: int) -> dict[str, float]:
     found = [
         json.loads(subprocess.run(command, check=True, capture_output=True, env=threads).stdout) for _ in range(runs)
     ]
-    seconds = {key: min(run[key] for run in found) for key in ("cpu_s", "wall_s")}
+    quickest = min(found, key=lambda run: run["wall_s"])
+    seconds = {"cpu_s": min(run["cpu_s"] for run in found), **{key: quickest[key] for key in ("wall_s", "waited_s")}}
     return {**seconds, **{key: max(run[key] for run in found) for key in ("peak_rss_bytes", "rss_before_bytes")}}
 
 
@@ -115,12 +121,13 @@ def table(result: dict[str, Any]) -> str:
         f"Written by `{result['command']}` at commit {result['commit']}: {IMAGES:,} images of {PATIENTS:,} patients, "
         f"{KINDS} kinds, {REPLICATES:,} replicates, one thread.",
         "",
-        "| what | CPU s | wall s | peak resident MiB |",
-        "|---|---|---|---|",
+        "| what | CPU s | wall s | of it waiting for a core | peak resident MiB |",
+        "|---|---|---|---|---|",
     ]
     for name, (words, _) in WORK.items():
         row = result["runs"][name]
-        lines.append(f"| {words} | {row['cpu_s']:.2f} | {row['wall_s']:.2f} | {row['peak_rss_bytes'] / 2**20:.0f} |")
+        seconds = " | ".join(f"{row[key]:.2f}" for key in ("cpu_s", "wall_s", "waited_s"))
+        lines.append(f"| {words} | {seconds} | {row['peak_rss_bytes'] / 2**20:.0f} |")
     off, machine = result["off_scikit_learn"], result["machine"]
     lines += [
         "",

@@ -22,7 +22,14 @@ def test_draws_do_not_depend_on_the_size_of_the_chunks(size: int, monkeypatch: p
     chunks = list(patient_draws(5, 9, seed=3))
     assert [len(chunk) for chunk in chunks] == {1: [1] * 9, 64: [1] * 9, 1 << 20: [9]}[size]
     assert np.array_equal(np.concatenate(chunks), whole)
+    assert np.array_equal(np.concatenate(list(patient_draws(5, 9, seed=3, cases=3 * 5))), whole)
     assert np.array_equal(np.concatenate(list(patient_draws(5, 2, seed=3))), whole[:2])
+
+
+def test_chunks_are_as_large_as_the_cases_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "CHUNK_BYTES", 8 * 100)
+    assert [len(chunk) for chunk in patient_draws(10, 25, seed=0)] == [10, 10, 5]
+    assert [len(chunk) for chunk in patient_draws(10, 25, seed=0, cases=50)] == [2] * 12 + [1]
 
 
 def test_no_patient_gives_no_draw() -> None:

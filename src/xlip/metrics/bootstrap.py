@@ -10,7 +10,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 CHUNK_BYTES = 1 << 20
-"""Of the draws that are handed out at a time: memory does not grow with the replicates, and the cache holds them."""
+"""Of the weights of all cases in the replicates of a chunk: memory does not grow with the replicates, and the cache of
+a core holds what is summed."""
 
 
 def patient_numbers(patients: Array) -> tuple[Array, int]:
@@ -19,14 +20,14 @@ def patient_numbers(patients: Array) -> tuple[Array, int]:
     return numbers.reshape(-1), len(distinct)
 
 
-def patient_draws(count: int, replicates: int, seed: int) -> Iterator[Array]:
+def patient_draws(count: int, replicates: int, seed: int, *, cases: int = 0) -> Iterator[Array]:
     """How often each of `count` patients is drawn in each replicate: float64 (r, count), some replicates at a time.
 
     A replicate draws as many patients as there are, with replacement. What a replicate draws depends on the seed and
-    its number alone, not on the size of the chunks.
+    its number alone, not on the size of the chunks, which is chosen for `cases` cases of these patients.
     """
     rng = np.random.default_rng(seed)
-    rows = max(1, CHUNK_BYTES // (8 * max(count, 1)))
+    rows = max(1, CHUNK_BYTES // (8 * max(count, cases, 1)))
     for start in range(0, replicates, rows):
         size = min(rows, replicates - start)
         drawn = rng.integers(0, count, (size, count)) if count else np.zeros((size, 0), np.int64)

@@ -70,7 +70,7 @@ def paired_bootstrap(
     areas = np.array([[cases.auroc(once)[0] for cases in pair] for pair in pairs]).reshape(kinds, 2)
     sample = np.full((kinds, replicates), np.nan)
     start = 0
-    for weights in patient_draws(count, replicates, seed):
+    for weights in patient_draws(count, replicates, seed, cases=len(labels)):
         for kind, (a, b) in enumerate(pairs):
             sample[kind, start : start + len(weights)] = a.auroc(weights) - b.auroc(weights)
         start += len(weights)

@@ -66,7 +66,7 @@ def kind_table(labels: Array, scores: Array, patients: Array, *, replicates: int
     areas = np.array([kind.areas(once) for kind in ranked]).reshape(-1, 2)
     sample = np.full((len(ranked), 2, replicates), np.nan)
     start = 0
-    for weights in patient_draws(count, replicates, seed):
+    for weights in patient_draws(count, replicates, seed, cases=len(labels)):
         for kind, cases in enumerate(ranked):
             sample[kind, :, start : start + len(weights)] = cases.areas(weights)
         start += len(weights)
