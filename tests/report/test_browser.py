@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def evaluation(phantoms: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `xlip zeroshot` with two prompt sets."""
     folder = tmp_path_factory.mktemp("evaluations") / "zeroshot"
-    options = ["--model", str(run), "--data", str(phantoms), "--out", str(folder), "--replicates", "20"]
+    options = ["--model", str(run), "--data", str(phantoms), "--out", str(folder), "--replicates", "20", "--no-cache"]
     assert cli.main(["zeroshot", *options, "--prompts", "xlip,chexzero"]) == 0
     return folder
 

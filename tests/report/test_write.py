@@ -196,3 +196,35 @@ def test_another_model_than_the_evaluated_one_is_refused(tmp_path: Path, capsys:
     error = capsys.readouterr().err.splitlines()[-1]
     assert "the evaluation is of abc123; name that one" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_every_entry_of_a_suite_gets_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_model().save_pretrained(tmp_path / "model")
+    suite = {
+        "suite": "small",
+        "about": "For tests.",
+        "data": {"phantom": {"phantom": {"count": 60, "size": 64, "holdout": 0.5}, "split": "test"}},
+        "entries": {
+            name: {"evaluator": name, "data": "phantom", **options}
+            for name, options in (
+                ("chance", {}),
+                ("zeroshot", {}),
+                ("query", {"text": "an effusion"}),
+                ("retrieval", {}),
+                ("grounding", {}),
+            )
+        },
+    }
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    options = ["--suite", str(tmp_path / "suite.yaml"), "--model", str(tmp_path / "model"), "--no-cache"]
+    code = cli.main(["evaluate", *options, "--replicates", "10", "--out", str(tmp_path / "out")])
+    output = capsys.readouterr()
+    assert "no report" not in output.err
+    assert code in (0, 1)  # a kind of one class is a fault of the suite, not of the report
+    pages = {name: (tmp_path / "out" / name / "report.html").read_text("utf-8") for name in suite["entries"]}
+    assert "Best and worst cases" in pages["zeroshot"]
+    assert "Best and worst cases" not in pages["chance"] + pages["query"] + pages["retrieval"]
+    assert "Each finding" in pages["chance"]
+    assert "Retrieval examples" in pages["retrieval"]
+    assert "pointing" in pages["grounding"]
+    assert "an effusion" in pages["query"]
