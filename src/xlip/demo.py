@@ -229,6 +229,9 @@ def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures:
     series = {name: tuple(m.auroc for m in result.measured) for name, result in results.items()}
     page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
     page.heading("Where the image answers to the words")
-    page.figure(pictures[0], "True mask (outline), and in colour what speaks for the finding's prompt: above zero and the image's median")
+    page.figure(
+        pictures[0],
+        "True mask (outline), and in colour what answers to the finding's prompt, above zero and the median",
+    )
     page.heading("What AttMIM hides and makes again")
     return page.figure(pictures[1], "Held-out phantom, patches hidden by the report's response, reconstruction")

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from browser import look, needs_browser
 from evaluations import result
-
 from tiny import tiny_model
 from xlip import cli
 from xlip.config import ReportConfig
