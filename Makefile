@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup test test-slow lint format type bench demo real-mini docs clean
+.PHONY: setup chromium test test-slow lint format type bench demo real-mini docs clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -15,7 +15,12 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install -q -e '.[dev]'
 	touch $(STAMP)
 
-test: setup
+# Tests open the pages in it; without apt-get or root those tests are skipped and say so.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || true
+
+test: setup chromium
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=10
 
 test-slow: setup

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PredictConfig,
         PrepareConfig,
         PretrainConfig,
+        ReportConfig,
         TagConfig,
         ZeroShotConfig,
     )
@@ -255,6 +256,14 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     print(f"look at {config.out}/index.html")
 
 
+def run_report(config: ReportConfig) -> None:
+    """Write the report of an evaluation."""
+    from xlip.report.write import report
+
+    page, *others = report(config)
+    print(f"look at {page}; beside it {', '.join(file.name for file in others)}")
+
+
 def _print_sensitivity(found: Mapping[str, Any]) -> None:
     """AUROC of each kind under each prompt set, and its spread."""
     from rich.console import Console
@@ -314,6 +323,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
     from xlip.evaluate.suite import run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
+    from xlip.report.write import add_reports
 
     if not config.model:
         raise XLIPError("evaluate: name at least one model with --model")
@@ -323,13 +333,15 @@ def run_evaluate(config: EvaluateConfig) -> int:
     options = {"cache": not config.no_cache, "replicates": config.replicates}
     suite, out = load_suite(config.suite), Path(config.out)
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
+    for line in add_reports(outcomes):
+        print(line, file=sys.stderr)
     header, *rows = summary_rows(outcomes)
     table = Table(*header[:-1])
     for row in rows:
         table.add_row(*row[:-1])
     Console().print(table)
     faults = sum(len(one.problems) for one in outcomes)
-    print(f"{out}/summary.md" + (f"; {faults} faults, see above" if faults else ""))
+    print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0
 
 
@@ -414,6 +426,9 @@ COMMANDS: dict[str, Command] = {
         positional="source",
     ),
     "zeroshot": Command("ZeroShotConfig", run_zeroshot, "classify images by prompts and measure it"),
+    "report": Command(
+        "ReportConfig", run_report, "make page, table and model card of an evaluation", positional="evaluation"
+    ),
     "evaluate": Command(
         "EvaluateConfig",
         run_evaluate,

@@ -232,6 +232,24 @@ class DemoConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """`xlip report`."""
+
+    evaluation: str
+    """Folder of an evaluation: metrics.json, scores.csv."""
+    out: str
+    """Folder for report.html, per_kind.csv and the model card README.md."""
+    model: str = ""
+    """Folder of the run or model that was evaluated: adds cases with heat-maps and, to the card, the training."""
+    data: str = ""
+    """Prepared Parquet or CSV that was evaluated; with `model`."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    prompts: str = ""
+    """Prompt set that the heat-maps answer to: a shipped one or a YAML file; default: the evaluation's."""
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """`xlip evaluate`."""
 

@@ -21,6 +21,7 @@ from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.data.streams import SetConfig, Streams
 from xlip.data.transforms import Augment
+from xlip.evaluate.heatmap import patch_response
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import Panel, bars, panel_grid
 from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_classifier
@@ -143,16 +144,12 @@ def heat_maps(model: XLIPModel, seed: int, start: int) -> bytes:
         for phantom in _examples(kind, seed, start, 2):
             heat = patch_response(model, _pixels([phantom]), positive - negative)[0]
             mask = next(finding.mask for finding in phantom.findings if finding.kind == kind)
-            row += [Panel(phantom.pixels, f"{kind}: truth", outline=mask), Panel(phantom.pixels, "response", heat=heat)]
+            row += [
+                Panel(phantom.pixels, f"{kind}: truth", outline=mask),
+                Panel(phantom.pixels, "response", heat, mask),
+            ]
         rows.append(row)
     return panel_grid(rows)
-
-
-def patch_response(model: XLIPModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
-    """(B, grid, grid): each patch's cosine in the joint space with a direction (E,), positive minus negative prompt."""
-    tokens = model.images(pixels).tokens
-    unit = torch.nn.functional.normalize(model.image_head(tokens).float(), dim=-1)
-    return (unit @ direction.float()).view(len(pixels), model.image_tower.grid, -1).numpy()
 
 
 @torch.no_grad()
@@ -233,6 +230,9 @@ def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures:
     series = {name: tuple(m.auroc for m in result.measured) for name, result in results.items()}
     page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
     page.heading("Where the image answers to the words")
-    page.figure(pictures[0], "True mask (outline) and the response of each patch to the finding's prompt")
+    page.figure(
+        pictures[0],
+        "True mask (outline), and in colour what answers to the finding's prompt, above zero and the median",
+    )
     page.heading("What AttMIM hides and makes again")
     return page.figure(pictures[1], "Held-out phantom, patches hidden by the report's response, reconstruction")

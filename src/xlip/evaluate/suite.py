@@ -30,6 +30,12 @@ class Outcome:
     result: Result | None
     problems: tuple[str, ...]
     """One line each; an entry with a problem may still have a result (a kind of one class, say)."""
+    spec: str = ""
+    """The model as `load_model` takes it."""
+    data: str = ""
+    """Path of the set."""
+    folder: Path | None = None
+    """Where the result was written."""
 
 
 def run_suite(
@@ -70,7 +76,7 @@ def run_suite(
             outcomes.append(_said(say, Outcome(names[spec], "*", None, (str(error),))))
             continue
         for entry in suite.entries:
-            outcome = _run_entry(names[spec], model, entry, found[entry.data], folder, options or {})
+            outcome = _run_entry(names[spec], spec, model, entry, found[entry.data], folder, options or {})
             outcomes.append(_said(say, outcome))
     _write_summary(out, suite, outcomes)
     return outcomes
@@ -185,13 +191,20 @@ class _Place:
 
 
 def _run_entry(
-    name: str, model: ImageTextModel, entry: SuiteEntry, place: _Place, folder: Path, options: Mapping[str, Any]
+    name: str,
+    spec: str,
+    model: ImageTextModel,
+    entry: SuiteEntry,
+    place: _Place,
+    folder: Path,
+    options: Mapping[str, Any],
 ) -> Outcome:
     try:
         cls = evaluator_class(entry.evaluator)
         cases = place.open(getattr(cls, "require", "labels"))
         known = {item.name for item in fields(cls)}
-        given = {"data": cases.origin.data if cases.origin else "", **options}
+        data = cases.origin.data if cases.origin else ""
+        given = {"data": data, **options}
         evaluator = entry.build({key: value for key, value in given.items() if key in known})
         subject = model.with_preprocess(entry.preprocess) if entry.preprocess else model
         result = evaluator.run(_weights(subject, entry), cases)
@@ -201,7 +214,8 @@ def _run_entry(
         write_folder(result, folder / entry.name)
     except XLIPError as error:
         return Outcome(name, entry.name, None, (str(error),))
-    return Outcome(name, entry.name, result, tuple(one_class_kinds(result.metrics)))
+    problems = tuple(one_class_kinds(result.metrics))
+    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name)
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:

@@ -1,0 +1,91 @@
+"""The figures of an evaluation's page beyond the ROC curves: PR, reliability, confusion, prompt spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xlip.evaluate.plots import COLORS, GRAY, both_classes, canvas, readable, to_png, unit_square
+
+if TYPE_CHECKING:
+    from xlip.metrics.thresholds import ThresholdMetrics
+
+Array = np.ndarray[Any, Any]
+
+
+def pr_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
+    """Precision over recall of each kind with both classes, above the line of its prevalence."""
+    from sklearn.metrics import precision_recall_curve
+
+    from xlip.metrics.auroc import auprc
+
+    shown = list(both_classes(kinds, labels, scores))
+    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
+        for axis, (kind, truth, score) in zip(axes, shown, strict=False):
+            # The last point, precision 1 at recall 0, is a convention and no threshold's.
+            precision, recall, _ = (values[:-1] for values in precision_recall_curve(truth, score))
+            unit_square(axis, f"{readable(kind)}\n{auprc(truth, score):.3f} (prevalence {truth.mean():.3f})")
+            axis.axhline(truth.mean(), color=GRAY, linewidth=0.7, linestyle=":")
+            axis.step(recall, precision, where="post", color=COLORS[1], linewidth=1.4)
+        return to_png(figure)
+
+
+def reliability_diagrams(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
+    """Share of positives over the mean score of each bin (area of a point: cases in it), with the ECE."""
+    from xlip.metrics.calibration import expected_calibration_error, reliability
+
+    shown = list(both_classes(kinds, labels, scores))
+    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
+        for axis, (kind, truth, score) in zip(axes, shown, strict=False):
+            mean, share, count = reliability(truth, score)
+            filled = count > 0
+            unit_square(axis, f"{readable(kind)}\nECE {expected_calibration_error(truth, score):.3f}")
+            axis.plot([0, 1], [0, 1], color=GRAY, linewidth=0.7, linestyle=":")
+            axis.plot(mean[filled], share[filled], color=COLORS[2], linewidth=1)
+            area = 6 + 60 * count[filled] / count.sum()
+            axis.scatter(mean[filled], share[filled], s=area, color=COLORS[2], alpha=0.8, linewidths=0)
+        return to_png(figure)
+
+
+def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
+    """One 2 x 2 table per kind: truth in rows, decision in columns, shaded by the share of its row."""
+    with canvas(len(chosen), 5, 1.85, 1.85) as (figure, axes):
+        for axis, (kind, m) in zip(axes, chosen.items(), strict=False):
+            counts = np.array([[m.tp, m.fn], [m.fp, m.tn]])
+            share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            axis.imshow(share, cmap="Blues", vmin=0, vmax=1.4)
+            for row, column in np.ndindex(2, 2):
+                dark = share[row, column] > 0.75
+                words = f"{counts[row, column]:,}\n{share[row, column]:.0%}"
+                axis.text(
+                    column, row, words, ha="center", va="center", color="white" if dark else "#222222", fontsize=8
+                )
+            axis.set_title(readable(kind))
+            axis.set_xticks([0, 1], ["said yes", "said no"])
+            axis.set_yticks([0, 1], ["is", "is not"])
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+        return to_png(figure)
+
+
+def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """AUROC of each kind under each prompt set: a line from the least to the greatest, a point for every set."""
+    with canvas(1, 1, 8.6, 0.9 + 0.26 * (len(kinds) + 1)) as (figure, (axis,)):
+        names = ["macro", *kinds]
+        for number, (name, figures) in enumerate(sets.items()):
+            values = [figures["macro_auroc"], *(figures["per_kind"].get(kind) for kind in kinds)]
+            known = [(value, place) for place, value in enumerate(values) if value is not None]
+            color, marker = COLORS[number % len(COLORS)], "os^Dv"[number // len(COLORS) % 5]
+            axis.scatter(*zip(*known, strict=True), s=22, color=color, marker=marker, label=name, zorder=2)
+        for place, kind in enumerate(names):
+            values = [f["macro_auroc"] if place == 0 else f["per_kind"].get(kind) for f in sets.values()]
+            known_values = [value for value in values if value is not None]
+            if known_values:
+                axis.hlines(place, min(known_values), max(known_values), color=GRAY, linewidth=1.2, zorder=1)
+        axis.set_yticks(range(len(names)), [readable(name) for name in names])
+        axis.axvline(0.5, color=GRAY, linewidth=0.8, linestyle=":")
+        axis.set(ylim=(len(names) - 0.5, -0.5), xlabel="AUROC")
+        axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=6)
+        return to_png(figure)
