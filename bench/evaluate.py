@@ -65,12 +65,8 @@ def main() -> None:
                 )
                 rows.append(json.loads(done.stdout.splitlines()[-1]))
                 print(rows[-1], flush=True)
-    report = {
-        "command": "python bench/evaluate.py",
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "rows": rows,
-    }
+    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    report = {"command": "python bench/evaluate.py", "machine": machine, "rows": rows}
     options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     options.json.with_suffix(".md").write_text(table(rows), "utf-8")
 
