@@ -27,7 +27,7 @@ class Recipe:
     A tower from scratch always takes a random head."""
     epochs: int = 20
     """Passes over the training images, within the two bounds that follow."""
-    least_steps: int = 60
+    least_steps: int = 100
     """Updates that even a handful of images gets."""
     most_steps: int = 2000
     """Updates that training ends after, however many images there are."""
