@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xlip.errors import XLIPError
 
@@ -25,6 +25,7 @@ MAX_PIXELS = 100_000_000
 """A larger image is taken for a decompression bomb."""
 MAX_BYTES = 1 << 30
 """A larger file is not read."""
+_FIRST_BYTES = 1 << 18
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _HARMLESS_INFO = frozenset({
@@ -160,7 +161,10 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
 def _bytes_of(path: Any) -> bytes:
     """The bytes of a local path or of an fsspec one; never more than `MAX_BYTES`."""
     with path.open("rb") as stream:
-        data: bytes = stream.read(MAX_BYTES + 1)
+        # Asked for a gigabyte at once, Python first reserves as much: several times the cost of reading a small file.
+        data: bytes = stream.read(_FIRST_BYTES)
+        if len(data) == _FIRST_BYTES:
+            data += stream.read(MAX_BYTES + 1 - len(data))
     if len(data) > MAX_BYTES:
         raise XLIPError(f"{path}: expected an image file of at most {MAX_BYTES >> 20} MiB, got more")
     return data
@@ -199,7 +203,10 @@ def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image |
 def _reduce_early(image: Image.Image, smallest: int) -> None:
     image.info["xlip_size"] = image.size
     if image.format == "JPEG" and image.mode == "L":
-        image.draft("L", (smallest, smallest))
+        # One that is kept as it is is only checked: at an eighth every coefficient is still read, where damage shows,
+        # but few pixels are computed.
+        side = 1 if _storable(image, smallest) else smallest
+        image.draft("L", (side, side))
 
 
 def bomb(name: str, got: str) -> XLIPError:
@@ -229,12 +236,12 @@ def _to_gray(image: Image.Image) -> Gray:
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    return np.array(image.convert("L"))
+    return np.array(image if image.mode == "L" else image.convert("L"))  # convert and exif_transpose always copy
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
     except _BROKEN:
         return image  # unreadable EXIF is no reason to lose good pixels
 

@@ -25,6 +25,8 @@ SEXES = ("F", "M", "")
 ROWS_PER_GROUP = 256
 SCHEMA_VERSION = "2"
 """2 added what `_later_columns` lists and the links and sides of entities; files of version 1 are still read."""
+PICTURES = ("image.bytes", "masks.list.element.png")
+"""Parquet columns of bytes that are compressed already."""
 BYTES_PER_GROUP = 16 << 20
 """Images of one row group: bounds the memory of a writer and of a reader whatever the image size."""
 
@@ -247,11 +249,26 @@ def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
     import pyarrow.parquet as pq
 
     written = 0
-    with pq.ParquetWriter(stream, schema(), compression="zstd") as writer:
+    packed = [path for field in schema() for path in _leaves(field.name, field.type)]
+    # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
+    codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
+    repeated = [path for path in packed if path not in PICTURES]
+    with pq.ParquetWriter(stream, schema(), compression=codecs, use_dictionary=repeated) as writer:
         for rows in _groups(map(to_row, studies)):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema()))
             written += len(rows)
     return written
+
+
+def _leaves(path: str, type_: pa.DataType) -> list[str]:
+    """Names of the Parquet columns that an Arrow column is stored in."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(type_):
+        return [leaf for field in type_ for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pa.types.is_list(type_):
+        return _leaves(f"{path}.list.element", type_.value_type)
+    return [path]
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
