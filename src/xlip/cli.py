@@ -165,12 +165,15 @@ def run_inspect(config: InspectConfig) -> None:
 
     from rich.console import Console
 
-    from xlip.data.inspect import chosen, page, terminal_view
+    from xlip.data.inspect import chosen, page, plain_view, terminal_view
 
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
     for study in studies if config.study or not config.out else ():
-        console.print(terminal_view(study, config.width))
+        if console.is_terminal:
+            console.print(terminal_view(study, config.width))
+        else:
+            print(plain_view(study))
     if config.out:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         Path(config.out).write_text(page(config.path, studies), "utf-8")

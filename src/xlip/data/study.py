@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
+from xlip.files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -231,16 +232,8 @@ def write_studies(studies: Iterable[Study], path: str | os.PathLike[str]) -> int
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            written = write_stream(studies, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return written
+    with whole_file(target) as stream:
+        return write_stream(studies, stream)
 
 
 def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
@@ -291,7 +284,7 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
         XLIPError: nothing is there, or the folder holds no Parquet file.
     """
     root = Path(path)
-    if (root / "journal").is_dir():
+    if (root / "journal").is_dir() and not (root / "stats.json").exists():
         raise XLIPError(f"{root}: `xlip prepare` was not finished here; run the same command again to go on")
     files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     if not files or not files[0].exists():
