@@ -30,9 +30,14 @@ def test_a_file_takes_the_place_of_the_old_one_at_the_end(tmp_path: Path) -> Non
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, earlier: bool) -> None:
     if earlier:
         write_whole(tmp_path / "a", b"old")
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "a") as stream:
-        stream.write(b"half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with whole_file(tmp_path / "a") as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert names(tmp_path) == (["a"] if earlier else [])
     assert not earlier or (tmp_path / "a").read_bytes() == b"old"
 
@@ -79,9 +84,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path, left_over: bool) ->
 def test_a_folder_that_fails_leaves_what_was_there(tmp_path: Path, earlier: bool, fault: type[BaseException]) -> None:
     if earlier:
         make(tmp_path / "set", "old")
-    with pytest.raises(fault), whole_folder(tmp_path / "set") as partial:
-        (partial / "new").write_text("new")
-        raise fault
+
+    def fail() -> None:
+        with whole_folder(tmp_path / "set") as partial:
+            (partial / "new").write_text("new")
+            raise fault
+
+    with pytest.raises(fault):
+        fail()
     assert names(tmp_path) == (["set"] if earlier else [])
     assert not earlier or names(tmp_path / "set") == ["old"]
 

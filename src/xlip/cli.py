@@ -146,6 +146,11 @@ def _print_overlaps(report: AuditReport) -> None:
         print(found + (f"; {report.excluded} more are on the list of exclusions" if report.excluded else ""))
     if report.unreadable:
         print(f"{report.unreadable} images could not be decoded and were not compared")
+    for name, count in report.tiny.items():
+        print(
+            f"warning: {name}: {count} images have a side below 96 pixels; as pictures they cannot be compared safely: "
+            "a copy may be missed, a stranger taken for one"
+        )
 
 
 def _print_checks(report: AuditReport) -> None:

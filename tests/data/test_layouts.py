@@ -11,6 +11,7 @@ import pytest
 from layouts import LAYOUTS
 
 from xlip.data.images import decode
+from xlip.data.kinds import canonical, is_kind
 from xlip.data.prepare import prepare
 from xlip.data.sources import SOURCES, load_source
 from xlip.data.sources.base import years

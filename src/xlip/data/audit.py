@@ -36,6 +36,8 @@ class AuditReport:
     sections: dict[str, int] = field(default_factory=dict)
     conflicts: dict[str, list[Conflict]] = field(default_factory=dict)
     unreadable: int = 0
+    tiny: dict[str, int] = field(default_factory=dict)
+    """Images of each set that are too small to be compared as pictures safely; sets without such are left out."""
 
     @property
     def leaking(self) -> dict[str, Overlap]:
@@ -90,6 +92,7 @@ def audit(
             facts += index.facts
             report.conflicts[index.name] = conflicts(index)
     report.unreadable += sum(index.unreadable for index in tests)
+    report.tiny |= {index.name: index.tiny for index in tests if index.tiny}
     report.shortcuts, report.sections = shortcuts(facts), missing_sections(facts)
     return report
 
@@ -166,6 +169,7 @@ def _compare(report: AuditReport, index: Index, tests: Sequence[Index], left_out
     report.train.append(index.name)
     report.studies[index.name] = len(index.ids)
     report.unreadable += index.unreadable
+    report.tiny |= {index.name: index.tiny} if index.tiny else {}
     for test in tests:
         found = overlaps(index, test, workers)
         report.excluded += len({item.train for item in found if item.train in left_out})

@@ -34,6 +34,7 @@ REASONS = (
     ("cannot read", "cannot read"),
     ("is empty (0 bytes)", "empty file"),
     ("duplicate study id", "duplicate study id"),
+    ("another image of the report", "another image of the report"),
     ("modality", "modality is not X-ray"),
 )
 """Words of a reason -> its class, so that equal reasons count together."""
