@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="full sizes, and write the figures to --out")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--repeats", type=int, help="runs of which the best counts; default: 1, full 5")
+    parser.add_argument("--sides", type=int, nargs="+", default=[1024, 256], help="of the speed run's images, px")
     parser.add_argument("--only", choices=("speed", "memory", "real"), help="default: everything")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("XLIP_DATA", "../shared/data")))
     parser.add_argument("--real", type=Path, default=Path("prepared"), help="where the real sets are prepared to")
@@ -228,8 +229,9 @@ def main() -> None:
         result["memory"] = memory(STUDIES[options.full])
     if options.only in (None, "speed"):
         repeats = options.repeats or REPEATS[options.full]
-        sides = (1024, 256)
-        result["speed"] = {f"{side} px to 256 px": speed(side, LARGE[options.full], repeats) for side in sides}
+        for side in options.sides:
+            name = f"{side} px to 256 px"
+            result.setdefault("speed", {})[name] = speed(side, LARGE[options.full], repeats)
         result["fidelity"] = fidelity()
     if options.only == "real" or (options.only is None and options.full):
         result["real"] = real(options.data, options.real)

@@ -32,6 +32,8 @@ _HARMLESS_INFO = frozenset({
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"),
     *("xlip_size", "gamma", "srgb", "chromaticity", "aspect", "interlace"),
 })  # fmt: skip
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+"""Formats that may be stored as they are, and their last bytes: something else may stand behind the picture."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error)
 
 
@@ -125,7 +127,7 @@ def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *,
             if image is not None:
                 width, height = image.size
                 gray = None
-                if not _storable(image, short_side):
+                if not _storable(image, data, short_side):
                     gray = _to_gray(image)
                     width, height = _original_size(image, gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
@@ -193,19 +195,19 @@ def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image |
                 raise bomb(name, f"got {image.width} x {image.height}")
             try:
                 if smallest:
-                    _reduce_early(image, smallest)
+                    _reduce_early(image, data, smallest)
                 image.load()
             except _BROKEN as error:
                 raise damaged(name, error) from error
             yield image
 
 
-def _reduce_early(image: Image.Image, smallest: int) -> None:
+def _reduce_early(image: Image.Image, data: bytes, smallest: int) -> None:
     image.info["xlip_size"] = image.size
     if image.format == "JPEG" and image.mode == "L":
         # One that is kept as it is is only checked: at an eighth every coefficient is still read, where damage shows,
         # but few pixels are computed.
-        side = 1 if _storable(image, smallest) else smallest
+        side = 1 if _storable(image, data, smallest) else smallest
         image.draft("L", (side, side))
 
 
@@ -220,12 +222,16 @@ def damaged(name: str, error: BaseException) -> XLIPError:
     return XLIPError(f"{name}: not a readable image: damaged or cut short ({reason}); copy or download it again")
 
 
-def _storable(image: Image.Image, short_side: int) -> bool:
+def _storable(image: Image.Image, data: bytes, short_side: int) -> bool:
+    """Whether a file may be kept byte for byte: gray, small, and nothing in it but the picture."""
     return (
-        image.format in ("PNG", "JPEG")
+        image.format in _ENDS
         and image.mode == "L"
         and min(image.info.get("xlip_size", image.size)) <= short_side
         and not image.info.keys() - _HARMLESS_INFO
+        and all(part.startswith(b"JFIF\0") for _, part in getattr(image, "applist", ()))
+        and not getattr(image, "private_chunks", ())
+        and data.endswith(_ENDS[image.format])
     )
 
 

@@ -81,11 +81,11 @@ def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
             continue
         texts = {part.get("Label", "").lower(): part.text for part in tree.iter("AbstractText")}
         texts = {label: text for label, text in texts.items() if label in SECTIONS}
-        images = [root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage")]
-        file, *others = [image for image in images if image.is_file()] or [None]
+        named = (root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage"))
+        images = [image for image in named if image.is_file()]
         tags = tuple(part.text for part in tree.findall("MeSH/*") if part.text)
-        yield _candidate(root, Path(name).stem, texts, file, name, tags=tags)
-        yield from _others(root, others)
+        yield _candidate(root, Path(name).stem, texts, images[0] if images else None, name, tags=tags)
+        yield from _others(root, images[1:])
 
 
 def _nlm_files(root: Path) -> Iterator[tuple[str, bytes]]:
@@ -110,10 +110,11 @@ def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
         raise XLIPError(f"{table}: not readable as JSON ({error}); copy or download it again") from error
     for split, items in parts.items():
         for number, item in enumerate(items):
-            images = [root / "images" / path for path in item.get("image_path", [])]
-            file, *others = [image for image in images if image.is_file()] or [None]
+            named = (root / "images" / path for path in item.get("image_path", []))
+            images = [image for image in named if image.is_file()]
+            file = images[0] if images else None
             # 'CXR2384_IM-0942' is uid 2384 of the other layouts: leaks between them must show.
             patient = "openi/" + item["id"].split("_")[0].removeprefix("CXR")
             texts, where = {"findings": item.get("report")}, f"{table.name}:{split}[{number}]"
             yield _candidate(root, item["id"], texts, file, where, patient_id=patient, split=split)
-            yield from _others(root, others)
+            yield from _others(root, images[1:])
