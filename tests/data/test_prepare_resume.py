@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,19 @@ def test_a_row_that_kills_or_hangs_its_process_is_quarantined(tmp_path: Path, mo
     assert "killed the process" in reasons["a/3"]
     assert "more than 2 s" in reasons["a/5"]
     assert summary.kept == 127
+
+
+def says_what_is_loaded(study: Study) -> Study:
+    """A report that says whether this process has loaded torch, after its tagger was."""
+    assert "spacy" in sys.modules
+    return replace(study, report="Torch." if sys.modules.get("torch") else "Clear.")
+
+
+def test_a_worker_does_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Candidate(Study("a/1", "p", "a"), complete=says_what_is_loaded)]
+    monkeypatch.setattr(module, "load_source", lambda name: lambda root: iter(rows))
+    prepare("a", tmp_path, tmp_path / "out", workers=1)
+    assert [study.report for study in read_studies(tmp_path / "out")] == ["Clear."]
 
 
 def test_two_runs_do_not_write_the_same_set(tmp_path: Path) -> None:
