@@ -1,7 +1,8 @@
 """How well and how fast `xlip audit` finds copies: docs/data_audit.json and the tables of docs/data_audit_tables.md.
 
 Recall and false alarms on the real sets (prepared folders under --prepared, made by `bench/prepare.py --real`), speed
-on 100,000 against 25,000 made-up images. The machine may be busy: CPU time stands beside wall time.
+on 100,000 against 25,000 made-up images. The machine may be busy: CPU time stands beside wall time. Without `--full`
+everything is small and quick and the tables are only printed; the figures in docs come from `--full`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,17 @@ from xlip.data.audit_match import candidates, confirmed
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
 from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, small, trimmed
+from xlip.data.splits.base import by_hash
 from xlip.data.study import Study, read_studies, write_studies
 
 Array = np.ndarray[Any, Any]
 SETS = ("nih", "kermany", "covid-chestxray", "hannover")
-SAMPLE = 400
-"""Images of each set that are copied in every way."""
+SAMPLE = {False: 20, True: 400}
+"""Images of each set that are copied in every way, in a quick and in a full run."""
+SIZES = {False: (4000, 1000, 100), True: (100_000, 25_000, 1_000)}
+"""Training images, test images, copies among the test images of the speed run."""
+SEED, MARGIN = 0, 0.02
+"""Of the half that the threshold is chosen on; what is added to the highest correlation of strangers seen there."""
 
 
 def jpeg(image: Array, rng: np.random.Generator) -> Array:
@@ -94,12 +103,12 @@ COPIES: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 }
 
 
-def recall(prepared: Path, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+def recall(prepared: Path, sample: int, rng: np.random.Generator) -> dict[str, dict[str, float]]:
     """Share of the copies of each kind, per set, that both steps accept."""
     table: dict[str, dict[str, float]] = {name: {} for name in COPIES}
     for set_ in SETS:
         images = [decode(study.image) for study in read_studies(prepared / set_) if study.image]
-        chosen = [images[i] for i in rng.permutation(len(images))[:SAMPLE]]
+        chosen = [images[i] for i in rng.permutation(len(images))[:sample]]
         for name, copy in COPIES.items():
             table[name][set_] = round(float(np.mean([_found(image, copy(image, rng)) for image in chosen])), 4)
     return table
@@ -112,31 +121,76 @@ def _found(first: Array, second: Array) -> bool:
     return bool(cosines.max() >= CANDIDATE) and same_picture(first, second, POSES[int(cosines.argmax())]) >= SAME
 
 
-def false_alarms(prepared: Path) -> list[dict[str, Any]]:
-    """Every set against every set: pairs of different patients that are called the same picture, or alike."""
+@dataclass(frozen=True)
+class Stranger:
+    """Two pictures of different patients that are at least `ALIKE`."""
+
+    sets: tuple[str, str]
+    train: str
+    test: str
+    score: float
+
+
+def strangers(prepared: Path) -> tuple[list[dict[str, Any]], list[Stranger], dict[str, list[str]]]:
+    """Every set against every set: a row for each pair of sets, the strangers that look alike, the ids of each set."""
     train = {name: build_index(SetPart(prepared / name), posed=False, prefer="", workers=2) for name in SETS}
     test = {name: build_index(SetPart(prepared / name), posed=True, prefer="", workers=2) for name in SETS}
-    rows = []
-    for first in SETS:
-        for second in SETS:
-            one, two = train[first], test[second]
-            pairs = candidates(one, two)
-            strangers = [pair for pair in pairs if one.patients[pair.train] != two.patients[pair.test]]
-            found = confirmed(one, two, strangers, 2)
-            copies = [item for item in found if item.kind == "picture"]
-            rows.append(
-                {
-                    "train": first,
-                    "test": second,
-                    "pairs": len(one.ids) * len(two.ids),
-                    "test_images": len(two.ids),
-                    "close_signatures": len(strangers),
-                    "called_same": len(copies),
-                    "called_alike": len(found) - len(copies),
-                    "highest_correlation": max((item.score for item in found), default=None),
-                }
-            )
-    return rows
+    rows, close = [], []
+    for first, second in product(SETS, SETS):
+        one, two = train[first], test[second]
+        pairs = [c for c in candidates(one, two) if one.patients[c.train] != two.patients[c.test]]
+        found = [Stranger((first, second), i.train, i.test, i.score) for i in confirmed(one, two, pairs, 2)]
+        close += found
+        rows.append(
+            {
+                "train": first,
+                "test": second,
+                "pairs": len(one.ids) * len(two.ids),
+                "test_images": len(two.ids),
+                "close_signatures": len(pairs),
+                "called_same": sum(item.score >= SAME for item in found),
+                "called_alike": sum(item.score < SAME for item in found),
+                "highest_correlation": max((item.score for item in found), default=None),
+            }
+        )
+    return rows, close, {name: index.ids for name, index in test.items()}
+
+
+def chosen_half(study_id: str) -> bool:
+    """Whether an image is in the half that the threshold is chosen on: a hash of its id and of the seed."""
+    return by_hash(study_id, SEED, 0.5)
+
+
+def halves(close: list[Stranger], ids: dict[str, list[str]]) -> dict[str, Any]:
+    """The threshold that one half of the images asks for, and the false alarms among those of the other half.
+
+    The rule: `MARGIN` above the highest correlation of strangers that both are in the first half, rounded up to 0.01.
+    """
+    counts = {part: {n: sum(chosen_half(i) == part for i in ids[n]) for n in SETS} for part in (True, False)}
+    inside = {part: [c for c in close if chosen_half(c.train) == chosen_half(c.test) == part] for part in counts}
+    highest = max((item.score for item in inside[True]), default=ALIKE)
+    threshold = math.ceil(round((highest + MARGIN) * 100, 6)) / 100
+    result: dict[str, Any] = {
+        "seed": SEED,
+        "images_of_the_half_chosen_on": sum(counts[True].values()),
+        "highest_correlation_there": highest,
+        "threshold_it_asks_for": threshold,
+        "threshold_in_use": SAME,
+        "images_of_the_other_half": sum(counts[False].values()),
+        "pairs_of_the_other_half": sum(counts[False].values()) ** 2,
+        "highest_correlation_of_the_other_half": max((item.score for item in inside[False]), default=None),
+    }
+    for name, level in (("asked_for", threshold), ("in_use", SAME)):
+        wrong = [item for item in inside[False] if item.score >= level]
+        images, pairs = len({item.test for item in wrong}), len(wrong)
+        result |= {
+            f"false_alarms_at_the_threshold_{name}": pairs,
+            f"a_pair_{name}": pairs / result["pairs_of_the_other_half"],
+            f"an_image_{name}": images / result["images_of_the_other_half"],
+        }
+    # None of n: the rate that would still show none with a chance of 5 %.
+    result["upper_bound_an_image_where_none_is_seen"] = round(1 - 0.05 ** (1 / result["images_of_the_other_half"]), 6)
+    return result
 
 
 def speed(folder: Path, train: int, test: int, planted: int) -> dict[str, Any]:
@@ -213,51 +267,57 @@ def _blend(bank: list[Array], index: int) -> Array:
 
 def tables(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
-    lines = [
-        "<!-- written by bench/audit.py -->",
-        "",
-        f"Recall of copies ({SAMPLE} images a set, fewer where the set is smaller):",
-        "",
-        "| copy | " + " | ".join(SETS) + " |",
-        "|---|" + "---|" * len(SETS),
-    ]
-    lines += [
-        f"| {name} | " + " | ".join(f"{row[s]:.4f}" for s in SETS) + " |"
-        for name, row in result.get("recall", {}).items()
-    ]
-    lines += ["", f"Different patients of the real sets (same: correlation >= {SAME}; alike: >= {ALIKE}):", ""]
-    lines += [
-        "| train | test | pairs | close signatures | called same | called alike | highest |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in result.get("false_alarms", []):
+    lines = ["<!-- written by bench/audit.py -->"]
+    if "recall" in result:
+        lines += ["", f"Recall of copies ({SAMPLE[True]} images a set, fewer where the set is smaller):", ""]
+        rows = [[name, *(f"{row[s]:.4f}" for s in SETS)] for name, row in result["recall"].items()]
+        lines += markdown(["copy", *SETS], rows)
+    if "halves" in result:
+        lines += ["", "Threshold chosen on one half of the real images, false alarms of the other half:", ""]
+        lines += markdown(["", "value"], [[n.replace("_", " "), v] for n, v in result["halves"].items()])
+    if "false_alarms" in result:
+        lines += ["", f"Different patients, all real images (same: correlation >= {SAME}; alike: >= {ALIKE}):", ""]
         keys = ("train", "test", "pairs", "close_signatures", "called_same", "called_alike", "highest_correlation")
-        lines.append("| " + " | ".join("-" if row[key] is None else str(row[key]) for key in keys) + " |")
+        rows = [["-" if row[key] is None else row[key] for key in keys] for row in result["false_alarms"]]
+        lines += markdown([key.replace("_", " ") for key in keys], rows)
     if "speed" in result:
-        lines += ["", "| speed | value |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in result["speed"].items()]
+        lines += ["", *markdown(["speed", "value"], [[name, value] for name, value in result["speed"].items()])]
     return "\n".join(lines) + "\n"
+
+
+def markdown(head: list[str], rows: list[list[Any]]) -> list[str]:
+    """A Markdown table."""
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prepared", type=Path, default=Path("prepared"))
+    parser.add_argument("--full", action="store_true", help="full sizes, and write the figures to --out")
+    parser.add_argument(
+        "--prepared", type=Path, default=Path("prepared"), help="what bench/prepare.py --only real made"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--speed", action="store_true", help="100,000 against 25,000 made-up images")
-    parser.add_argument("--quality", action="store_true", help="recall and false alarms on the real sets")
+    parser.add_argument("--speed", action="store_true", help="seconds for made-up images")
+    parser.add_argument("--recall", action="store_true", help="copies of real images that are found")
+    parser.add_argument("--alarms", action="store_true", help="strangers among the real images that are called copies")
     parser.add_argument("--images", type=Path, help="folder that keeps the made-up images for the next time")
     options = parser.parse_args()
+    every = not (options.recall or options.alarms or options.speed)
     target = options.out / "data_audit.json"
-    result: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
-    every = not (options.quality or options.speed)
-    if options.quality or (every and options.prepared.is_dir()):
-        result["recall"] = recall(options.prepared, np.random.default_rng(0))
-        result["false_alarms"] = false_alarms(options.prepared)
+    result: dict[str, Any] = json.loads(target.read_text()) if options.full and target.exists() else {}
+    there = options.prepared.is_dir()
+    if options.recall or (every and there):
+        result["recall"] = recall(options.prepared, SAMPLE[options.full], np.random.default_rng(0))
+    if options.alarms or (every and there and options.full):
+        result["false_alarms"], close, ids = strangers(options.prepared)
+        result["halves"] = halves(close, ids)
     if options.speed or every:
         with tempfile.TemporaryDirectory() as folder:
-            result["speed"] = speed(options.images or Path(folder), 100_000, 25_000, 1_000)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    (options.out / "data_audit_tables.md").write_text(tables(result))
+            result["speed"] = speed(options.images or Path(folder), *SIZES[options.full])
+    if options.full:
+        target.write_text(json.dumps(result, indent=2) + "\n")
+        (options.out / "data_audit_tables.md").write_text(tables(result))
     print(tables(result))
 
 

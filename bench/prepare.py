@@ -2,7 +2,8 @@
 
 Rates are marginal (a large run less a small one), so that starting processes and drawing the card do not count. The
 machine may be busy: rates by CPU time (of all processes, on two cores) stand beside rates by wall time; each is the
-best of several runs, and what decoding alone allows is measured in the same run.
+best of several runs, and what decoding alone allows is measured in the same run. Without `--full` everything is
+small and quick and the table is only printed; the figures in docs come from `--full`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import argparse
 import io
 import json
 import os
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,11 @@ from xlip.data.prepare import prepare
 from xlip.data.study import read_studies
 
 CORES = 2
-SMALL, LARGE = 400, 2800
+SMALL = 400
+LARGE = {False: 1000, True: 2800}
+"""Images of a quick and of a full run."""
+STUDIES = {False: 2000, True: 100_000}
+REPEATS = {False: 1, True: 5}
 REAL = {
     "nih": ("nih", "nih_chestxray14_subset", {}),
     "kermany": ("kermany", "kermany_chest_xray", {}),
@@ -85,11 +92,11 @@ def decode_alone(folder: Path, count: int) -> Callable[[], Any]:
     return run
 
 
-def speed(side: int, repeats: int) -> dict[str, Any]:
-    """Rates of preparing and of decoding alone for JPEG files of one size."""
+def speed(side: int, large: int, repeats: int) -> dict[str, Any]:
+    """Rates of preparing and of decoding alone for `large` JPEG files of one size."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        images(root / "large", side, LARGE)
+        images(root / "large", side, large)
         (root / "small").mkdir()
         for file in sorted((root / "large").iterdir())[:SMALL]:
             os.link(file, root / "small" / file.name)
@@ -98,36 +105,63 @@ def speed(side: int, repeats: int) -> dict[str, Any]:
             for size in ("small", "large"):
                 run = lambda size=size: prepare("folder", root / size, root / "out", workers=CORES)  # noqa: E731
                 runs.setdefault(size, []).append(timed(run))
-                count = SMALL if size == "small" else LARGE
+                count = SMALL if size == "small" else large
                 runs.setdefault(f"decode {size}", []).append(timed(decode_alone(root / "large", count)))
-    made = rates(runs["small"], runs["large"], LARGE - SMALL)
-    alone = rates(runs["decode small"], runs["decode large"], LARGE - SMALL)
+    made = rates(runs["small"], runs["large"], large - SMALL)
+    alone = rates(runs["decode small"], runs["decode large"], large - SMALL)
     return {
         "prepare": made,
         "decode_alone": alone,
         "share_of_decode_alone_by_cpu": round(made["by_cpu"] / alone["by_cpu"], 3),
         "share_of_decode_alone_by_wall": round(made["by_wall"] / alone["by_wall"], 3),
-        "whole_run_of": LARGE,
+        "whole_run_of": large,
         "whole_run_wall_s": round(min(run[0] for run in runs["large"]), 2),
     }
 
 
 def memory(count: int) -> dict[str, Any]:
-    """Peak resident memory of the parent and of the largest worker for a set of phantoms."""
+    """Peak resident memory for a set of phantoms, in a process of its own: of all processes together, and of each."""
     with tempfile.TemporaryDirectory() as name:
-        options = {"count": count, "size": 64}
-        wall, cpu = timed(lambda: prepare("phantom", name, Path(name) / "out", workers=CORES, options=options))
-        size = sum(file.stat().st_size for file in (Path(name) / "out").iterdir())
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        out = Path(name) / "out"
+        command = [sys.executable, "-m", "xlip.cli", "prepare", "phantom", "--root", name, "--out", str(out)]
+        command += ["--workers", str(CORES), "--options.count", str(count), "--options.size", "64"]
+        before, start = os.times(), time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            highest: dict[str, float] = {"all": 0.0, "one": 0.0}
+            while process.poll() is None:
+                sizes = [resident_mb(one) for one in family(process.pid)]
+                highest = {"all": max(highest["all"], sum(sizes)), "one": max(highest["one"], *sizes, 0.0)}
+                time.sleep(0.1)
+        assert process.returncode == 0
+        now = os.times()
+        size = sum(file.stat().st_size for file in out.iterdir())
+        kept = json.loads((out / "stats.json").read_bytes())["kept"]
     return {
-        "studies": count,
-        "parent_peak_mb": round(peaks[0]),
-        "worker_peak_mb": round(peaks[1]),
-        "all_processes_at_most_mb": round(peaks[0] + CORES * peaks[1]),
-        "wall_s": round(wall, 1),
-        "cpu_s": round(cpu, 1),
+        "studies": kept,
+        "all_processes_peak_mb": round(highest["all"]),
+        "largest_process_peak_mb": round(highest["one"]),
+        "wall_s": round(time.perf_counter() - start, 1),
+        "cpu_s": round(sum(now[:4]) - sum(before[:4]), 1),
         "written_mb": round(size / 2**20),
     }
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):  # it ended meanwhile
+                found += map(int, task.read_text().split())
+    return found
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, pages that it shares with others included; 0 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return 0.0
 
 
 def fidelity() -> dict[str, float]:
@@ -181,23 +215,29 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="full sizes, and write the figures to --out")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="runs of which the best counts; default: 1, full 5")
+    parser.add_argument("--sides", type=int, nargs="+", default=[1024, 256], help="of the speed run's images, px")
     parser.add_argument("--only", choices=("speed", "memory", "real"), help="default: everything")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("XLIP_DATA", "../shared/data")))
     parser.add_argument("--real", type=Path, default=Path("prepared"), help="where the real sets are prepared to")
     options = parser.parse_args()
     target = options.out / "data_prepare.json"
-    result: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
-    if options.only in (None, "memory"):  # first: peaks of children are those of all children so far
-        result["memory"] = memory(100_000)
+    result: dict[str, Any] = json.loads(target.read_text()) if options.full and target.exists() else {}
+    if options.only in (None, "memory"):
+        result["memory"] = memory(STUDIES[options.full])
     if options.only in (None, "speed"):
-        result["speed"] = {f"{side} px to 256 px": speed(side, options.repeats) for side in (1024, 256)}
+        repeats = options.repeats or REPEATS[options.full]
+        for side in options.sides:
+            name = f"{side} px to 256 px"
+            result.setdefault("speed", {})[name] = speed(side, LARGE[options.full], repeats)
         result["fidelity"] = fidelity()
-    if options.only in (None, "real"):
+    if options.only == "real" or (options.only is None and options.full):
         result["real"] = real(options.data, options.real)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    (options.out / "data_prepare_tables.md").write_text(table(result))
+    if options.full:
+        target.write_text(json.dumps(result, indent=2) + "\n")
+        (options.out / "data_prepare_tables.md").write_text(table(result))
     print(table(result))
 
 

@@ -1,7 +1,8 @@
 """How fast `xlip tag` is: one core, several processes, memory over very many reports. Writes docs/tag_speed.json, .md.
 
 Times are the best of several runs of one process, CPU time beside wall time, because other work may share the machine.
-`--reports N` sets how many reports the memory run reads (1,000,000 for the committed figures: some minutes).
+Without `--full` everything is small and quick and the table is only printed; the figures in docs come from `--full`.
+`--reports N` sets how many reports the memory run reads.
 """
 
 from __future__ import annotations
@@ -127,27 +128,33 @@ def table(result: dict[str, Any]) -> str:
         ("load of the machine at the start of that run", f"{several['load']:.1f}"),
         (f"memory growth over {kept['reports']:,} reports", f"{kept['growth_mib']:.1f} MiB"),
     ]
-    lines = [f"Written by `python bench/tag.py`; tagger {result['tagger']}, {core['reports']} Open-i reports.", ""]
+    lines = [
+        f"Written by `python bench/tag.py --full`; tagger {result['tagger']}, {core['reports']} Open-i reports.",
+        "",
+    ]
     lines += ["| what | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--reports", type=int, default=100_000)
-    parser.add_argument("--copies", type=int, default=8)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="full sizes, and write the figures to docs")
+    parser.add_argument("--reports", type=int, help="reports of the memory run; default: 5,000, full 1,000,000")
+    parser.add_argument("--copies", type=int, help="copies of Open-i of the run in processes; default: 1, full 8")
     options = parser.parse_args()
+    count = options.reports or (1_000_000 if options.full else 5_000)
+    copies = options.copies or (8 if options.full else 1)
     if not DATA.exists():
         print(f"no Open-i reports at {DATA}; set XLIP_DATA")
         return
     texts = reports()
     result: dict[str, Any] = {"tagger": TAGGER, "cores": os.cpu_count(), "one_core": one_core(texts)}
     load = psutil.getloadavg()[0]
-    result["several_processes"] = {**several_processes(texts, options.copies), "load": load}
-    result["memory"] = memory(texts, options.reports)
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "tag_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    (ROOT / "docs" / "tag_speed.md").write_text(table(result), "utf-8")
+    result["several_processes"] = {**several_processes(texts, copies), "load": load}
+    result["memory"] = memory(texts, count)
+    if options.full:
+        (ROOT / "docs" / "tag_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        (ROOT / "docs" / "tag_speed.md").write_text(table(result), "utf-8")
     print(table(result))
 
 

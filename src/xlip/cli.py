@@ -152,6 +152,11 @@ def _print_overlaps(report: AuditReport) -> None:
         print(found + (f"; {report.excluded} more are on the list of exclusions" if report.excluded else ""))
     if report.unreadable:
         print(f"{report.unreadable} images could not be decoded and were not compared")
+    for name, count in report.tiny.items():
+        print(
+            f"warning: {name}: {count} images have a side below 96 pixels; as pictures they cannot be compared safely: "
+            "a copy may be missed, a stranger taken for one"
+        )
 
 
 def _print_checks(report: AuditReport) -> None:
@@ -171,12 +176,15 @@ def run_inspect(config: InspectConfig) -> None:
 
     from rich.console import Console
 
-    from xlip.data.inspect import chosen, page, terminal_view
+    from xlip.data.inspect import chosen, page, plain_view, terminal_view
 
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
     for study in studies if config.study or not config.out else ():
-        console.print(terminal_view(study, config.width))
+        if console.is_terminal:
+            console.print(terminal_view(study, config.width))
+        else:
+            print(plain_view(study))
     if config.out:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         Path(config.out).write_text(page(config.path, studies), "utf-8")

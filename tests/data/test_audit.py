@@ -146,6 +146,18 @@ def test_command_says_leak_by_its_exit_code(
     assert main(["audit", str(tmp_path / "none"), "--workers", "0"]) == 2
 
 
+def test_small_images_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    large = studies(range(2), "a")
+    tiny = replace(large[1], image=encode(np.zeros((95, 128), np.uint8)))
+    write_studies([large[0], tiny], tmp_path / "train.parquet")
+    write_studies(studies([8], "b"), tmp_path / "test.parquet")
+    arguments = ["audit", str(tmp_path / "train.parquet"), "--against", str(tmp_path / "test.parquet")]
+    assert main([*arguments, "--workers", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("warning: ") == 1
+    assert f"warning: {tmp_path / 'train.parquet'}:train: 1 images have a side below 96 pixels" in printed
+
+
 def test_splits_are_chosen_by_name_or_by_custom(sets: tuple[str, str], tmp_path: Path) -> None:
     mixed = [*studies(range(2), "a"), *studies(range(2, 5), "a", split="test"), *studies([5], "a", split="val")]
     write_studies(mixed, tmp_path / "mixed.parquet")

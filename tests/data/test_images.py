@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -282,7 +282,15 @@ def test_metadata_rotation_colour_and_depth_are_not_stored(tmp_path: Path) -> No
     exif[0x0112] = 6
     exif[0x010E] = "Secret^Name"
     gray = Image.fromarray(GRAY)
+    plain = packed(gray, "JPEG")
+    segment = b"\xff\xe5" + struct.pack(">H", 13) + b"Secret^Name"
+    chunk = b"prVt" + b"Secret^Name"
+    chunk = struct.pack(">I", 11) + chunk + struct.pack(">I", zlib.crc32(chunk))
     cases = {
+        "application segment": plain[:2] + segment + plain[2:],
+        "behind the end": plain + b"Secret^Name",
+        "private chunk": packed(gray)[:33] + chunk + packed(gray)[33:],
+        "behind the last chunk": packed(gray) + b"Secret^Name",
         "text": packed(gray, pnginfo=text),
         "comment": packed(gray, "JPEG", comment=b"Secret^Name"),
         "exif": packed(gray, "JPEG", exif=exif),
@@ -297,6 +305,28 @@ def test_metadata_rotation_colour_and_depth_are_not_stored(tmp_path: Path) -> No
         assert (image.format, image.mode) == ("JPEG", "L"), name
         assert b"Secret" not in stored, name
         assert image.size == ((20, 30) if name == "exif" else (30, 20)), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_check_at_an_eighth_finds_the_same_files_damaged(progressive: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(128, 25, (72, 88)).clip(0, 255).astype(np.uint8)
+    data = bytearray(packed(Image.fromarray(noise), "JPEG", progressive=progressive))
+    if rng.random() < 0.5:
+        del data[rng.integers(4, len(data)) :]
+    else:
+        for place in rng.integers(0, len(data), rng.integers(1, 30)):
+            data[place] ^= 1 << rng.integers(8)
+
+    def readable(read: Any) -> bool:
+        try:
+            read(bytes(data))
+        except XLIPError:
+            return False
+        return True
+
+    assert readable(decode) == readable(lambda damaged: load_for_storage(damaged, 256))
 
 
 def test_load_for_storage_refuses_a_file_whose_header_is_fine_but_whose_pixels_are_not(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,12 @@ def test_terminal_image_has_the_asked_width_and_the_right_grays(table: Path) -> 
     assert str(first).startswith("rgb(")
 
 
+def test_a_terminal_gets_the_image(table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    assert main(["inspect", str(table), "--study", "a/2", "--width", "20"]) == 0
+    assert "▀" in capsys.readouterr().out
+
+
 def test_command_prints_one_study_and_writes_a_page(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,5 +78,8 @@ def test_command_prints_one_study_and_writes_a_page(
     printed = capsys.readouterr().out
     assert "a/2" in printed
     assert "Effusion present" in printed
+    assert printed.isascii()  # no half blocks and no frames in a pipe
+    assert "    effusion: finding, present, Effusion\n" in printed
+    assert f"  report: {REPORT}\n" in printed
     assert main(["inspect", str(table), "--out", str(tmp_path / "deep" / "page.html"), "--limit", "3"]) == 0
     assert (tmp_path / "deep" / "page.html").read_text("utf-8").count("<article>") == 3

@@ -11,10 +11,12 @@ import pytest
 from layouts import LAYOUTS
 
 from xlip.data.images import decode
+from xlip.data.kinds import canonical, is_kind
 from xlip.data.prepare import prepare
 from xlip.data.sources import SOURCES, load_source
 from xlip.data.sources.base import years
-from xlip.data.sources.padchest import words_of
+from xlip.data.sources.padchest import TREE, words_of
+from xlip.data.sources.padchest import labels as padchest_labels
 from xlip.data.sources.siim import mask_of
 from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, Study, read_studies
 from xlip.errors import XLIPError
@@ -161,6 +163,21 @@ def test_padchest_tree_places_and_damaged_files(tmp_path: Path) -> None:
     assert found["1_b.png"].labels["No_Finding"] == PRESENT
     assert (found["1_b.png"].view, found["1_d.png"].view) == ("LATERAL", "AP")
     assert found["1_d.png"].labels == {}
+
+
+def test_padchest_labels_that_are_kinds_stand_under_their_kind() -> None:
+    words = {label for family in TREE.values() for label in family if is_kind(label)}
+    for label in words:
+        assert padchest_labels([label])[canonical(label)] == PRESENT, label
+    for label, kind, other in (
+        ("pleural plaques", "Pleural_Plaque", "Pleural_Thickening"),
+        ("calcified pleural plaques", "Pleural_Plaque", "Pleural_Thickening"),
+        ("bullas", "Bulla", "Emphysema"),
+        ("empyema", "Empyema", "Pneumonia"),
+        ("cavitation", "Cavity", "Tuberculosis"),
+    ):
+        found = padchest_labels([label])
+        assert (found[kind], found[other]) == (PRESENT, ABSENT), label
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "[", "['a'", "{}", "[1]]", "__import__('os')", "[" * 400])

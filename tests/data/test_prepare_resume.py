@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from xlip.data import entities as entities_module
 from xlip.data import prepare as module
 from xlip.data import prepare_pool
+from xlip.data import prepare_target as target_module
 from xlip.data import prepare_unit as unit_module
 from xlip.data.images import encode
 from xlip.data.prepare import prepare
@@ -96,6 +99,41 @@ def test_a_run_with_other_settings_starts_anew(tmp_path: Path, monkeypatch: pyte
     assert list((tmp_path / ".out.partial" / "journal").iterdir())
     prepare("a", tmp_path, tmp_path / "out", workers=0, holdout=0.5)
     assert {study.split for study in read_studies(tmp_path / "out")} == {"train", "test"}
+
+
+def test_a_set_begun_with_another_tagger_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts(130, monkeypatch)
+    stop_after(1, monkeypatch)
+    with pytest.raises(RuntimeError):
+        prepare("a", tmp_path, tmp_path / "out", workers=0)
+    monkeypatch.setattr(prepare_pool, "run_unit", unit_module.run_unit)
+    newer = "xlip-rules-en@next"
+    monkeypatch.setattr(module, "TAGGER", newer)
+    monkeypatch.setattr(entities_module, "TAGGER", newer)
+    prepare("a", tmp_path, tmp_path / "out", workers=0)
+    assert {study.tagger for study in read_studies(tmp_path / "out")} == {newer}
+
+
+def test_a_run_that_dies_in_its_last_moments_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts(130, monkeypatch)
+
+    def dies(*paths: Path) -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target_module, "take_place", dies)
+        with pytest.raises(RuntimeError):
+            prepare("a", tmp_path, tmp_path / "out", workers=0)
+    assert not (tmp_path / "out").exists()
+    with monkeypatch.context() as patch:
+        stop_after(0, patch)  # no part may be made again
+        patch.setattr(target_module, "remove_tree", dies)
+        with pytest.raises(RuntimeError):
+            prepare("a", tmp_path, tmp_path / "out", workers=0)
+    assert (tmp_path / "out" / "journal").is_dir()
+    assert len(list(read_studies(tmp_path / "out"))) == 130
+    assert prepare("a", tmp_path, tmp_path / "out", workers=0).kept == 130
+    assert not (tmp_path / "out" / "journal").exists()
 
 
 def stop_after(parts: int, patch: pytest.MonkeyPatch) -> None:
@@ -241,6 +279,19 @@ def test_a_row_that_kills_or_hangs_its_process_is_quarantined(tmp_path: Path, mo
     assert "killed the process" in reasons["a/3"]
     assert "more than 2 s" in reasons["a/5"]
     assert summary.kept == 127
+
+
+def says_what_is_loaded(study: Study) -> Study:
+    """A report that says whether this process has loaded torch, after its tagger was."""
+    assert "spacy" in sys.modules
+    return replace(study, report="Torch." if sys.modules.get("torch") else "Clear.")
+
+
+def test_a_worker_does_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Candidate(Study("a/1", "p", "a"), complete=says_what_is_loaded)]
+    monkeypatch.setattr(module, "load_source", lambda name: lambda root: iter(rows))
+    prepare("a", tmp_path, tmp_path / "out", workers=1)
+    assert [study.report for study in read_studies(tmp_path / "out")] == ["Clear."]
 
 
 def test_two_runs_do_not_write_the_same_set(tmp_path: Path) -> None:

@@ -115,7 +115,11 @@ def test_openi_kaggle_takes_the_first_frontal_that_is_there(tmp_path: Path) -> N
         ("openi/1", "openi/1", "Clear lungs. Normal.", "images/images_normalized/c.png"),
         ("openi/3", "openi/3", "Effusion.", ""),
     ]
-    assert drops == [Dropped("indiana_reports.csv:3", "neither a report nor an image")]
+    folder, reason = "images/images_normalized", "another image of the report: one frontal image is kept with it"
+    assert drops == [
+        Dropped("indiana_reports.csv:3", "neither a report nor an image"),
+        *(Dropped(f"{folder}/{name}.png", reason) for name in "bd"),
+    ]
 
 
 REPORT_XML = """<eCitation><uId id="CXR7"/><Article><Abstract>
@@ -146,8 +150,10 @@ def test_openi_nlm_reads_a_folder_or_an_archive(tmp_path: Path, packed: bool) ->
 def test_openi_r2gen_keeps_its_splits_and_shares_patients_with_the_other_layouts(tmp_path: Path) -> None:
     item = {"id": "CXR7_IM-1", "report": "Clear.", "image_path": ["CXR7_IM-1/0.png", "CXR7_IM-1/1.png"]}
     write(tmp_path / "annotation.json", json.dumps({"train": [], "test": [item]}))
-    picture(tmp_path / "images/CXR7_IM-1/0.png")
-    (study,), _ = read("openi", tmp_path)
+    for number in (0, 1):
+        picture(tmp_path / f"images/CXR7_IM-1/{number}.png")
+    (study,), (drop,) = read("openi", tmp_path)
+    assert drop.row == "images/CXR7_IM-1/1.png"
     assert (study.split, study.patient_id) == ("test", "openi/7")
     assert study.image_path == "images/CXR7_IM-1/0.png"
 
@@ -317,8 +323,11 @@ def test_csv_faults_of_the_user_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_real_counts(name: str, folder: str, options: dict[str, str], counts: tuple[int, int, int]) -> None:
-    studies, _ = read(name, real_data(folder), **options)
+    studies, drops = read(name, real_data(folder), **options)
     images = sum(bool(study.image_path) for study in studies)
+    if name == "openi":  # 13, 8 and 5 image files: those that no report keeps are drops with a reason
+        others = sum("another image" in drop.reason for drop in drops)
+        assert images + others == {"nlm": 8, "r2gen": 5}.get(options.get("layout", ""), 13)
     assert (len(studies), images, sum(study.report is not None for study in studies)) == counts
 
 

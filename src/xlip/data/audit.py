@@ -14,8 +14,8 @@ from typing import Any
 from xlip.data.audit_checks import Conflict, Shortcut, conflicts, missing_sections, shortcuts
 from xlip.data.audit_index import Facts, Index, SetPart, build_index
 from xlip.data.audit_match import HINT, KINDS, Overlap, overlaps
-from xlip.data.prepare_unit import write_whole
 from xlip.errors import XLIPError
+from xlip.files import write_whole, writing
 
 EXCLUSION_COLUMNS = ("study_id", "kind", "test_study_id", "score")
 
@@ -36,6 +36,8 @@ class AuditReport:
     sections: dict[str, int] = field(default_factory=dict)
     conflicts: dict[str, list[Conflict]] = field(default_factory=dict)
     unreadable: int = 0
+    tiny: dict[str, int] = field(default_factory=dict)
+    """Images of each set that are too small to be compared as pictures safely; sets without such are left out."""
 
     @property
     def leaking(self) -> dict[str, Overlap]:
@@ -90,6 +92,7 @@ def audit(
             facts += index.facts
             report.conflicts[index.name] = conflicts(index)
     report.unreadable += sum(index.unreadable for index in tests)
+    report.tiny |= {index.name: index.tiny for index in tests if index.tiny}
     report.shortcuts, report.sections = shortcuts(facts), missing_sections(facts)
     return report
 
@@ -102,9 +105,7 @@ def write_exclusions(report: AuditReport, path: str | Path) -> int:
     leaking = report.leaking
     for item in leaking.values():
         table.writerow([item.train, item.kind, item.test, item.score])
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, text.getvalue().encode("utf-8"))
+    _write(Path(path), text.getvalue().encode("utf-8"))
     return len(leaking)
 
 
@@ -155,15 +156,20 @@ def write_report(report: AuditReport, path: str | Path) -> None:
     """Write everything as JSON."""
     content: dict[str, Any] = asdict(report)
     content["leaking"] = len(report.leaking)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, (json.dumps(content, indent=2) + "\n").encode())
+    _write(Path(path), (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
 
 
 def _compare(report: AuditReport, index: Index, tests: Sequence[Index], left_out: frozenset[str], workers: int) -> None:
     report.train.append(index.name)
     report.studies[index.name] = len(index.ids)
     report.unreadable += index.unreadable
+    report.tiny |= {index.name: index.tiny} if index.tiny else {}
     for test in tests:
         found = overlaps(index, test, workers)
         report.excluded += len({item.train for item in found if item.train in left_out})

@@ -18,6 +18,8 @@ from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, s
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
 
+LEAST_SIDE = 96
+"""Pixels; a smaller picture has too little fine structure to be told from another chest."""
 LEAST_WORDS = 20
 """A shorter report may well be written twice."""
 
@@ -60,6 +62,8 @@ class Index:
     thumbs: list[tuple[Gray, ...]] = field(default_factory=list)
     """Small images of a test set, to look at closely; those of a training set are read again when they are needed."""
     unreadable: int = 0
+    tiny: int = 0
+    """Images whose shorter side is below `LEAST_SIDE`."""
 
     def extend(self, other: Index) -> None:
         """Append the studies of another file."""
@@ -68,6 +72,7 @@ class Index:
         for name in ("ids", "patients", "texts", "facts", "pixels", "places", "thumbs"):
             getattr(self, name).extend(getattr(other, name))
         self.unreadable += other.unreadable
+        self.tiny += other.tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +188,12 @@ def _image_of(study: Study, index: Index) -> Gray | None:
     if study.image is None:
         return None
     try:
-        return decode(study.image)
+        image = decode(study.image)
     except XLIPError:
         index.unreadable += 1
         return None
+    index.tiny += min(image.shape) < LEAST_SIDE
+    return image
 
 
 def _hashes(image: Gray, posed: bool) -> Sequence[Floats]:

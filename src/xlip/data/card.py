@@ -17,7 +17,7 @@ import numpy as np
 from xlip.data.card_pictures import contact_sheet, histograms
 from xlip.data.prepare_plan import Plan, id_digest
 from xlip.data.prepare_target import STATS, Target
-from xlip.data.prepare_unit import write_whole
+from xlip.data.prepare_unit import write_final
 from xlip.data.study import STATE_NAMES
 from xlip.errors import XLIPError
 
@@ -34,6 +34,7 @@ REASONS = (
     ("cannot read", "cannot read"),
     ("is empty (0 bytes)", "empty file"),
     ("duplicate study id", "duplicate study id"),
+    ("another image of the report", "another image of the report"),
     ("modality", "modality is not X-ray"),
 )
 """Words of a reason -> its class, so that equal reasons count together."""
@@ -119,7 +120,7 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) ->
         summary.split_name, summary.split_checksum = plan.split.name, plan.split.checksum
     if not summary.complete:
         return summary
-    write_whole(target.work / "quarantine.csv", _quarantine(target, summary))
+    write_final(target.work / "quarantine.csv", _quarantine(target, summary))
     measures = Measures()
     files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
     for row in light_rows(files):
@@ -132,11 +133,11 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) ->
         raise XLIPError(f"{settings['root']}: no usable study{said}")
     summary.patients = len(np.unique(np.frombuffer(measures.patients, np.uint64)))
     summary.sizes, summary.report_words = _spread(measures.short_sides), _spread(measures.words)
-    write_whole(target.work / "contact_sheet.png", contact_sheet(files))
-    write_whole(target.work / "histograms.png", histograms(summary.kinds, vars(measures)))
-    write_whole(target.work / "README.md", readme(summary).encode())
+    write_final(target.work / "contact_sheet.png", contact_sheet(files))
+    write_final(target.work / "histograms.png", histograms(summary.kinds, vars(measures)))
+    write_final(target.work / "README.md", readme(summary).encode())
     # Last: its presence says that everything else is there.
-    write_whole(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True) + "\n").encode())
+    write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True) + "\n").encode())
     target.finish()
     return summary
 

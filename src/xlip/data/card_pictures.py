@@ -37,11 +37,10 @@ def sample_images(files: Sequence[Path], count: int) -> list[bytes]:
         with files[number].open("rb") as stream:
             parquet = pq.ParquetFile(stream)
             for group in range(parquet.num_row_groups):
-                rows = parquet.read_row_group(group, columns=["image"])["image"].to_pylist()
-                images = [row["bytes"] for row in rows if row]
-                if images:
-                    picks = {round(i) for i in np.linspace(0, len(images) - 1, min(each, len(images)))}
-                    found += [images[i] for i in sorted(picks)]
+                column = parquet.read_row_group(group, columns=["image"])["image"].drop_null()
+                if len(column):
+                    picks = {round(i) for i in np.linspace(0, len(column) - 1, min(each, len(column)))}
+                    found += [column[i].as_py()["bytes"] for i in sorted(picks)]
                     break
     return found[:count]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xlip.errors import XLIPError
 
@@ -25,12 +25,15 @@ MAX_PIXELS = 100_000_000
 """A larger image is taken for a decompression bomb."""
 MAX_BYTES = 1 << 30
 """A larger file is not read."""
+_FIRST_BYTES = 1 << 18
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _HARMLESS_INFO = frozenset({
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"),
     *("xlip_size", "gamma", "srgb", "chromaticity", "aspect", "interlace"),
 })  # fmt: skip
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+"""Formats that may be stored as they are, and their last bytes: something else may stand behind the picture."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error)
 
 
@@ -124,7 +127,7 @@ def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *,
             if image is not None:
                 width, height = image.size
                 gray = None
-                if not _storable(image, short_side):
+                if not _storable(image, data, short_side):
                     gray = _to_gray(image)
                     width, height = _original_size(image, gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
@@ -160,7 +163,10 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
 def _bytes_of(path: Any) -> bytes:
     """The bytes of a local path or of an fsspec one; never more than `MAX_BYTES`."""
     with path.open("rb") as stream:
-        data: bytes = stream.read(MAX_BYTES + 1)
+        # Asked for a gigabyte at once, Python first reserves as much: several times the cost of reading a small file.
+        data: bytes = stream.read(_FIRST_BYTES)
+        if len(data) == _FIRST_BYTES:
+            data += stream.read(MAX_BYTES + 1 - len(data))
     if len(data) > MAX_BYTES:
         raise XLIPError(f"{path}: expected an image file of at most {MAX_BYTES >> 20} MiB, got more")
     return data
@@ -189,17 +195,20 @@ def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image |
                 raise bomb(name, f"got {image.width} x {image.height}")
             try:
                 if smallest:
-                    _reduce_early(image, smallest)
+                    _reduce_early(image, data, smallest)
                 image.load()
             except _BROKEN as error:
                 raise damaged(name, error) from error
             yield image
 
 
-def _reduce_early(image: Image.Image, smallest: int) -> None:
+def _reduce_early(image: Image.Image, data: bytes, smallest: int) -> None:
     image.info["xlip_size"] = image.size
     if image.format == "JPEG" and image.mode == "L":
-        image.draft("L", (smallest, smallest))
+        # One that is kept as it is is only checked: at an eighth every coefficient is still read, where damage shows,
+        # but few pixels are computed.
+        side = 1 if _storable(image, data, smallest) else smallest
+        image.draft("L", (side, side))
 
 
 def bomb(name: str, got: str) -> XLIPError:
@@ -213,12 +222,16 @@ def damaged(name: str, error: BaseException) -> XLIPError:
     return XLIPError(f"{name}: not a readable image: damaged or cut short ({reason}); copy or download it again")
 
 
-def _storable(image: Image.Image, short_side: int) -> bool:
+def _storable(image: Image.Image, data: bytes, short_side: int) -> bool:
+    """Whether a file may be kept byte for byte: gray, small, and nothing in it but the picture."""
     return (
-        image.format in ("PNG", "JPEG")
+        image.format in _ENDS
         and image.mode == "L"
         and min(image.info.get("xlip_size", image.size)) <= short_side
         and not image.info.keys() - _HARMLESS_INFO
+        and all(part.startswith(b"JFIF\0") for _, part in getattr(image, "applist", ()))
+        and not getattr(image, "private_chunks", ())
+        and data.endswith(_ENDS[image.format])
     )
 
 
@@ -229,12 +242,12 @@ def _to_gray(image: Image.Image) -> Gray:
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    return np.array(image.convert("L"))
+    return np.array(image if image.mode == "L" else image.convert("L"))  # convert and exif_transpose always copy
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
     except _BROKEN:
         return image  # unreadable EXIF is no reason to lose good pixels
 

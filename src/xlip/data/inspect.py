@@ -1,4 +1,4 @@
-"""`xlip inspect`: prepared studies in the terminal and as one HTML page without outside files."""
+"""`xlip inspect`: prepared studies in the terminal, as plain text and as one HTML page without outside files."""
 
 from __future__ import annotations
 
@@ -62,6 +62,17 @@ def terminal_view(study: Study, width: int = 64) -> RenderableType:
     for name, text in _texts(study):
         parts += [f"[bold]{name}", text if name != "report" else to_rich(text, study.entities)]
     return Panel(Group(*parts), title=study.study_id.replace("[", r"\["), title_align="left")
+
+
+def plain_view(study: Study) -> str:
+    """One study as lines of plain text without its image, for a pipe or a file: facts, texts, entities."""
+    lines = [study.study_id, *(f"  {name}: {value}" for name, value in _facts(study))]
+    lines += [f"  {name}: {text}" for name, text in _texts(study)]
+    for entity in study.entities:
+        words = (study.report or "")[entity.start : entity.end]
+        said = ", ".join(part for part in (entity.type, entity.assertion, entity.kind, entity.side) if part)
+        lines.append(f"    {words}: {said}")
+    return "\n".join(lines)
 
 
 def half_blocks(study: Study, width: int) -> Text:

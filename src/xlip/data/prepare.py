@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.data.card import Summary, finish
+from xlip.data.entities import TAGGER
 from xlip.data.prepare_plan import Plan, Row, Unit, survey, units
 from xlip.data.prepare_pool import run_units
 from xlip.data.prepare_target import Target, discard_partials, open_path
@@ -72,7 +73,8 @@ def prepare(
     root, out = open_path(root), open_path(out)
     index, count = _checked(holdout, short_side, encoding, sections, shard)
     named = {"short_side": short_side, "encoding": encoding, "sections": sections, "split": split}
-    settings = {"root": str(root), **named, "holdout": holdout, "seed": seed, **(options or {})}
+    # The tagger's version too: a set that another one began is not gone on with.
+    settings = {"root": str(root), **named, "tagger": TAGGER, "holdout": holdout, "seed": seed, **(options or {})}
     read = partial(_rows, source, root, options or {}, holdout, seed)
     folder = open_path(lists) if str(lists) not in ("", ".") else root
     plan = survey(read(), {"source": source, **settings}, _splitter(split, folder))

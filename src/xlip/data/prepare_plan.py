@@ -109,7 +109,8 @@ def units(rows: Iterable[Row], plan: Plan) -> Iterator[Unit]:
                 part += 1
                 unit = _Builder(plan, part)
             count += 1
-            checked = replace(checked, study=plan.split.applied(checked.study) if plan.split else checked.study)
+            if plan.split:
+                checked = replace(checked, study=plan.split.applied(checked.study))
         unit.add(checked)
     yield unit.finished()
     for empty in range(part + 1, plan.parts):
@@ -154,5 +155,8 @@ def _described(row: Row) -> str:
     if isinstance(row, Dropped):
         return repr(row)
     study: Study = row.study
-    image = b"" if study.image is None else hashlib.blake2b(study.image, digest_size=16).digest()
-    return repr((replace(study, image=None, masks={}), image, str(row.file), row.boxes, row.frame))
+    image = b""
+    if study.image is not None or study.masks:
+        image = hashlib.blake2b(study.image or b"", digest_size=16).digest()
+        study = replace(study, image=None, masks={})
+    return repr((study, image, str(row.file), row.boxes, row.frame))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,8 @@ class Worker:
 
 def _serve(pipe: Connection, place: Any, settings: Settings) -> None:
     """A worker: units in, answers out, until the parent goes."""
+    # spaCy, which the tagger stands on, imports torch where it is installed: 180 MB and two seconds for nothing.
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
     def tick(number: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from xlip.data.prepare_plan import Plan, Unit
-from xlip.data.prepare_unit import JOURNAL, InterruptedRunError, is_local, write_whole
+from xlip.data.prepare_unit import JOURNAL, InterruptedRunError, write_final
 from xlip.errors import XLIPError
+from xlip.files import is_local, remove_tree, take_place
 
 PLAN = "plan.json"
 STATS = "stats.json"
@@ -75,23 +75,15 @@ class Target:
         return sorted((self.work / JOURNAL).glob("part-*.json"), key=lambda path: path.name)
 
     def finish(self) -> None:
-        """Drop the journal and move everything into place; an earlier set goes last, and comes back on failure."""
-        remove_tree(self.work / JOURNAL)
-        (self.work / PLAN).unlink(missing_ok=True)
-        if self.direct:
-            return
-        (self.work / ".lock").unlink(missing_ok=True)
-        if not self.out.exists():
-            self.work.rename(self.out)
-            return
-        old = self.out.with_name(f".{self.out.name}.old")
-        self.out.rename(old)
-        try:
-            self.work.rename(self.out)
-        except BaseException:
-            old.rename(self.out)
-            raise
-        shutil.rmtree(old)
+        """Move everything into place, then drop the journal: it is of use until the last moment, and of no harm after.
+
+        `STATS` says that a folder is whole, whether or not a journal still stands in it.
+        """
+        if not self.direct:
+            (self.work / ".lock").unlink(missing_ok=True)
+            take_place(self.work, self.out)
+        remove_tree(self.out / JOURNAL)
+        (self.out / PLAN).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what was written, where it came to nothing."""
@@ -142,17 +134,7 @@ class Target:
             elif file.name != ".lock":
                 file.unlink()
         (self.work / JOURNAL).mkdir(exist_ok=True)
-        write_whole(note, json.dumps({"key": plan.key, "parts": plan.parts, "studies": plan.studies}).encode())
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of files, on any file system."""
-    if is_local(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    system: Any = folder
-    if folder.exists():
-        system.fs.rm(system.path, recursive=True)
+        write_final(note, json.dumps({"key": plan.key, "parts": plan.parts, "studies": plan.studies}).encode())
 
 
 def discard_partials(folder: Path) -> None:

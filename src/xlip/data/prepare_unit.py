@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from xlip.data.report import DEFAULT_PRIORITY, compose_sections
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.study import Box, Entity, Study, write_stream
 from xlip.errors import XLIPError
+from xlip.files import whole_file, write_whole, writing
 
 JOURNAL = "journal"
 
@@ -57,7 +55,7 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
     studies = _tagged(_loaded(unit, settings, fatal, dropped, tick))
     kept = write_part(studies, settings.work, f"{unit.name}.parquet")
     entry = {"key": unit.key, "kept": kept, "dropped": dropped}
-    write_whole(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(entry).encode())
+    write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(entry).encode())
     return kept
 
 
@@ -153,54 +151,21 @@ def _tagger() -> tuple[Callable[[str], tuple[Entity, ...]], str]:
 
 
 def write_part(studies: Iterator[Study], folder: Path, name: str) -> int:
-    """One Parquet file that is whole or not there: written aside, then moved (or uploaded) in one step."""
-    if not is_local(folder):
-        with _writing(folder / name), tempfile.TemporaryFile() as stream:
-            kept = write_stream(studies, stream)
-            stream.seek(0)
-            with (folder / name).open("wb") as target:
-                shutil.copyfileobj(stream, target)
-        return kept
-    partial = folder / f".{name}.{os.getpid()}.partial"
-    with _writing(folder / name):
-        try:
-            with partial.open("wb") as stream:
-                kept = write_stream(studies, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(folder / name)
-        finally:
-            partial.unlink(missing_ok=True)
-    return kept
+    """One Parquet file that is whole or not there; returns the number of its studies."""
+    with _writing(folder / name), whole_file(folder / name) as stream:
+        return write_stream(studies, stream)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file that is whole or not there."""
+def write_final(path: Path, data: bytes) -> None:
+    """Write a small file of a preparation that is whole or not there.
+
+    Raises:
+        InterruptedRunError: it cannot be written.
+    """
     with _writing(path):
-        if not is_local(path):
-            path.write_bytes(data)
-            return
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, data)
 
 
-def is_local(path: Path) -> bool:
-    """Whether a path is on this machine's file system (fsspec paths of other protocols are not `Path`)."""
-    return isinstance(path, Path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turns a failed write into a message that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise InterruptedRunError(
-            f"{path}: cannot write ({reason}); make room or choose another --out, then run the same command again: "
-            "it goes on where it stopped"
-        ) from error
+def _writing(path: Path) -> AbstractContextManager[None]:
+    advice = "make room or choose another --out, then run the same command again: it goes on where it stopped"
+    return writing(path, advice, InterruptedRunError)

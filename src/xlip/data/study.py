@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
+from xlip.files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,8 @@ SEXES = ("F", "M", "")
 ROWS_PER_GROUP = 256
 SCHEMA_VERSION = "2"
 """2 added what `_later_columns` lists and the links and sides of entities; files of version 1 are still read."""
+PICTURES = ("image.bytes", "masks.list.element.png")
+"""Parquet columns of bytes that are compressed already."""
 BYTES_PER_GROUP = 16 << 20
 """Images of one row group: bounds the memory of a writer and of a reader whatever the image size."""
 
@@ -229,16 +232,8 @@ def write_studies(studies: Iterable[Study], path: str | os.PathLike[str]) -> int
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            written = write_stream(studies, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return written
+    with whole_file(target) as stream:
+        return write_stream(studies, stream)
 
 
 def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
@@ -247,11 +242,26 @@ def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
     import pyarrow.parquet as pq
 
     written = 0
-    with pq.ParquetWriter(stream, schema(), compression="zstd") as writer:
+    packed = [path for field in schema() for path in _leaves(field.name, field.type)]
+    # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
+    codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
+    repeated = [path for path in packed if path not in PICTURES]
+    with pq.ParquetWriter(stream, schema(), compression=codecs, use_dictionary=repeated) as writer:
         for rows in _groups(map(to_row, studies)):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema()))
             written += len(rows)
     return written
+
+
+def _leaves(path: str, type_: pa.DataType) -> list[str]:
+    """Names of the Parquet columns that an Arrow column is stored in."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(type_):
+        return [leaf for field in type_ for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pa.types.is_list(type_):
+        return _leaves(f"{path}.list.element", type_.value_type)
+    return [path]
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -274,7 +284,7 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
         XLIPError: nothing is there, or the folder holds no Parquet file.
     """
     root = Path(path)
-    if (root / "journal").is_dir():
+    if (root / "journal").is_dir() and not (root / "stats.json").exists():
         raise XLIPError(f"{root}: `xlip prepare` was not finished here; run the same command again to go on")
     files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     if not files or not files[0].exists():

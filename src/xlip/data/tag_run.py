@@ -9,7 +9,6 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -23,6 +22,7 @@ from xlip.data.tag_inputs import Document, is_study_table, read_documents
 from xlip.data.tagger.registry import Tagger, load_tagger
 from xlip.data.tagger.rules import RuleTagger
 from xlip.errors import XLIPError
+from xlip.files import whole_file, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,8 +95,7 @@ def tag_to(
     form = "parquet" if out.endswith(".parquet") else "jsonl"
     chunks = _chunked(read_documents(source, column))
     done = _through(partial(tag_chunk, name=tagger, language=language, form=form), chunks, workers)
-    with _replaced_file(out) as target:
-        _write(_counted(done, summary), target, form)
+    _write(_counted(done, summary), out)
     return summary
 
 
@@ -222,34 +221,26 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(flat, schema=output_schema())
 
 
-def _write(payloads: Iterable[Any], target: Path | IO[str], form: str) -> None:
-    if not isinstance(target, Path):
-        for payload in payloads:
-            target.write(payload)
-        return
-    if form == "jsonl":
-        with target.open("w", encoding="utf-8") as stream:
-            for payload in payloads:
-                stream.write(payload)
-        return
-    import pyarrow.parquet as pq
-
-    with pq.ParquetWriter(target, output_schema(), compression="zstd") as writer:
-        for payload in payloads:
-            writer.write_batch(payload)
-
-
-@contextmanager
-def _replaced_file(out: str) -> Iterator[Path | IO[str]]:
-    """Standard output, or a temporary sibling of `out` that takes its place when the block succeeds."""
+def _write(payloads: Iterable[Any], out: str) -> None:
+    """To a file that is whole or not there, or to standard output."""
     if not out:
-        yield sys.stdout
+        for payload in payloads:
+            sys.stdout.write(payload)
         return
     path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial_path
-        partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as stream:
+            if path.suffix == ".jsonl":
+                for payload in payloads:
+                    stream.write(payload.encode("utf-8"))
+            else:
+                _write_batches(payloads, stream)
+
+
+def _write_batches(batches: Iterable[pa.RecordBatch], stream: IO[bytes]) -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(stream, output_schema(), compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)

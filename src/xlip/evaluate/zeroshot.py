@@ -227,7 +227,7 @@ def write_result(result: ZeroShotResult, folder: Path) -> None:
     """`metrics.json`, `scores.csv`, `dropped.csv`, `roc.png` and `index.html` into a folder; whole or not at all."""
     from xlip.evaluate.page import zero_shot_page
     from xlip.evaluate.plots import roc_grid
-    from xlip.train.checkpoint import whole_folder
+    from xlip.files import whole_folder
 
     with whole_folder(folder) as partial:
         (partial / "metrics.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")

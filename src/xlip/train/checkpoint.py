@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xlip.errors import XLIPError
+from xlip.files import whole_folder
 from xlip.models.xlip import XLIPModel
 
+__all__ = ["load_checkpoint", "save_checkpoint", "whole_folder"]
 TENSORS, STATE = "optimizer.safetensors", "trainer.json"
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling that takes the place of `target` at the end of the block; nothing is left if it fails."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if target.exists():
-            old = target.with_name(f".{target.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-            partial.rename(target)
-            shutil.rmtree(old)
-        else:
-            partial.rename(target)
-    finally:
-        if partial.exists():
-            shutil.rmtree(partial)
 
 
 def save_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optimizer, step: int) -> None:

@@ -37,25 +37,26 @@ def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> It
         raise XLIPError(f"patient_pattern: {patient_pattern!r} is not a regular expression ({error})") from error
     if pattern is not None and not pattern.groups:
         raise XLIPError(f"patient_pattern: expected a group, such as '(p[0-9]+)', in {patient_pattern!r}")
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    files = [file for file in files if not file.name.startswith(".")]
+    found = {relative(file, root): file for file in root.rglob("*") if not file.name.startswith(".")}
+    files = [(path, file) for path, file in found.items() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    files.sort(key=lambda pair: pair[0].split("/"))
     if not files:
         raise XLIPError(f"{root}: expected image or DICOM files, found none")
-    folders = {part for file in files for part in relative(file, root).split("/")[:-1]}
-    classes = {canonical(part) for part in folders if is_kind(part)}
-    for file in files:
-        path = relative(file, root)
+    folders = {path.rpartition("/")[0] for path, _ in files}
+    classes = {canonical(part) for folder in folders for part in folder.split("/") if is_kind(part)}
+    for path, file in files:
         patient = pattern.search(path) if pattern else None
         if pattern and patient is None:
             yield Dropped(path, f"patient_pattern {patient_pattern!r} finds no patient in the path")
             continue
-        yield Candidate(_study(file, path, patient.group(1) if patient else path, classes, source), file)
+        text = path.removesuffix(file.suffix) + ".txt"
+        report = found[text].read_text("utf-8", errors="replace") if text in found and found[text].is_file() else ""
+        yield Candidate(_study(path, report, patient.group(1) if patient else path, classes, source), file)
 
 
-def _study(file: Path, path: str, patient: str, classes: set[str], source: str) -> Study:
+def _study(path: str, text: str, patient: str, classes: set[str], source: str) -> Study:
     folders = path.split("/")[:-1]
-    text = file.with_suffix(".txt")
-    parts = sections(text.read_text("utf-8", errors="replace")) if text.is_file() else {}
+    parts = sections(text) if text else {}
     plain = {"preamble", "last_paragraph"}
     return Study(
         f"{source}/{path}",

@@ -1,6 +1,7 @@
 """Open-i / Indiana University chest X-rays (Demner-Fushman et al. 2016), in its Kaggle, NLM and R2Gen layouts.
 
-A report comes with its first frontal image where the file exists, else alone; `uid` stands for the patient.
+A report comes with its first frontal image where the file exists (NLM and R2Gen do not say which are frontal: with its
+first one), else alone; its other images are drops with that reason. `uid` stands for the patient.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -47,19 +48,28 @@ def _candidate(
     return Candidate(Study(f"openi/{uid}", source="openi", image_path=path, sections=named, **fields), file)
 
 
+def _others(root: Path, files: Iterable[Path]) -> Iterator[Dropped]:
+    for file in files:
+        yield Dropped(relative(file, root), "another image of the report: one frontal image is kept with it")
+
+
 def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
     frontal: dict[str, Path] = {}
+    others: list[Path] = []
     folder = root / "images" / "images_normalized"
     if (root / "indiana_projections.csv").is_file():
         for _, row in read_table(root / "indiana_projections.csv", ("uid", "filename", "projection")):
             file = folder / row["filename"]
-            if row["projection"] == "Frontal" and file.is_file():
-                frontal.setdefault(row["uid"], file)
+            if not file.is_file():
+                continue
+            if row["projection"] != "Frontal" or frontal.setdefault(row["uid"], file) != file:
+                others.append(file)
     table = first_existing(root, "indiana_reports.csv")
     for line, row in read_table(table, ("uid", "findings", "impression")):
         texts = {name: row.get(name) for name in ("indication", "comparison", "findings", "impression")}
         tags = tuple(word for word in row.get("MeSH", "").split(";") if word)
         yield _candidate(root, row["uid"], texts, frontal.get(row["uid"]), f"{table.name}:{line}", tags=tags)
+    yield from _others(root, others)
 
 
 def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
@@ -71,10 +81,11 @@ def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
             continue
         texts = {part.get("Label", "").lower(): part.text for part in tree.iter("AbstractText")}
         texts = {label: text for label, text in texts.items() if label in SECTIONS}
-        images = (root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage"))
-        file = next((image for image in images if image.is_file()), None)
+        named = (root / "NLMCXR_png" / f"{part.get('id')}.png" for part in tree.iter("parentImage"))
+        images = [image for image in named if image.is_file()]
         tags = tuple(part.text for part in tree.findall("MeSH/*") if part.text)
-        yield _candidate(root, Path(name).stem, texts, file, name, tags=tags)
+        yield _candidate(root, Path(name).stem, texts, images[0] if images else None, name, tags=tags)
+        yield from _others(root, images[1:])
 
 
 def _nlm_files(root: Path) -> Iterator[tuple[str, bytes]]:
@@ -99,9 +110,11 @@ def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
         raise XLIPError(f"{table}: not readable as JSON ({error}); copy or download it again") from error
     for split, items in parts.items():
         for number, item in enumerate(items):
-            images = [root / "images" / path for path in item.get("image_path", [])]
-            file = next((image for image in images if image.is_file()), None)
+            named = (root / "images" / path for path in item.get("image_path", []))
+            images = [image for image in named if image.is_file()]
+            file = images[0] if images else None
             # 'CXR2384_IM-0942' is uid 2384 of the other layouts: leaks between them must show.
             patient = "openi/" + item["id"].split("_")[0].removeprefix("CXR")
             texts, where = {"findings": item.get("report")}, f"{table.name}:{split}[{number}]"
             yield _candidate(root, item["id"], texts, file, where, patient_id=patient, split=split)
+            yield from _others(root, images[1:])

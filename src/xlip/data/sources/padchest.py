@@ -15,10 +15,10 @@ TREE = {
     "Atelectasis": ("atelectasis", "laminar atelectasis", "lobar atelectasis", "segmental atelectasis",
                     "round atelectasis", "total atelectasis", "atelectasis basal"),
     "Cardiomegaly": ("cardiomegaly",),
-    "Consolidation": ("consolidation",),
+    "Consolidation": ("consolidation", "alveolar pattern"),
     "Edema": ("pulmonary edema", "kerley lines"),
     "Effusion": ("pleural effusion", "loculated pleural effusion", "loculated fissural effusion", "hydropneumothorax"),
-    "Emphysema": ("emphysema", "bullas"),
+    "Emphysema": ("emphysema",),
     "Fibrosis": ("pulmonary fibrosis", "post radiotherapy changes"),
     "Hernia": ("hiatal hernia",),
     "Infiltration": ("infiltrates", "interstitial pattern", "reticular interstitial pattern",
@@ -26,9 +26,8 @@ TREE = {
                      "alveolar pattern"),
     "Mass": ("pulmonary mass", "mediastinal mass", "pleural mass", "soft tissue mass", "mass"),
     "Nodule": ("nodule", "multiple nodules"),
-    "Pleural_Thickening": ("pleural thickening", "apical pleural thickening", "calcified pleural thickening",
-                           "pleural plaques", "calcified pleural plaques"),
-    "Pneumonia": ("pneumonia", "atypical pneumonia", "empyema"),
+    "Pleural_Thickening": ("pleural thickening", "apical pleural thickening"),
+    "Pneumonia": ("pneumonia", "atypical pneumonia"),
     "Pneumothorax": ("pneumothorax", "hydropneumothorax"),
     "Fracture": ("fracture", "rib fracture", "callus rib fracture", "clavicle fracture", "humeral fracture",
                  "vertebral fracture"),
@@ -38,12 +37,22 @@ TREE = {
                         "tracheostomy tube", "pacemaker", "single chamber device", "dual chamber device",
                         "electrical device", "dai", "ventriculoperitoneal drain tube", "gastrostomy tube",
                         "nephrostomy tube", "double j stent"),
-    "Tuberculosis": ("tuberculosis", "tuberculosis sequelae", "cavitation"),
+    "Tuberculosis": ("tuberculosis", "tuberculosis sequelae"),
     "Granuloma": ("granuloma", "calcified granuloma", "calcified densities"),
     "Scoliosis": ("scoliosis",),
     "Enlarged_Cardiomediastinum": ("mediastinal enlargement", "superior mediastinal enlargement"),
+    "Bulla": ("bullas",),
+    "Cavity": ("cavitation",),
+    "Empyema": ("empyema",),
+    "Interstitial_Markings": ("interstitial pattern", "reticular interstitial pattern",
+                              "reticulonodular interstitial pattern"),
+    "Mediastinal_Mass": ("mediastinal mass",),
+    "Pleural_Plaque": ("pleural plaques", "calcified pleural plaques", "calcified pleural thickening"),
 }  # fmt: skip
-"""Kind -> the labels that are it or stand below it in the label tree (empyema lies in both parents' company)."""
+"""Kind -> the labels that are it or stand below it in the label tree.
+
+A label that kinds.yaml knows as a kind stands under that kind, whatever else it stands under.
+"""
 _NOT_A_FINDING = frozenset({"normal", "unchanged", "exclude", "suboptimal study", ""})
 PROJECTIONS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP", "L": "LATERAL"}
 DAMAGED = frozenset(

@@ -1,0 +1,104 @@
+"""Files and folders that appear whole or not at all, whatever stops the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from xlip.errors import XLIPError
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path is on this machine's file system (fsspec paths of other protocols are not `Path`)."""
+    return isinstance(path, Path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A binary stream whose content takes the place of `path` at the end of the block; nothing is left if it fails.
+
+    The content is on the disk before the name is: also a power cut leaves the old file or the new one. On an fsspec
+    path of another protocol it is uploaded in one step at the end.
+    """
+    if not is_local(path):
+        with tempfile.TemporaryFile() as stream:
+            yield stream
+            stream.seek(0)
+            with path.open("wb") as target:
+                shutil.copyfileobj(stream, target)
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file that is whole or not there."""
+    with whole_file(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling that takes the place of `target` at the end of the block; nothing is left if it fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        take_place(partial, target)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
+
+
+def take_place(new: Path, target: Path) -> None:
+    """Rename a local folder to `target`; a folder of that name goes afterwards, and comes back on failure."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of files, on any file system; one that is not there is no fault."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    system: Any = folder
+    if folder.exists():
+        system.fs.rm(system.path, recursive=True)
+
+
+@contextmanager
+def writing(
+    path: Path, advice: str = "make room, or choose another place", error: type[XLIPError] = XLIPError
+) -> Iterator[None]:
+    """Turns a failed write into a message that says what to do.
+
+    Raises:
+        XLIPError: (or `error`) the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as fault:
+        reason = fault.strerror or str(fault) or type(fault).__name__
+        raise error(f"{path}: cannot write ({reason}); {advice}") from fault

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xlip import files
+from xlip.errors import XLIPError
+from xlip.files import take_place, whole_file, whole_folder, write_whole, writing
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_the_place_of_the_old_one_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    write_whole(target, b"old")
+    with whole_file(target) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, earlier: bool) -> None:
+    if earlier:
+        write_whole(tmp_path / "a", b"old")
+
+    def fail() -> None:
+        with whole_file(tmp_path / "a") as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert names(tmp_path) == (["a"] if earlier else [])
+    assert not earlier or (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    sync, move = os.fsync, Path.replace
+    monkeypatch.setattr(files.os, "fsync", lambda number: (events.append("sync"), sync(number)))
+    monkeypatch.setattr(Path, "replace", lambda self, target: (events.append("move"), move(self, target))[1])
+    write_whole(tmp_path / "a", b"x")
+    assert events == ["sync", "move"]
+
+
+def test_urls_are_written_at_once() -> None:
+    from upath import UPath
+
+    path = UPath("memory://files/a.bin")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as stream:
+        stream.write(b"abc")
+        assert not path.exists()
+    assert path.read_bytes() == b"abc"
+
+
+def make(folder: Path, name: str) -> Path:
+    folder.mkdir()
+    (folder / name).write_text(name)
+    return folder
+
+
+@pytest.mark.parametrize("left_over", [False, True])
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, left_over: bool) -> None:
+    make(tmp_path / "set", "old")
+    if left_over:
+        make(tmp_path / ".set.old", "older")  # of a run that was killed between two renames
+    with whole_folder(tmp_path / "set") as partial:
+        (partial / "new").write_text("new")
+        assert names(tmp_path / "set") == ["old"]
+    assert (names(tmp_path), names(tmp_path / "set")) == (["set"], ["new"])
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_that_fails_leaves_what_was_there(tmp_path: Path, earlier: bool, fault: type[BaseException]) -> None:
+    if earlier:
+        make(tmp_path / "set", "old")
+
+    def fail() -> None:
+        with whole_folder(tmp_path / "set") as partial:
+            (partial / "new").write_text("new")
+            raise fault
+
+    with pytest.raises(fault):
+        fail()
+    assert names(tmp_path) == (["set"] if earlier else [])
+    assert not earlier or names(tmp_path / "set") == ["old"]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "set", "old")
+    new = make(tmp_path / "new", "new")
+    rename: Callable[[Path, Path], Path] = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self == new:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="No space"):
+        take_place(new, tmp_path / "set")
+    assert (names(tmp_path), names(tmp_path / "set")) == (["new", "set"], ["old"])
+
+
+def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "a"
+    with (
+        pytest.raises(XLIPError, match=r"none/a: cannot write \(No such file or directory\); make room"),
+        writing(path),
+    ):
+        write_whole(path, b"")
