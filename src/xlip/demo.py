@@ -122,13 +122,13 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
         steps=config.steps,
         seed=config.seed,
         checkpoint_every=0,
-        workers=0,
+        workers=1,
     )
-    # As many images and reports a step as the pairs allow: the same steps, and no fewer pairs than the full mix sees.
+    # The same steps, and as many pairs in each as the full mix sees.
     pairs_only = replace(
         xlip,
         out=str(out / "pairs_only"),
-        data=Streams(pairs=[SetConfig(sets["pairs"])], mix={"pairs": min(2 * PAIRS_PER_STEP, config.pairs)}),
+        data=Streams(pairs=[SetConfig(sets["pairs"])], mix={"pairs": min(PAIRS_PER_STEP, config.pairs)}),
         objectives={"contrastive": {}},
     )
     return {"pairs_only": pairs_only, "xlip": xlip}
