@@ -227,7 +227,7 @@ class DemoConfig:
     """Lone reports."""
     test: int = 600
     """Held-out phantoms."""
-    steps: int = 450
+    steps: int = 520
     seed: int = 0
 
 
