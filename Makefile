@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench demo real-mini docs clean
+.PHONY: setup chromium test test-slow lint format type bench bench-full finetune demo real-mini docs clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -35,8 +35,16 @@ format: setup
 type: setup
 	$(BIN)/mypy
 
+# Quick sizes, printed only; the figures in docs/ come from `bench-full` on an otherwise idle machine.
 bench: setup
-	for script in bench/[a-z]*.py; do $(BIN)/python $$script; done
+	for name in prepare audit tag metrics; do $(BIN)/python bench/$$name.py || exit 1; done
+
+bench-full: setup
+	for name in prepare audit tag; do $(BIN)/python bench/$$name.py --full || exit 1; done
+	$(BIN)/python bench/metrics.py
+
+finetune: setup
+	$(BIN)/python bench/finetune.py --data $(XLIP_DATA)
 
 demo: setup
 	$(BIN)/xlip demo --out demo

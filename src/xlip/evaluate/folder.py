@@ -10,7 +10,7 @@ from typing import Any
 
 from xlip.evaluate.result import Result
 from xlip.evaluate.scores_file import FILE_NAME, VALIDATION_NAME, write_scores
-from xlip.train.checkpoint import whole_folder
+from xlip.files import whole_folder
 
 
 def metrics_json(result: Result) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from safetensors.numpy import load_file, save_file
 
 from xlip.data.transforms import Augment
 from xlip.errors import XLIPError
+from xlip.files import whole_folder
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Fitted, Part, fit
 from xlip.finetune.images import LabelledImages
 from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.subsets import folds, label_share, share_of_patients
-from xlip.train.checkpoint import whole_folder
 
 Array = np.ndarray[Any, Any]
 FACTS, ARRAYS, MODEL = "cell.json", "scores.safetensors", "model"

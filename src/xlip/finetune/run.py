@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
+from xlip.files import whole_folder
 from xlip.finetune.cell import MODEL, Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.identity import digest, images_id, weights_id
@@ -21,7 +22,6 @@ from xlip.finetune.images import Columns, LabelledImages, read_labelled
 from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.start import starting_classifier
 from xlip.models.xlip import XLIPModel
-from xlip.train.checkpoint import whole_folder
 
 if TYPE_CHECKING:
     from xlip.config import FinetuneConfig

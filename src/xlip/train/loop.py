@@ -21,10 +21,11 @@ from xlip.data.batch import Batch
 from xlip.data.prompts import load_prompts
 from xlip.data.streams import BatchSampler
 from xlip.errors import XLIPError
+from xlip.files import whole_folder
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import build_objectives
 from xlip.train.build import build_model, build_processor, build_tables, training_kinds
-from xlip.train.checkpoint import load_checkpoint, save_checkpoint, whole_folder
+from xlip.train.checkpoint import load_checkpoint, save_checkpoint
 from xlip.train.log import RunLog
 from xlip.train.optim import build_optimizer, build_schedule
 from xlip.train.precision import attention_kernel, matmul_rate, mixed_precision, training_flops
