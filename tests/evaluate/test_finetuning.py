@@ -128,7 +128,7 @@ def test_the_evaluator_refuses_other_cases_and_misspelt_options(place: Path) -> 
     with pytest.raises(XLIPError, match=r"finetune\.recipe: got an unexpected keyword argument 'step'"):
         replace(one, recipe={"step": 1}).run(tiny_model().eval(), others)
     with pytest.raises(XLIPError, match="expected the set to train on in the option `data`"):
-        replace(one, data="").run(tiny_model().eval(), replace(others, name="x", items=[]))
+        replace(one, data="").run(tiny_model().eval(), replace(others, name="x", items=[], origin=None))
 
 
 def test_the_command_goes_on_where_it_stopped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

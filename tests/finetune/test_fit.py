@@ -38,7 +38,7 @@ def train(recipe: Recipe, part: Part = TRAIN, validation: Part | None = VALIDATI
 
 @pytest.mark.parametrize("init", ["model", "scratch"])
 def test_an_easy_task_is_learnt(init: str) -> None:
-    fitted = train(replace(QUICK, init=init, least_steps=60, most_steps=60))
+    fitted = train(replace(QUICK, init=init, least_steps=80, most_steps=80), squares(160, 0))
     assert fitted.validation_auroc is not None
     assert fitted.validation_auroc > 0.9
     scores = fitted.classifier.predict_pixels(squares(40, 2).pixels)
