@@ -53,7 +53,7 @@ MODEL = ModelConfig(
 )
 AUGMENT = Augment(min_scale=0.85, rotation=4, stretch=0.05, contrast=0.15, brightness=0.1, gamma=0.15, noise=0.01)
 """Milder than for radiographs: phantoms vary in pose and exposure already."""
-PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 8, 52, 8
+PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 16, 48, 16
 SHOWN = ("Effusion", "Pneumothorax", "Consolidation", "Mass", "Cardiomegaly", "Atelectasis")
 
 
@@ -117,18 +117,18 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
         ),
         model=MODEL,
         objectives={**OBJECTIVE_DEFAULTS, "attmim": {"weight": 0.5}, "entmlm": {"weight": 0.25}},
-        optim=OptimConfig(lr=2e-3, warmup=20, text_rate=0.03, word_rate=5.0),
+        optim=OptimConfig(lr=1.2e-3, warmup=50, text_rate=0.03, word_rate=5.0),
         augment=AUGMENT,
         steps=config.steps,
         seed=config.seed,
         checkpoint_every=0,
         workers=1,
     )
-    # The same steps, and twice the pairs in each that the full mix sees.
+    # The same steps, and as many pairs in each as the full mix sees.
     pairs_only = replace(
         xlip,
         out=str(out / "pairs_only"),
-        data=Streams(pairs=[SetConfig(sets["pairs"])], mix={"pairs": min(2 * PAIRS_PER_STEP, config.pairs)}),
+        data=Streams(pairs=[SetConfig(sets["pairs"])], mix={"pairs": min(PAIRS_PER_STEP, config.pairs)}),
         objectives={"contrastive": {}},
     )
     return {"pairs_only": pairs_only, "xlip": xlip}
