@@ -21,7 +21,7 @@ from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.data.streams import SetConfig, Streams
 from xlip.data.transforms import Augment
-from xlip.evaluate.heatmap import patch_response
+from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import Panel, bars, panel_grid
 from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_classifier
@@ -136,17 +136,17 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
 
 @torch.no_grad()
 def heat_maps(model: XLIPModel, seed: int, start: int) -> bytes:
-    """Held-out phantoms with one finding: the true mask, and where the image answers to the finding's prompt."""
+    """Held-out phantoms with one finding: the true mask, and which parts of the image speak for its prompt."""
     classifier = text_classifier(model, load_prompts("xlip"), SHOWN)
     rows = []
     for kind, (positive, negative) in zip(SHOWN, classifier, strict=True):
         row = []
         for phantom in _examples(kind, seed, start, 2):
-            heat = patch_response(model, _pixels([phantom]), positive - negative)[0]
+            heat = heat_map(model, _pixels([phantom]), positive - negative)[0]
             mask = next(finding.mask for finding in phantom.findings if finding.kind == kind)
             row += [
                 Panel(phantom.pixels, f"{kind}: truth", outline=mask),
-                Panel(phantom.pixels, "response", heat, mask),
+                Panel(phantom.pixels, "what speaks for it", heat, mask),
             ]
         rows.append(row)
     return panel_grid(rows)

@@ -253,7 +253,11 @@ def test_grounding_points_where_the_patches_answer(corner: float, pointing: floa
     boxes = (Box("Mass", corner, corner, 0.5, 0.5),)
     case = Case("a", "a", encode(np.zeros((40, 40), np.uint8)), {"Mass": 1}, boxes=boxes)
     # Negative prompts of the set are longer: the positive direction is that of short texts.
-    found = Grounding(replicates=5).run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"])).metrics
+    found = (
+        Grounding(by="patches", replicates=5)
+        .run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
+        .metrics
+    )
     assert found["pointing"]["mean"] == pointing
     assert (found["cnr"]["mean"] > 0) == bool(pointing)
     assert found["region_share"] == pytest.approx(0.25, abs=0.02)
@@ -268,7 +272,9 @@ def test_a_mask_and_the_same_box_are_the_same_region_also_when_the_image_is_not_
     boxed = Case("a", "a", image, {}, boxes=(Box("Mass", 0, 0, 0.5, 0.5),))
     masked = replace(boxed, boxes=(), masks={"Mass": encode(mask, lossless=True)})
     figures = [
-        Grounding(replicates=2).run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"])).metrics
+        Grounding(by="patches", replicates=2)
+        .run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
+        .metrics
         for case in (boxed, masked)
     ]
     assert figures[0] == figures[1]
@@ -278,7 +284,7 @@ def test_a_mask_and_the_same_box_are_the_same_region_also_when_the_image_is_not_
 def test_grounding_without_regions_is_a_fault() -> None:
     case = Case("a", "a", encode(np.zeros((40, 40), np.uint8)), {"Mass": 1})
     with pytest.raises(XLIPError, match="made: no box or mask"):
-        Grounding().run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
+        Grounding(by="patches").run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
 
 
 def test_phantoms_bring_the_masks_of_their_findings(phantoms: Path) -> None:

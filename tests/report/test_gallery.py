@@ -14,7 +14,7 @@ from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import adapted
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import patch_response
+from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.report.gallery import choose, draw
 
@@ -60,14 +60,16 @@ def test_other_data_are_refused() -> None:
         draw(adapted(MODEL), [case("another")], choose(predictions()), load_prompts("xlip"))
 
 
-def test_the_response_is_the_difference_of_the_cosines_with_the_two_prompts() -> None:
+def test_a_map_is_what_blurring_takes_from_the_score() -> None:
     pixels = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     positive, negative = text_classifier(MODEL, load_prompts("xlip"), ["Effusion"])[0]
-    heat = patch_response(MODEL, pixels, positive - negative)
-    assert heat.shape == (2, 4, 4)
-    with torch.no_grad():
-        tokens = MODEL.image_head(MODEL.images(pixels).tokens)
-    for image, row, column in np.ndindex(2, 4, 4):
-        token = tokens[image, 4 * row + column]
-        cosines = [float(torch.cosine_similarity(token, words, dim=0)) for words in (positive, negative)]
-        assert heat[image, row, column] == pytest.approx(cosines[0] - cosines[1], abs=1e-5)
+    heat = heat_map(MODEL, pixels, positive - negative)
+    assert heat.shape == (2, 8, 8)
+    for image, row, column in ((0, 0, 0), (1, 3, 7), (1, 7, 2)):
+        changed = pixels[image, 0].numpy().copy()
+        for y, x in np.ndindex(8, 8):
+            top, left = 8 * row + y, 8 * column + x
+            window = pixels[image, 0, max(top - 8, 0) : top + 9, max(left - 8, 0) : left + 9]
+            changed[top, left] = float(window.mean())
+        before, after = MODEL.encode_pixels(torch.stack([pixels[image], torch.from_numpy(changed)[None]]))
+        assert heat[image, row, column] == pytest.approx(float((before - after) @ (positive - negative)), abs=1e-5)

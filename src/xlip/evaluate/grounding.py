@@ -19,6 +19,7 @@ from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, split_id
 from xlip.evaluate.classification import finite
 from xlip.evaluate.embeddings import pixel_batches
+from xlip.evaluate.heatmap import occlusion
 from xlip.evaluate.intervals import mean_with_interval
 from xlip.evaluate.result import Array, Result
 from xlip.evaluate.zeroshot import text_classifier
@@ -32,11 +33,13 @@ FIGURES = ("pointing", "iou", "cnr")
 class Grounding:
     """Phrase grounding: the options of the evaluator.
 
-    The map of a kind is each patch's cosine to its positive prompts less that to its negative ones, enlarged to the
-    image. A kind's boxes or masks in an image make one region.
+    The map of a kind is enlarged to the image; a kind's boxes or masks in an image make one region.
     """
 
     prompts: str = "xlip"
+    by: str = "occlusion"
+    """occlusion: what the cosine to the positive prompts, less that to the negative ones, loses when a cell is blurred
+    (65 encodings an image); patches: the same difference of each patch's own embedding (one encoding)."""
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     """Of the map scaled to [0, 1] in each image; `iou` is the mean over them."""
     batch_size: int = 32
@@ -45,12 +48,16 @@ class Grounding:
     name: ClassVar[str] = "grounding"
     require: ClassVar[str] = "regions"
 
+    def __post_init__(self) -> None:
+        if self.by not in ("occlusion", "patches"):
+            raise XLIPError(f"grounding.by: expected occlusion or patches, got {self.by!r}")
+
     def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
         """`pointing` (share of maps whose hottest pixel lies in the region), `iou` and signed `cnr`, over all regions
         and per kind, with intervals; `region_share` is what pointing at random would give.
 
         Raises:
-            XLIPError: no region, or a model without patches in the joint space.
+            XLIPError: no region, or, by patches, a model without them in the joint space.
         """
         start = time.perf_counter()
         subject, prompts = adapted(model), load_prompts(self.prompts)
@@ -58,7 +65,7 @@ class Grounding:
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         directions: dict[str, Tensor] = {}
         for cases, pixels in pixel_batches(subject, data, self.batch_size):
-            patches = subject.encode_patches(pixels)
+            patches = occlusion(subject, pixels) if self.by == "occlusion" else subject.encode_patches(pixels)
             for case, tokens in zip(cases, patches, strict=True):
                 ids.append(case.study_id)
                 for kind, region in _regions(case, subject):

@@ -14,7 +14,7 @@ from xlip.data.prompts import PromptSet
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import patch_response
+from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.page import Page
 from xlip.evaluate.plots import Panel, panel_grid, readable
 from xlip.evaluate.result import Predictions
@@ -129,11 +129,8 @@ def _panels(
     images = [pixels[one.study_id] for one in shown]
     batch = torch.from_numpy(np.stack(images)).unsqueeze(1).float() / 255
     titles = [f"{one.role}\nscore {one.score:.3f}" for one in shown]
-    try:
-        heats = patch_response(model, batch, direction)
-    except XLIPError:  # a model without patches: the images alone
-        return [Panel(image, title) for image, title in zip(images, titles, strict=True)]
+    heats = heat_map(model, batch, direction)
     panels = []
     for image, title, heat in zip(images, titles, heats, strict=True):
-        panels += [Panel(image, title), Panel(image, "response", heat=heat)]
+        panels += [Panel(image, title), Panel(image, "what speaks for it", heat=heat)]
     return panels
