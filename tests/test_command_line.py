@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from xlip import cli
+from xlip.cli.commands import Command
+from xlip.cli.parse import parse
 from xlip.config import PretrainConfig, ZeroShotConfig
 from xlip.data.prompts import load_prompts
 from xlip.objectives.registry import build_objectives
@@ -108,7 +110,7 @@ def test_an_interrupt_ends_in_code_130_and_a_bug_keeps_its_traceback(monkeypatch
         def command(config: object) -> None:
             raise error
 
-        return cli.Command("DemoConfig", command, "")
+        return Command("DemoConfig", command, "")
 
     monkeypatch.setitem(cli.COMMANDS, "demo", run(KeyboardInterrupt()))
     assert cli.main(["demo"]) == 130
@@ -120,7 +122,7 @@ def test_an_interrupt_ends_in_code_130_and_a_bug_keeps_its_traceback(monkeypatch
 
 def test_hyphens_in_options_are_underscores_and_values_keep_theirs() -> None:
     for column in (["--image-column", "a-b"], ["--image-column=a-b"], ["--image_column", "a-b"]):
-        _, config = cli._parse(["zeroshot", "--model", "m-1", "--data", "d", "--out", "o", *column])
+        _, config = parse(["zeroshot", "--model", "m-1", "--data", "d", "--out", "o", *column])
         assert config == ZeroShotConfig(model="m-1", data="d", out="o", image_column="a-b")
 
 
@@ -132,7 +134,7 @@ def shipped() -> list[Path]:
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
 def test_every_shipped_config_is_one_that_pretrain_takes(path: Path) -> None:
-    _, config = cli._parse(["pretrain", "--config", str(path), "--out", "run"])
+    _, config = parse(["pretrain", "--config", str(path), "--out", "run"])
     assert isinstance(config, PretrainConfig)
     assert len(build_objectives(config.objectives)) == len(config.objectives)
     assert load_prompts(config.prompts)

@@ -14,6 +14,7 @@ import pytest
 
 from tiny import tiny_model
 from xlip import cli
+from xlip.cli.parse import parse
 from xlip.data.images import encode
 from xlip.data.phantom import generate
 
@@ -77,7 +78,7 @@ def test_every_command_is_known(words: list[str], machine: Path) -> None:
         done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     elif words[0] == "xlip":
-        cli._parse(words[1:])
+        parse(words[1:])
     else:
         assert any(words[: len(start)] == start for start in SETUP)
 

@@ -1,0 +1,53 @@
+"""The command line. The only package that knows the argument parser and that prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from xlip.cli.commands import COMMANDS
+from xlip.cli.parse import parse
+from xlip.errors import XLIPError
+
+__all__ = ["COMMANDS", "main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of `xlip`; returns the exit code.
+
+    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 130 when interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        import xlip
+
+        print(xlip.__version__)
+        return 0
+    # Before torch is imported: spinning OpenMP threads make a shared machine several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of weights read from a local folder
+    try:
+        command, config = parse(arguments)
+        return command.run(config) or 0
+    except XLIPError as error:
+        print(f"xlip: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("xlip: interrupted", file=sys.stderr)
+        return 130
+
+
+def _overview() -> str:
+    lines = [f"  {name:<10} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "xlip: medical vision-language pre-training. Research use only; not a medical device.",
+            "",
+            *lines,
+            "",
+            "`xlip COMMAND --help` lists the options; `xlip COMMAND --config FILE.yaml` reads them from a file.",
+        ]
+    )

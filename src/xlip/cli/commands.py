@@ -1,0 +1,69 @@
+"""The dictionary of commands. Importing it pulls no torch: each function imports what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xlip.cli import data, evaluation, training
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its config's class by name (importing it pulls torch), its function, its help."""
+
+    config: str
+    run: Callable[[Any], int | None]
+    """Returns the exit code, None for 0."""
+    help: str
+    positional: str = ""
+    several: tuple[str, ...] = ()
+    """Options that take several values; one that is also `positional` needs no name."""
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command(
+        "DemoConfig", training.run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
+    ),
+    "prepare": Command("PrepareConfig", data.run_prepare, "turn a raw data set into Parquet", positional="source"),
+    "audit": Command(
+        "AuditConfig",
+        data.run_audit,
+        "look for test images in training sets, and for faults of the data",
+        positional="train",
+        several=("train", "against"),
+    ),
+    "inspect": Command("InspectConfig", data.run_inspect, "look at prepared studies", positional="path"),
+    "pretrain": Command("PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"),
+    "tag": Command(
+        "TagConfig",
+        data.run_tag,
+        "find findings, places and devices in reports",
+        positional="source",
+    ),
+    "zeroshot": Command("ZeroShotConfig", evaluation.run_zeroshot, "classify images by prompts and measure it"),
+    "report": Command(
+        "ReportConfig",
+        evaluation.run_report,
+        "make page, table and model card of an evaluation",
+        positional="evaluation",
+    ),
+    "evaluate": Command(
+        "EvaluateConfig",
+        evaluation.run_evaluate,
+        "run a suite of evaluators on models and baselines",
+        several=("model", "data"),
+    ),
+    "compare": Command(
+        "CompareConfig",
+        evaluation.run_compare,
+        "test whether one evaluation is better than another on the same studies",
+        positional="folders",
+        several=("folders",),
+    ),
+    "finetune": Command(
+        "FinetuneConfig", training.run_finetune, "train a classifier on shares of the labels and measure it"
+    ),
+    "predict": Command("PredictConfig", training.run_predict, "score images with a fine-tuned classifier"),
+}

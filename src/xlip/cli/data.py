@@ -1,0 +1,182 @@
+"""The commands of data: prepare, audit, inspect, tag."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from xlip.errors import XLIPError
+
+if TYPE_CHECKING:
+    from xlip.config import AuditConfig, InspectConfig, PrepareConfig, TagConfig
+    from xlip.data.audit import AuditReport
+
+
+def run_prepare(config: PrepareConfig) -> None:
+    """Prepare a data set."""
+    from dataclasses import asdict
+
+    from xlip.data.prepare import prepare
+
+    settings = asdict(config)
+    source, root, out = (settings.pop(name) for name in ("source", "root", "out"))
+    with _progress_bar(f"prepare {source}") as progress:
+        summary = prepare(source, root, out, progress=progress, **settings)
+    if not summary.complete:
+        print(f"{out}: {summary.parts_done} of {summary.parts} parts are done; the card comes with the last shard")
+        return
+    splits = ", ".join(f"{count} {split}" for split, count in summary.splits.items())
+    print(
+        f"{out}: kept {summary.kept} studies ({summary.images} images, {summary.reports} reports, "
+        f"{summary.pairs} pairs) of {summary.patients} patients; {splits}"
+    )
+    if summary.split_name:
+        print(f"split {summary.split_name}, checksum {summary.split_checksum}")
+    _print_kinds(summary.kinds)
+    for reason, count in summary.dropped.most_common():
+        print(f"dropped {count}: {reason}")
+    if summary.dropped:
+        print(f"every dropped row: {out}/quarantine.csv")
+
+
+def _print_kinds(kinds: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not kinds:
+        return
+    table = Table("kind", "present", "absent", "uncertain")
+    for kind, states in sorted(kinds.items()):
+        table.add_row(kind, *(str(states[state]) for state in ("present", "absent", "uncertain")))
+    Console().print(table)
+
+
+@contextmanager
+def _progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and remaining time on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def run_audit(config: AuditConfig) -> int:
+    """Look for test data in training data; 1 where there is any."""
+    from xlip.data.audit import audit, write_exclusions, write_report
+
+    report = audit(
+        config.train,
+        config.against,
+        exclusions=config.exclusions,
+        workers=config.workers,
+        checks=config.checks,
+    )
+    _print_overlaps(report)
+    _print_checks(report)
+    if config.out:
+        write_report(report, config.out)
+    if config.write_exclusions:
+        written = write_exclusions(report, config.write_exclusions)
+        print(f"{config.write_exclusions}: {written} training studies to leave out")
+    return 1 if report.leaking else 0
+
+
+def _print_overlaps(report: AuditReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for name, count in report.studies.items():
+        print(f"{name}: {count} studies")
+    if rows := report.table():
+        table = Table("training > test", "shared", "training studies", "test studies")
+        for pair, kind, train, test in rows:
+            table.add_row(pair, "alike (no leak, look at them)" if kind == "alike" else kind, str(train), str(test))
+        Console().print(table)
+    if report.tests:
+        leaking = len(report.leaking)
+        found = f"leak: {leaking} training studies are in the test sets" if leaking else "no leak"
+        print(found + (f"; {report.excluded} more are on the list of exclusions" if report.excluded else ""))
+    if report.unreadable:
+        print(f"{report.unreadable} images could not be decoded and were not compared")
+    for name, count in report.tiny.items():
+        print(
+            f"warning: {name}: {count} images have a side below 96 pixels; as pictures they cannot be compared safely: "
+            "a copy may be missed, a stranger taken for one"
+        )
+
+
+def _print_checks(report: AuditReport) -> None:
+    for shortcut in report.shortcuts:
+        counts = ", ".join(f"{name} {count}" for name, count in shortcut.present.items())
+        print(f"shortcut: {shortcut.by} gives away {shortcut.share:.0%} of {shortcut.kind} (present: {counts})")
+    for what, count in report.sections.items():
+        print(f"reports {what}: {count}")
+    for name, found in report.conflicts.items():
+        for conflict in found:
+            print(f"conflict in {name}: {conflict.what}: {conflict.count} studies, such as {conflict.examples[0]}")
+
+
+def run_inspect(config: InspectConfig) -> None:
+    """Show studies."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from xlip.data.inspect import chosen, page, plain_view, terminal_view
+
+    studies = chosen(config.path, config.study, config.limit)
+    console = Console()
+    for study in studies if config.study or not config.out else ():
+        if console.is_terminal:
+            console.print(terminal_view(study, config.width))
+        else:
+            print(plain_view(study))
+    if config.out:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.out).write_text(page(config.path, studies), "utf-8")
+        print(f"look at {config.out} ({len(studies)} studies)")
+
+
+def run_tag(config: TagConfig) -> None:
+    """Tag reports."""
+    from xlip.data.tag_run import tag_to
+
+    if config.explain:
+        explain_tags(config)
+        return
+    options = {name: getattr(config, name) for name in ("tagger", "language", "column", "workers")}
+    summary = tag_to(config.source, config.out, **options)
+    print(f"tagged {summary.documents} reports, {summary.entities} entities", file=sys.stderr)
+    for note, count in summary.notes.most_common():
+        print(f"{count}: {note}", file=sys.stderr)
+
+
+def explain_tags(config: TagConfig) -> None:
+    """Print reports in colour, and under each the entities with the rules that fired."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from xlip.data.highlight import to_rich
+    from xlip.data.tag_inputs import read_documents
+    from xlip.data.tagger.registry import load_tagger
+    from xlip.data.tagger.rules import RuleTagger
+
+    tagger = load_tagger(config.tagger, config.language)
+    if not isinstance(tagger, RuleTagger):
+        raise XLIPError(f"explain: expected the tagger rules, which can say why; got {config.tagger}")
+    console = Console()
+    for document in read_documents(config.source, config.column):
+        explained = tagger.explain(document.text)
+        console.print(Text(document.id, style="bold"), to_rich(document.text, [item.entity for item in explained]))
+        table = Table("words", "type", "assertion", "kind", "side", "rule", box=None)
+        for item in explained:
+            entity = item.entity
+            cells = (item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule)
+            table.add_row(*(Text(cell) for cell in cells))
+        console.print(table)

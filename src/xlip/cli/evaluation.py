@@ -1,0 +1,161 @@
+"""The commands that measure: zeroshot, evaluate, compare, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xlip.errors import XLIPError
+
+if TYPE_CHECKING:
+    from xlip.config import CompareConfig, EvaluateConfig, ReportConfig, ZeroShotConfig
+
+
+def run_zeroshot(config: ZeroShotConfig) -> None:
+    """Classify zero-shot."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.page import TABLE_HEADER, figure_text, table_rows
+    from xlip.evaluate.zeroshot import evaluate_zero_shot, write_result
+
+    if config.query:
+        _run_query(config)
+        return
+    options = {name: value for name, value in asdict(config).items() if name not in ("out", "query", "neutral")}
+    options["cache"] = not options.pop("no_cache")
+    result = evaluate_zero_shot(options.pop("model"), options.pop("data"), **options)
+    write_result(result, Path(config.out))
+    table = Table(*TABLE_HEADER)
+    for row in table_rows(result):
+        table.add_row(*row)
+    Console().print(table)
+    low, high = (figure_text(bound) for bound in result.macro_ci95)
+    print(f"macro AUROC {figure_text(result.macro_auroc)} ({low} to {high})")
+    if result.left_out:
+        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.left_out)}")
+    for row_, reason in result.dropped[:3]:
+        print(f"dropped {row_}: {reason}")
+    _print_sensitivity(result.sensitivity)
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"look at {config.out}/index.html")
+
+
+def _print_sensitivity(found: Mapping[str, Any]) -> None:
+    """AUROC of each kind under each prompt set, and its spread."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.page import figure_text
+
+    if not found:
+        return
+    sets = found["sets"]
+    table = Table("AUROC", *sets, "spread")
+    for kind, spread in found["spread"].items():
+        areas = (one["per_kind"][kind] for one in sets.values())
+        table.add_row(kind, *(figure_text(_number(value)) for value in (*areas, spread)))
+    means = (one["macro_auroc"] for one in sets.values())
+    table.add_row("macro", *(figure_text(_number(value)) for value in (*means, found["macro_spread"])))
+    Console().print(table)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _run_query(config: ZeroShotConfig) -> None:
+    """Score every image against free text."""
+    from pathlib import Path
+
+    from xlip.data.kinds import canonical
+    from xlip.evaluate.adapter import load_model
+    from xlip.evaluate.cases import open_cases
+    from xlip.evaluate.folder import write_folder
+    from xlip.evaluate.page import figure_text
+    from xlip.evaluate.query import Query
+
+    against = tuple(canonical(name.strip()) for name in config.kinds.split(",") if name.strip())
+    columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
+    cases = open_cases(config.data, require="labels" if against else "image", **columns)
+    options = {name: getattr(config, name) for name in ("neutral", "batch_size", "replicates", "seed")}
+    query = Query(config.query, against=against, cache=not config.no_cache, **options)
+    result, ranking = query.ranked(load_model(config.model), cases)
+    write_folder(result, Path(config.out), {"ranking.csv": ranking})
+    for rank, study, score, _ in ranking[1:6]:
+        print(f"{rank}. {study} {float(str(score)):.3f}")
+    for kind in against:
+        print(f"AUROC against {kind} {figure_text(_number(result.metrics['per_kind'][kind]['auroc']))}")
+    print(f"query {config.query!r} against {config.neutral!r}; {len(ranking) - 1} images")
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"all of them: {config.out}/ranking.csv; scores in {config.out}/scores.csv")
+
+
+def run_evaluate(config: EvaluateConfig) -> int:
+    """Run a suite; 1 where an entry has a fault."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.suite import run_suite, summary_rows
+    from xlip.evaluate.suite_file import load_suite
+    from xlip.report.write import add_reports
+
+    if not config.model:
+        raise XLIPError("evaluate: name at least one model with --model")
+    places = dict(item.partition("=")[::2] for item in config.data)
+    if not all(places.values()):
+        raise XLIPError(f"--data: expected NAME=PATH, got {' '.join(config.data)!r}")
+    options = {"cache": not config.no_cache, "replicates": config.replicates}
+    suite, out = load_suite(config.suite), Path(config.out)
+    outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
+    for line in add_reports(outcomes):
+        print(line, file=sys.stderr)
+    header, *rows = summary_rows(outcomes)
+    table = Table(*header[:-1])
+    for row in rows:
+        table.add_row(*row[:-1])
+    Console().print(table)
+    faults = sum(len(one.problems) for one in outcomes)
+    print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
+    return 1 if faults else 0
+
+
+def run_compare(config: CompareConfig) -> None:
+    """Compare two evaluations."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.compare import HEADER, compare, notes, table_rows, write_comparison
+
+    if len(config.folders) != 2:
+        raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
+    comparison = compare(*config.folders, replicates=config.replicates, seed=config.seed)
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
+        print(f"{name}: {side.folder} ({', '.join(f'{key} {value}' for key, value in side.identity.items())})")
+    table = Table(*HEADER)
+    *kinds, macro = table_rows(comparison)
+    for row in kinds:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*macro)
+    Console().print(table)
+    for note in notes(comparison):
+        print(note)
+    if config.out:
+        print(f"written to {write_comparison(comparison, Path(config.out))}")
+
+
+def run_report(config: ReportConfig) -> None:
+    """Write the report of an evaluation."""
+    from xlip.report.write import report
+
+    page, *others = report(config)
+    print(f"look at {page}; beside it {', '.join(file.name for file in others)}")

@@ -1,0 +1,70 @@
+"""From words to a command and its config."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+from xlip.cli.commands import COMMANDS, Command
+from xlip.errors import XLIPError
+
+
+def parse(arguments: list[str]) -> tuple[Command, Any]:
+    """The command that the first word names, and its config with the options that follow.
+
+    Raises:
+        XLIPError: an unknown command, option or value.
+    """
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise XLIPError(f"unknown command {name!r}; expected one of {', '.join(COMMANDS)}")
+    import jsonargparse
+
+    command = COMMANDS[name]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(prog=f"xlip {name}", description=command.help, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file of the options below")
+    cls = getattr(import_module("xlip.config"), command.config)
+    skip = {*command.several, *((command.positional,) if command.positional else ())}
+    for name_ in sorted(skip, key=lambda option: option != command.positional):
+        flag = name_ if name_ == command.positional else f"--{name_}"
+        count: dict[str, Any] = {"nargs": "+"} if name_ in command.several else {}
+        default: dict[str, Any] = {} if name_ == command.positional else {"default": []}
+        parser.add_argument(flag, type=str, help=_attribute_help(cls, name_), **count, **default)
+    parser.add_class_arguments(cls, skip=skip, as_positional=False)
+    try:
+        parsed = parser.parse_args(_with_true([_underscored(word) for word in rest], cls))
+        values = parser.instantiate(parsed).as_dict()
+    except jsonargparse.ArgumentError as error:
+        raise XLIPError(f"{name}: {' '.join(str(error).split())}; see `xlip {name} --help`") from error
+    values.pop("config", None)
+    return command, cls(**values)
+
+
+def _with_true(arguments: list[str], config: Any) -> list[str]:
+    """`--explain` alone means `--explain true`, for every option that is true or false."""
+    switches = {f"--{item.name}" for item in fields(config) if item.type in (bool, "bool")}
+    following = [*arguments, ""][1:]
+    pairs = zip(arguments, following, strict=True)
+    return [
+        f"{argument}=true" if argument in switches and after.lower() not in ("true", "false") else argument
+        for argument, after in pairs
+    ]
+
+
+def _underscored(word: str) -> str:
+    """`--write-exclusions=x` as `--write_exclusions=x`: both spellings of an option are understood."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _attribute_help(cls: type, name: str) -> str:
+    """The docstring that stands under an attribute in the source of its class."""
+    import inspect
+    import re
+
+    match = re.search(rf'(?m)^    {name}:.*\n    """([^"]+)"""', inspect.getsource(cls))
+    return match.group(1) if match else name

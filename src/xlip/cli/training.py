@@ -1,0 +1,61 @@
+"""The commands that train or use a classifier: demo, pretrain, finetune, predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlip.config import DemoConfig, FinetuneConfig, PredictConfig, PretrainConfig
+
+
+def run_demo(config: DemoConfig) -> None:
+    """Train on the phantom and compare."""
+    from xlip.demo import demo
+
+    demo(config, say=print)
+
+
+def run_pretrain(config: PretrainConfig) -> None:
+    """Pre-train."""
+    from xlip.evaluate.during_training import training_evaluation
+    from xlip.train.loop import pretrain
+
+    last = pretrain(config, training_evaluation(config.evaluate, config.prompts)).curve[-1]
+    print(
+        f"{config.out}: loss {last['total']:.3f} after {config.steps} steps, {last['images_per_s']:.0f} images/s, "
+        f"{last['share_of_matmul_rate']:.0%} of this machine's matrix rate\n"
+        f"next: xlip zeroshot --model {config.out} --data PARQUET_OR_CSV --out DIR"
+    )
+
+
+def run_finetune(config: FinetuneConfig) -> None:
+    """Fine-tune a classifier."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xlip.evaluate.finetuning import finetune_to, markdown_rows
+
+    result = finetune_to(config, say=print)
+    header, *rows = markdown_rows(result.metrics["table"])
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if result.metrics["left_out"]:
+        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.metrics['left_out'])}")
+    for row_, reason in result.dropped[:3]:
+        print(f"dropped {row_}: {reason}")
+    print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
+
+
+def run_predict(config: PredictConfig) -> None:
+    """Predict."""
+    from dataclasses import asdict
+
+    from xlip.finetune.predict import predict_to
+
+    predicted = predict_to(**asdict(config))
+    print(f"{config.out}: {predicted.images} images; research use only, not a medical device")
+    for row, reason in predicted.dropped[:3]:
+        print(f"dropped {row}: {reason}")
