@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facts import made_with, this_run
 from xlip.data.audit_index import SetPart, build_index
 from xlip.data.audit_match import candidates, confirmed
 from xlip.data.images import decode, encode
@@ -282,6 +283,7 @@ def tables(result: dict[str, Any]) -> str:
         lines += markdown([key.replace("_", " ") for key in keys], rows)
     if "speed" in result:
         lines += ["", *markdown(["speed", "value"], [[name, value] for name, value in result["speed"].items()])]
+    lines += ["", *(f"- {part}: {made_with(made)}" for part, made in result.get("made", {}).items())]
     return "\n".join(lines) + "\n"
 
 
@@ -316,6 +318,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             result["speed"] = speed(options.images or Path(folder), *SIZES[options.full])
     if options.full:
+        chosen = [part for part in ("recall", "alarms", "speed") if every or getattr(options, part)]
+        result.setdefault("made", {}).update(dict.fromkeys(chosen, this_run()))
         target.write_text(json.dumps(result, indent=2) + "\n")
         (options.out / "data_audit_tables.md").write_text(tables(result))
     print(tables(result))

@@ -12,11 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from facts import this_run
+from results import finetune_lines
 from xlip.config import FinetuneConfig
 from xlip.data.prepare import prepare
 from xlip.data.study import read_studies
 from xlip.data.transforms import Augment
-from xlip.evaluate.finetuning import finetune_to, markdown_rows
+from xlip.evaluate.finetuning import finetune_to
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Part, fit
 from xlip.finetune.recipe import Recipe
@@ -75,9 +73,9 @@ def main() -> None:
     options = parser.parse_args()
     report = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
     if options.speed:
-        report.setdefault("speed", {})[options.stem] = {**facts(), **speed(options)}
+        report.setdefault("speed", {})[options.stem] = {**this_run(), **speed(options)}
     else:
-        report["table"] = {**facts(), **table(options)}
+        report["table"] = {**this_run(), **table(options)}
     if options.trial:
         print(json.dumps(report["table"]["results"], indent=1))
     else:
@@ -152,57 +150,6 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-
-
-def facts() -> dict[str, Any]:
-    """What makes a figure repeatable."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "command": shlex.join(["python", "bench/finetune.py", *sys.argv[1:]]),
-        "commit": head,
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()},
-    }
-
-
-def finetune_lines(report: dict[str, Any]) -> list[str]:
-    """Markdown for docs/results.md, from the content of docs/finetune.json."""
-    lines = ["## Fine-tuning on real radiographs", ""]
-    if table_ := report.get("table"):
-        for name, starts in table_["results"].items():
-            lines += set_lines(name, starts)
-        lines += [
-            f"`{table_['command']}`: commit {table_['commit'][:10]}, {table_['date']}, {table_['minutes']} minutes of "
-            f"training, {table_['machine']['cores']} cores, {table_['machine']['cpu']}.",
-            "",
-        ]
-    for stem, found in report.get("speed", {}).items():
-        lines += [
-            f"ViT-S ({stem} stem), {found['images']} images of 128 px, {found['epochs']} epochs, validation "
-            f"included: {found['wall_s']} s ({found['cpu_s']} s of CPU time, {found['threads']} threads, load "
-            f"{found['load_average']}), {found['peak_mb']} MB; `{found['command']}`, commit {found['commit'][:10]}.",
-            "",
-        ]
-    return lines
-
-
-def set_lines(name: str, starts: dict[str, Any]) -> list[str]:
-    """The table of one set: zero-shot, from XLIP and from scratch."""
-    ours = starts["xlip"]
-    scratch = {row["share"]: row for row in starts["scratch"]["table"]}
-    header, *rows = markdown_rows(ours["table"])
-    header[-1] = "above scratch" if header[-1] == "above baseline" else header[-1]
-    lines = [f"### {name}: {ours['images']} test images", "", "| " + " | ".join([*header, "from scratch"]) + " |"]
-    lines.append("|---" * (len(header) + 1) + "|")
-    for row in rows:
-        other = scratch.get(row[0])
-        spread = f" (s.d. {other['sd']:.3f})" if other and other["sd"] is not None else ""
-        cell = f"{other['auroc']:.3f}{spread}" if other and other["auroc"] is not None else ""
-        lines.append("| " + " | ".join([*row, cell]) + " |")
-    few = f" Not in the macro mean: {', '.join(ours['left_out'])}." if ours["left_out"] else ""
-    return [*lines, "", f"Split {ours['split']}, checkpoint {ours['checkpoint']}, seeds {ours['seeds']}.{few}", ""]
 
 
 if __name__ == "__main__":

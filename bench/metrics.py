@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from facts import commit, cpu
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.kinds import kind_table
 from xlip.metrics.ranked import RankedCases
@@ -107,15 +108,6 @@ def off_scikit_learn(replicates: int = 3) -> dict[str, float]:
     return off
 
 
-def commit() -> str:
-    """The commit that was measured, with a plus where files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "src", "bench") else "")
-
-
 def table(result: dict[str, Any]) -> str:
     lines = [
         f"Written by `{result['command']}` at commit {result['commit']}: {IMAGES:,} images of {PATIENTS:,} patients, "
@@ -147,13 +139,12 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measured(options.measure)))
         return
-    names = [line for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if line.startswith("model name")]
     result: dict[str, Any] = {
         "command": f"python bench/metrics.py --runs {options.runs}",
         "commit": commit(),
         "machine": {
             "cores": os.cpu_count(),
-            "processor": names[0].partition(": ")[2] if names else platform.processor(),
+            "processor": cpu(),
             "load": psutil.getloadavg()[0],
             "python": platform.python_version(),
             "numpy": np.__version__,

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facts import made_with, this_run
 from xlip.data.images import decode
 from xlip.data.phantom import generate
 from xlip.data.prepare import prepare
@@ -210,6 +211,7 @@ def table(result: dict[str, Any]) -> str:
         heads = ("set", "kept", "images", "reports", "pairs", "patients", "dropped")
         lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         lines += ["| " + " | ".join(str(row[head]) for head in heads) + " |" for row in result["real"]]
+    lines += ["", *(f"- {part}: {made_with(made)}" for part, made in result.get("made", {}).items())]
     return "\n".join(lines) + "\n"
 
 
@@ -236,6 +238,8 @@ def main() -> None:
     if options.only == "real" or (options.only is None and options.full):
         result["real"] = real(options.data, options.real)
     if options.full:
+        parts = [options.only] if options.only else ["memory", "speed", "real"]
+        result.setdefault("made", {}).update(dict.fromkeys(parts, this_run()))
         target.write_text(json.dumps(result, indent=2) + "\n")
         (options.out / "data_prepare_tables.md").write_text(table(result))
     print(table(result))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from facts import facts
 
 SETS = {
     "nih": ("nih_chestxray14_subset", ["--holdout", "0.2"]),
@@ -85,11 +86,7 @@ def main() -> None:
     }
     report = {
         "command": "make real-mini",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
+        **facts(),
         "jobs": jobs,
         "minutes": round((time.perf_counter() - start) / 60, 1),
         "results": results,
@@ -117,11 +114,6 @@ def _evaluate(recorder: Recorder, options: argparse.Namespace, run: str) -> dict
 def _last_line(path: Path) -> dict[str, Any]:
     line: dict[str, Any] = json.loads(path.read_text("utf-8").splitlines()[-1])
     return line
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

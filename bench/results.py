@@ -1,4 +1,4 @@
-"""Write docs/results.md from docs/demo.json and, once `make real-mini` was run, docs/real_mini.json.
+"""Write docs/results.md and the table of README.md from the JSON files of docs/.
 
 `--demo FOLDER` first takes the figures of a run of `xlip demo` over into docs/demo.json.
 """
@@ -7,62 +7,153 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from facts import ROOT, facts, made_with
+
+DOCS = ROOT / "docs"
+MARKS = ("<!-- results: written by `make docs` -->", "<!-- end of results -->")
+NAMES = {"xlip": "XLIP", "pairs_only": "pairs only, contrastive"}
+TESTS = {"nih": "ChestX-ray14 part, held-out patients", "kermany": "Kermany pneumonia, labels never seen"}
 
 
 def take_demo(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    facts = {
-        "command": "make demo",
-        "commit": head,
-        "date": time.strftime("%Y-%m-%d"),
-        "cores": os.cpu_count(),
-        "machine": platform.processor(),
-    }
-    (DOCS / "demo.json").write_text(json.dumps({**facts, **metrics}, indent=1) + "\n", "utf-8")
+    (DOCS / "demo.json").write_text(
+        json.dumps({"command": "make demo", **facts(), **metrics}, indent=1) + "\n", "utf-8"
+    )
+
+
+def with_interval(result: dict[str, Any], key: str = "macro_auroc") -> str:
+    low, high = result["macro_ci95" if key == "macro_auroc" else "ci95"]
+    return f"{result[key]:.3f} ({low:.3f} to {high:.3f})"
 
 
 def demo_lines(demo: dict[str, Any]) -> list[str]:
-    lines = [
-        "## Phantom",
-        "",
-        demo["notice"],
-        "",
-        "| trained on | macro zero-shot AUROC | 95 % interval |",
-        "|---|---|---|",
-    ]
-    for name, result in demo["zeroshot"].items():
-        low, high = result["macro_ci95"]
-        lines.append(f"| {name} | {result['macro_auroc']:.3f} | {low:.3f} to {high:.3f} |")
-    facts = f"commit {demo['commit'][:10]}, {demo['date']}, {demo['steps']} steps each, {demo['cores']} cores"
-    return [
-        *lines,
-        "",
-        f"`{demo['command']}`: {facts}, {demo['seconds']} s, {demo['peak_rss_mb']} MB; one seed; {demo['machine']}.",
-        "",
-    ]
+    lines = ["## Phantom", "", demo["notice"], "", "| trained on | macro AUROC (95 % interval) |", "|---|---|"]
+    lines += [f"| {NAMES[name]} | {with_interval(result)} |" for name, result in demo["zeroshot"].items()]
+    size = f"{demo['steps']} steps each, {demo['seconds']:.0f} s and {demo['peak_rss_mb']:.0f} MB in all, one seed"
+    return [*lines, "", made_with(demo, size), ""]
+
+
+def mean_and_spread(runs: list[dict[str, Any]], test: str) -> str:
+    areas = [run[test]["macro_auroc"] for run in runs]
+    return f"**{statistics.mean(areas):.3f}** (s.d. {statistics.stdev(areas):.3f})"
 
 
 def real_lines(real: dict[str, Any]) -> list[str]:
-    tests = ("nih", "kermany")
-    lines = ["## Real radiographs", "", "| trained on | " + " | ".join(tests) + " |", "|---|" + "---|" * len(tests)]
-    for name, runs in real["results"].items():
+    results = real["results"]
+    lines = ["## Real radiographs, zero-shot", ""]
+    for test, title in TESTS.items():
+        first = results["xlip"][0][test]
+        seeds = [f"seed {run['seed']}" for run in results["xlip"]]
+        lines += [
+            f"### {title}",
+            "",
+            f"{first['images']} images, split {first['split']}, prompts {first['prompts']}, "
+            f"preprocessing {first['preprocessing']}. In brackets 95 % intervals over patients.",
+            "",
+            f"| trained on | {' | '.join(seeds)} | mean of {len(seeds)} seeds |",
+            "|---" * (len(seeds) + 2) + "|",
+        ]
+        for name, runs in results.items():
+            cells = [with_interval(run[test]) for run in runs]
+            lines.append(f"| {NAMES[name]} | {' | '.join(cells)} | {mean_and_spread(runs, test)} |")
+        lines += ["", *(kind_lines(results, test) if len(first["per_kind"]) > 1 else [])]
+    minutes = (
+        f"{real['minutes']} minutes in all, {max(step['peak_mb'] for step in real['steps'])} MB at most per process"
+    )
+    lines += [made_with(real, minutes, f"{real['jobs']} runs at a time"), "", "The commands it ran:", "", "```sh"]
+    return [*lines, *(step["command"] for step in real["steps"]), "```", ""]
+
+
+def kind_lines(results: dict[str, list[dict[str, Any]]], test: str) -> list[str]:
+    """AUROC of each kind: the mean over the seeds, and the interval of the first seed."""
+    first = results["xlip"][0][test]
+    lines = [f"| kind | positives | {' | '.join(NAMES[name] for name in results)} |", "|---" * (len(results) + 2) + "|"]
+    for kind, row in first["per_kind"].items():
+        cells = [
+            f"{statistics.mean(run[test]['per_kind'][kind]['auroc'] for run in runs):.3f}"
+            for runs in results.values()
+            if row["auroc"] is not None
+        ]
+        low, high = row["ci95"]
+        if cells and kind not in first["left_out"]:
+            cells[0] += f" (seed {results['xlip'][0]['seed']}: {low:.2f} to {high:.2f})"
+            lines.append(f"| {kind} | {row['positives']} | {' | '.join(cells)} |")
+    left = f"Fewer than 10 positives, not in the mean: {', '.join(first['left_out'])}." if first["left_out"] else ""
+    return [*lines, "", left, ""]
+
+
+def finetune_lines(report: dict[str, Any]) -> list[str]:
+    """Fine-tuning at shares of the labels, beside zero-shot and the same tower from scratch; then its speed."""
+    lines = ["## Real radiographs, fine-tuned", ""]
+    if table := report.get("table"):
+        for name, starts in table["results"].items():
+            lines += set_lines(name, starts)
+        lines += [made_with(table, f"{table['minutes']} minutes of training"), ""]
+    for stem, found in report.get("speed", {}).items():
+        size = (
+            f"ViT-S ({stem} stem), {found['images']} images of 128 px, {found['epochs']} epochs with validation: "
+            f"{found['wall_s']:.0f} s ({found['cpu_s']:.0f} s of CPU time), {found['peak_mb']} MB"
+        )
+        lines += [f"{size}. {made_with(found)}", ""]
+    return lines
+
+
+def set_lines(name: str, starts: dict[str, Any]) -> list[str]:
+    """The table of one set: zero-shot, from XLIP and from scratch."""
+    from xlip.evaluate.finetuning import markdown_rows
+
+    ours = starts["xlip"]
+    scratch = {row["share"]: row for row in starts["scratch"]["table"]}
+    header, *rows = markdown_rows(ours["table"])
+    header[-1] = "above scratch" if header[-1] == "above baseline" else header[-1]
+    lines = [f"### {TESTS[name].split(',')[0]}: {ours['images']} test images", ""]
+    lines += ["| " + " | ".join([*header, "from scratch"]) + " |", "|---" * (len(header) + 1) + "|"]
+    for row in rows:
+        other = scratch.get(row[0])
+        spread = f" (s.d. {other['sd']:.3f})" if other and other["sd"] is not None else ""
+        cell = f"{other['auroc']:.3f}{spread}" if other and other["auroc"] is not None else ""
+        lines.append("| " + " | ".join([*row, cell]) + " |")
+    few = f" Not in the macro mean: {', '.join(ours['left_out'])}." if ours["left_out"] else ""
+    return [*lines, "", f"Split {ours['split']}, checkpoint {ours['checkpoint']}, seeds {ours['seeds']}.{few}", ""]
+
+
+def readme_lines(demo: dict[str, Any], real: dict[str, Any]) -> list[str]:
+    """The short table: macro zero-shot AUROC, and in brackets what the intervals of all seeds span."""
+    lines = ["| macro zero-shot AUROC | XLIP | pairs only | made by |", "|---|---|---|---|"]
+    cells = [with_interval(demo["zeroshot"][name]) for name in NAMES]
+    lines.append(
+        f"| phantom ({demo['seconds']:.0f} s on {demo['machine']['cores']} cores) | {' | '.join(cells)} | `make demo` |"
+    )
+    for test, title in TESTS.items():
         cells = []
-        for test in tests:
-            figures = [run[test]["macro_auroc"] for run in runs]
-            spread = statistics.stdev(figures) if len(figures) > 1 else float("nan")
-            cells.append(f"{statistics.mean(figures):.3f} (s.d. {spread:.3f}, {len(figures)} seeds)")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return [*lines, "", f"`{real['command']}`: commit {real['commit'][:10]}, {real['minutes']} minutes.", ""]
+        for name in NAMES:
+            runs = [run[test] for run in real["results"][name]]
+            low, high = min(run["macro_ci95"][0] for run in runs), max(run["macro_ci95"][1] for run in runs)
+            cells.append(f"{statistics.mean(run['macro_auroc'] for run in runs):.3f} ({low:.3f} to {high:.3f})")
+        lines.append(f"| {title} | {' | '.join(cells)} | `make real-mini` |")
+    return lines
+
+
+def pages() -> dict[Path, str]:
+    """Every file that this writes, with its text."""
+    sections = {"demo": demo_lines, "real_mini": real_lines, "finetune": finetune_lines}
+    found = {name: DOCS / f"{name}.json" for name in sections}
+    reports = {name: json.loads(file.read_text("utf-8")) for name, file in found.items() if file.exists()}
+    lines = ["# Results", "", "Macro AUROC. Written by `make docs` from the JSON files beside it.", ""]
+    for name, section in sections.items():
+        lines += section(reports[name]) if name in reports else [f"{name}: not measured yet.", ""]
+    before, rest = (ROOT / "README.md").read_text("utf-8").split(MARKS[0])
+    table = "\n".join(readme_lines(reports["demo"], reports["real_mini"]))
+    after = rest.split(MARKS[1])[1]
+    return {
+        DOCS / "results.md": "\n".join(lines).rstrip() + "\n",
+        ROOT / "README.md": f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}",
+    }
 
 
 def main() -> None:
@@ -71,12 +162,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.demo:
         take_demo(options.demo)
-    lines = ["# Results", "", "Macro zero-shot AUROC. Written by `make docs` from the JSON files beside it.", ""]
-    for name, section in (("demo", demo_lines), ("real_mini", real_lines)):
-        file = DOCS / f"{name}.json"
-        lines += section(json.loads(file.read_text("utf-8"))) if file.exists() else [f"{name}: not measured yet.", ""]
-    (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n", "utf-8")
-    print(f"wrote {DOCS.name}/results.md")
+    for file, text in pages().items():
+        file.write_text(text, "utf-8")
+        print(f"wrote {file.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 from spacy.tokens import Doc
 
+from facts import this_run
 from xlip.data.entities import TAGGER
 from xlip.data.report import compose
 from xlip.data.tag_inputs import Document
@@ -148,7 +149,7 @@ def main() -> None:
         print(f"no Open-i reports at {DATA}; set XLIP_DATA")
         return
     texts = reports()
-    result: dict[str, Any] = {"tagger": TAGGER, "cores": os.cpu_count(), "one_core": one_core(texts)}
+    result: dict[str, Any] = {"tagger": TAGGER, **this_run(), "cores": os.cpu_count(), "one_core": one_core(texts)}
     load = psutil.getloadavg()[0]
     result["several_processes"] = {**several_processes(texts, copies), "load": load}
     result["memory"] = memory(texts, count)

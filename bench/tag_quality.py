@@ -213,7 +213,14 @@ def main() -> None:
         print(f"no Open-i reports at {DATA}; set XLIP_DATA")
         return
     rest, total = unmapped()
-    result = {"tagger": TAGGER, "dev": measure("dev"), "test": measure("test"), "tags_not_mapped": rest, "tags": total}
+    halves = {half: measure(half) for half in ("dev", "test")}
+    result = {
+        "tagger": TAGGER,
+        "command": "python bench/tag_quality.py",
+        **halves,
+        "tags_not_mapped": rest,
+        "tags": total,
+    }
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "tag_quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (ROOT / "docs" / "tag_quality.md").write_text(tables(result), "utf-8")
