@@ -143,6 +143,7 @@ def test_the_command_goes_on_where_it_stopped(place: Path, capsys: pytest.Captur
     assert "share-0.3-seed-0" in shown
     assert "zero-shot" in shown
     assert f"xlip predict --model {place / 'ours'}" in shown
+    assert "Fine-tuning on" in (place / "ours" / "report.html").read_text("utf-8")
     after = metrics(place, "ours")["table"]
     assert [row["per_seed"] for row in after] == [row["per_seed"] for row in before]
     with (place / "ours" / "scores.csv").open(newline="") as stream:

@@ -42,7 +42,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
         print(f"dropped {row_}: {reason}")
     _print_sensitivity(result.sensitivity)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
-    print(f"look at {config.out}/index.html")
+    print(f"look at {config.out}/index.html; `xlip report {config.out} --out DIR` makes the full report")
 
 
 def _print_sensitivity(found: Mapping[str, Any]) -> None:

@@ -30,12 +30,16 @@ def run_pretrain(config: PretrainConfig) -> None:
 
 def run_finetune(config: FinetuneConfig) -> None:
     """Fine-tune a classifier."""
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
     from xlip.evaluate.finetuning import finetune_to, markdown_rows
+    from xlip.report.write import add_report
 
     result = finetune_to(config, say=print)
+    page, *_ = add_report(result, Path(config.out))
     header, *rows = markdown_rows(result.metrics["table"])
     table = Table(*header)
     for row in rows:
@@ -46,6 +50,7 @@ def run_finetune(config: FinetuneConfig) -> None:
     for row_, reason in result.dropped[:3]:
         print(f"dropped {row_}: {reason}")
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
+    print(f"look at {page}")
     print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
 
 
