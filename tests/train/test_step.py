@@ -87,8 +87,10 @@ def test_a_run_can_be_loaded_logs_and_repeats_itself(data, tmp_path: Path) -> No
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(data, tmp_path: Path, monkeypatch) -> None:
-    whole = pretrain(config(data, tmp_path / "whole"))
-    interrupted = config(data, tmp_path / "parts")
+    base = config(data, tmp_path / "whole")
+    base = replace(base, model=replace(base.model, dropout=0.1))
+    whole = pretrain(base)
+    interrupted = replace(base, out=str(tmp_path / "parts"))
     # Stopped after the checkpoint of step 3; the schedule is that of the full length.
     with monkeypatch.context() as patch:
         patch.setattr("xlip.train.loop.train_step", _stop_at(3))

@@ -125,7 +125,9 @@ def _train(
     meter = Meter(flops, matmul_rate(device, trainer.accelerator.mixed_precision))
     with _batches(sampler, start, config.steps, config.workers) as batches, attention_kernel(device):
         for step, batch in enumerate(batches, start):
-            generator = torch.Generator().manual_seed(hash((config.seed, step, sampler.rank)) & 0x7FFF_FFFF)
+            number = hash((config.seed, step, sampler.rank)) & 0x7FFF_FFFF
+            generator = torch.Generator().manual_seed(number)
+            torch.manual_seed(number)  # dropout draws from the global generator; so does a resumed run then
             batch, progress = batch.to(device), step / max(config.steps - 1, 1)
             measured: dict[str, float] = {}
             if config.gradient_norms_every and step % config.gradient_norms_every == 0:
