@@ -108,8 +108,10 @@ class PrepareConfig:
     """Larger images are reduced until their shorter side has this many pixels."""
     holdout: float = 0.0
     """Share of the patients that become the split `test`."""
+    validation: float = 0.0
+    """Share of the patients, others than these, that become the split `val`."""
     seed: int = 0
-    """Of the hold-out."""
+    """Of both."""
     workers: int = 2
     """Processes that make parts; 0 = in this process."""
     encoding: str = "jpeg"

@@ -120,6 +120,21 @@ def test_holdout_is_patient_disjoint_and_depends_on_the_seed(root: Path, tmp_pat
     assert [held_out(str(n), 0, 0.5) for n in range(64)] != [held_out(str(n), 1, 0.5) for n in range(64)]
 
 
+def test_validation_patients_are_others_and_leave_the_test_part_as_it_was(root: Path, tmp_path: Path) -> None:
+    def parts(**shares: float) -> dict[str, set[str]]:
+        run(root, tmp_path / "out", seed=1, **shares)
+        studies = list(read_studies(tmp_path / "out"))
+        return {split: {s.patient_id for s in studies if s.split == split} for split in ("train", "val", "test")}
+
+    before, after = parts(holdout=0.4), parts(holdout=0.4, validation=0.3)
+    assert after["test"] == before["test"]
+    assert after["val"]
+    assert after["val"] | after["train"] == before["train"]
+    assert not after["val"] & after["train"]
+    with pytest.raises(XLIPError, match=r"validation: expected a share in \[0, 1 - holdout\), got 0.6"):
+        parts(holdout=0.4, validation=0.6)
+
+
 def test_held_out_share_is_close_and_grows_monotonically() -> None:
     share = np.mean([held_out(f"p{n}", 0, 0.2) for n in range(5000)])
     assert abs(share - 0.2) < 0.02

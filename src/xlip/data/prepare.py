@@ -37,6 +37,7 @@ def prepare(
     *,
     short_side: int = 256,
     holdout: float = 0.0,
+    validation: float = 0.0,
     seed: int = 0,
     workers: int = 2,
     options: Mapping[str, Any] | None = None,
@@ -57,7 +58,8 @@ def prepare(
         out: folder to write, a path or an fsspec URL; an earlier prepared local one is replaced at the end.
         short_side: larger images are reduced to this, pixels.
         holdout: share of the patients whose split becomes `test`, see `held_out`; the rest keep the source's split.
-        seed: of the hold-out.
+        validation: share of the patients, others than these, whose split becomes `val`.
+        seed: of both.
         workers: processes that make parts; 0 = in this process.
         options: the source's own.
         encoding: `jpeg` (quality 95) or `png` for images that cannot be kept as they are.
@@ -71,11 +73,12 @@ def prepare(
         XLIPError: wrong layout or option, nothing usable, `out` holds something else or cannot be written.
     """
     root, out = open_path(root), open_path(out)
-    index, count = _checked(holdout, short_side, encoding, sections, shard)
+    index, count = _checked(holdout, validation, short_side, encoding, sections, shard)
     named = {"short_side": short_side, "encoding": encoding, "sections": sections, "split": split}
     # The tagger's version too: a set that another one began is not gone on with.
-    settings = {"root": str(root), **named, "tagger": TAGGER, "holdout": holdout, "seed": seed, **(options or {})}
-    read = partial(_rows, source, root, options or {}, holdout, seed)
+    shares = {"holdout": holdout, "validation": validation, "seed": seed}
+    settings = {"root": str(root), **named, "tagger": TAGGER, **shares, **(options or {})}
+    read = partial(_rows, source, root, options or {}, holdout, validation, seed)
     folder = open_path(lists) if str(lists) not in ("", ".") else root
     plan = survey(read(), {"source": source, **settings}, _splitter(split, folder))
     target = Target.at(out, shared=count > 1)
@@ -126,9 +129,13 @@ def _unfinished(wanted: Iterator[Unit], target: Target, meter: _Meter) -> Iterat
             meter.add(len(unit.rows))
 
 
-def _checked(holdout: float, short_side: int, encoding: str, sections: str, shard: str) -> tuple[int, int]:
+def _checked(
+    holdout: float, validation: float, short_side: int, encoding: str, sections: str, shard: str
+) -> tuple[int, int]:
     if not 0 <= holdout < 1:
         raise XLIPError(f"holdout: expected a share in [0, 1), got {holdout}")
+    if not 0 <= validation < 1 - holdout:
+        raise XLIPError(f"validation: expected a share in [0, 1 - holdout), got {validation}")
     if short_side < 1:
         raise XLIPError(f"short_side: expected at least 1 pixel, got {short_side}")
     if encoding not in ENCODINGS:
@@ -142,13 +149,17 @@ def _checked(holdout: float, short_side: int, encoding: str, sections: str, shar
     return int(index), int(count)
 
 
-def _rows(source: str, root: Path, options: Mapping[str, Any], holdout: float, seed: int) -> Iterator[Row]:
+def _rows(
+    source: str, root: Path, options: Mapping[str, Any], holdout: float, validation: float, seed: int
+) -> Iterator[Row]:
     read = load_source(source)
     try:
         for row in read(root, **options):
-            if holdout and isinstance(row, Candidate) and held_out(row.study.patient_id, seed, holdout):
+            if isinstance(row, Candidate) and held_out(row.study.patient_id, seed, holdout + validation):
                 # The others keep the split of their source: an official test study must never turn into training.
-                row = replace(row, study=replace(row.study, split="test"))
+                part = "test" if held_out(row.study.patient_id, seed, holdout) else "val"
+                if part == "test" or row.study.split != "test":
+                    row = replace(row, study=replace(row.study, split=part))
             yield row
     except TypeError as error:
         if "unexpected keyword" in str(error):
