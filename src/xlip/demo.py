@@ -71,7 +71,7 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
     for name, run in _runs(config, sets, out).items():
         say(f"training {name}: {config.steps} steps")
         models[name] = pretrain(run).model
-        results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed)
+        results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed, cache=False)
         say(f"{name}: macro zero-shot AUROC {results[name].macro_auroc:.3f}")
     xlip = models["xlip"]
     pictures = (
@@ -229,10 +229,15 @@ def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures:
     )
     series = {name: tuple(m.auroc for m in result.measured) for name, result in results.items()}
     page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
-    page.heading("Where the image answers to the words")
+    page.heading("Which parts of the image speak for the finding")
     page.figure(
         pictures[0],
-        "True mask (outline), and in colour what answers to the finding's prompt, above zero and the median",
+        "True mask (outline), and in colour what the finding's score loses when that part is blurred, above zero and "
+        "the median",
     )
     page.heading("What AttMIM hides and makes again")
-    return page.figure(pictures[1], "Held-out phantom, patches hidden by the report's response, reconstruction")
+    return page.figure(
+        pictures[1],
+        "Held-out phantom; patches hidden by the report's response; reconstruction, each hidden patch at its own true "
+        "mean and contrast (the decoder predicts the rest)",
+    )

@@ -28,7 +28,9 @@ article div.picture{position:relative;display:inline-block}
 article img{max-width:100%;display:block;background:#000}
 article i{position:absolute;border:2px solid #e8b23a}
 h2{font-size:13px;margin:6px 0}dt{font-weight:600;margin-top:4px}dd{margin:0}
-.present{color:#a02c2c}.absent{color:#777}.uncertain{color:#b0722a}
+mark{color:#222}.present{color:#a02c2c}.absent{color:#777}.uncertain{color:#b0722a}
+@media(prefers-color-scheme:dark){body{background:#1b1b1a;color:#ddd}article{background:#262625;border-color:#444}
+.present{color:#f08c8c}.absent{color:#999}.uncertain{color:#e0a860}}
 """
 
 
@@ -94,7 +96,7 @@ def half_blocks(study: Study, width: int) -> Text:
 def page(path: str | Path, studies: Sequence[Study]) -> str:
     """A contact sheet as HTML: images with their boxes, labels, report sections, entities coloured."""
     cards = "".join(_card(study) for study in studies)
-    title = escape(f"{path}: {len(studies)} studies")
+    title = escape(f"{Path(path).resolve().name}: {len(studies)} studies")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><p>Made for research; not for clinical use.</p><main>{cards}</main></html>\n"
