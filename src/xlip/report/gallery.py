@@ -96,12 +96,12 @@ def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
         return
     page.heading("Best and worst cases")
     page.text(
-        "For each finding the image with it that scored highest (found) and lowest (missed), and the image without it "
-        "that scored highest (false alarm; the label may be at fault). Beside each, what speaks for the finding: how "
-        "much of the cosine to its positive prompts, less that to its negative ones, is lost when a cell of the image "
-        "is blurred. Coloured is what is above zero and above the image's median, up to its maximum (yellow); the numbers "
-        "are its range, so the colours of two images are not on one scale. No colour: nothing in the image speaks for "
-        "the finding."
+        "For each finding the image with it that scored highest (found) and lowest (missed), and the image without "
+        "it that scored highest (false alarm; the label may be at fault). Beside each, what speaks for the "
+        "finding: how much of the cosine to its positive prompts, less that to its negative ones, is lost when a "
+        "cell of the image is blurred. Coloured is what is above zero and above the image's median, up to its "
+        "maximum (yellow); the numbers are its range, so the colours of two images are not on one scale. No "
+        "colour: nothing in the image speaks for the finding."
     )
     page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
     if evaluation.evaluator != "zeroshot":
