@@ -14,7 +14,7 @@ from xlip.data.prompts import PromptSet
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import heat_map
+from xlip.evaluate.heatmap import occlusion
 from xlip.evaluate.page import Page
 from xlip.evaluate.plots import Panel, panel_grid, readable
 from xlip.evaluate.result import Predictions
@@ -81,12 +81,14 @@ def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], p
     directions = {
         kind: pair[0] - pair[1] for kind, pair in zip(kinds, text_classifier(model, prompts, kinds), strict=True)
     }
+    # A map of any kind is one product with these: an image shown for several kinds is encoded once.
+    losses = _losses(model, pixels)
     rows = []
     for kind in kinds:
         present = [one for one in shown if one.kind == kind and one.study_id in pixels]
         if present:
             caption = "; ".join(f"{one.role}: {one.study_id}" for one in present)
-            rows.append((kind, caption, panel_grid([_panels(model, present, pixels, directions[kind])])))
+            rows.append((kind, caption, panel_grid([_panels(present, pixels, losses, directions[kind])])))
     return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
 
 
@@ -124,14 +126,22 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
                 continue  # it is counted as missing
 
 
+def _losses(model: ImageTextModel, pixels: dict[str, Array]) -> dict[str, torch.Tensor]:
+    """`occlusion` of each image, (cells, cells, E)."""
+    if not pixels:
+        return {}
+    batch = torch.from_numpy(np.stack(list(pixels.values()))).unsqueeze(1).float() / 255
+    return dict(zip(pixels, occlusion(model, batch), strict=True))
+
+
 def _panels(
-    model: ImageTextModel, shown: Sequence[Shown], pixels: dict[str, Array], direction: torch.Tensor
+    shown: Sequence[Shown], pixels: dict[str, Array], losses: dict[str, torch.Tensor], direction: torch.Tensor
 ) -> list[Panel]:
-    images = [pixels[one.study_id] for one in shown]
-    batch = torch.from_numpy(np.stack(images)).unsqueeze(1).float() / 255
-    titles = [f"{one.role}\nscore {one.score:.3f}" for one in shown]
-    heats = heat_map(model, batch, direction)
     panels = []
-    for image, title, heat in zip(images, titles, heats, strict=True):
-        panels += [Panel(image, title), Panel(image, "what speaks for it", heat=heat)]
+    for one in shown:
+        heat = (losses[one.study_id] @ direction).numpy()
+        panels += [
+            Panel(pixels[one.study_id], f"{one.role}\nscore {one.score:.3f}"),
+            Panel(pixels[one.study_id], "what speaks for it", heat=heat),
+        ]
     return panels
