@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from facts import this_run
+from facts import ROOT, this_run
 from real_mini import SETS
 from results import finetune_lines
 from xlip.config import FinetuneConfig
@@ -34,7 +34,7 @@ from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Part, fit
 from xlip.finetune.recipe import Recipe
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "finetune.json"
+RESULTS = ROOT / "docs" / "finetune.json"
 KINDS = {"nih": "", "kermany": "Pneumonia"}
 """Sets to fine-tune on, and the kinds to learn there; all that are labelled by default."""
 VALIDATION = {"nih": 0.12, "kermany": 0.08}
@@ -125,11 +125,11 @@ def prepared(options: argparse.Namespace) -> Path:
     A validation part whose labels shaped the checkpoint would praise the start and stop fine-tuning at once
     (docs/log.md). In Kermany every file is a patient of its own, so there this is a split by file-name hash.
     """
-    for name, (folder, extra) in SETS.items():
+    for name, (folder, holdout) in SETS.items():
         out = options.out / "data" / name
         if not any(out.glob("*.parquet")):
-            shares = {"validation": VALIDATION[name], "holdout": float(extra[1])} if name in VALIDATION else {}
-            prepare(name, Path(options.data) / folder, out, **shares)
+            validation = VALIDATION.get(name, 0.0)
+            prepare(name, Path(options.data) / folder, out, holdout=holdout, validation=validation)
     return Path(options.out / "data")
 
 

@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from facts import commit, cpu
+from facts import ROOT, commit, cpu
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.kinds import kind_table
 from xlip.metrics.ranked import RankedCases
 
-ROOT = Path(__file__).resolve().parents[1]
 IMAGES, PATIENTS, KINDS, REPLICATES = 25_596, 2_797, 14, 1_000
 GOAL_SECONDS, GOAL_BYTES = 10, 1 << 30
 Array = np.ndarray[Any, Any]

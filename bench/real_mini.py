@@ -22,12 +22,13 @@ import psutil
 from facts import facts
 
 SETS = {
-    "nih": ("nih_chestxray14_subset", ["--holdout", "0.2"]),
-    "covid-chestxray": ("covid-chestxray-dataset", []),
-    "kermany": ("kermany_chest_xray", ["--holdout", "0.2"]),
-    "openi": ("iu_openi", []),
-    "roco": ("roco_cxr_captions", []),
+    "nih": ("nih_chestxray14_subset", 0.2),
+    "covid-chestxray": ("covid-chestxray-dataset", 0.0),
+    "kermany": ("kermany_chest_xray", 0.2),
+    "openi": ("iu_openi", 0.0),
+    "roco": ("roco_cxr_captions", 0.0),
 }
+"""Source -> folder of the raw data, share of the patients that is held out."""
 CONFIGS = {"xlip": "configs/real_mini.yaml", "pairs_only": "configs/real_mini_pairs.yaml"}
 TESTS = {"nih": ["--split", "test"], "kermany": ["--kinds", "Pneumonia", "--split", "test"]}
 
@@ -75,7 +76,8 @@ def main() -> None:
     cores = os.cpu_count() or 1
     jobs = min(cores, options.seeds * len(CONFIGS))
     start, recorder = time.perf_counter(), Recorder(threads=cores // jobs)
-    for name, (folder, extra) in SETS.items():
+    for name, (folder, holdout) in SETS.items():
+        extra = ["--holdout", str(holdout)] if holdout else []
         root = str(Path(options.data) / folder)
         recorder.run(["xlip", "prepare", name, "--root", root, "--out", str(options.out / "data" / name), *extra])
     chosen = [(name, seed) for seed in range(options.seeds) for name in CONFIGS]

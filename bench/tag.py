@@ -21,14 +21,13 @@ from typing import Any
 import psutil
 from spacy.tokens import Doc
 
-from facts import this_run
+from facts import ROOT, this_run
 from xlip.data.entities import TAGGER
 from xlip.data.report import compose
 from xlip.data.tag_inputs import Document
 from xlip.data.tag_run import CHUNK, tag_chunk, tag_to
 from xlip.data.tagger.rules import RuleTagger, rule_tagger
 
-ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"
 RUNS = 5
 
