@@ -32,9 +32,12 @@ from xlip.data.prepare import prepare
 from xlip.data.study import read_studies
 
 CORES = 2
-SMALL = 400
-LARGE = {False: 1000, True: 2800}
-"""Images of a quick and of a full run."""
+PIXELS = {False: 160 << 20, True: 3 << 30}
+"""Of all images of a quick and of a full run's large set."""
+MOST = {False: 1000, True: 12_000}
+"""Images of that set at most: small files are many in real sets too, and fill whole parts of 2,048."""
+SMALL = 7
+"""The small set holds one in so many of them."""
 STUDIES = {False: 2000, True: 100_000}
 REPEATS = {False: 1, True: 5}
 REAL = {
@@ -99,17 +102,18 @@ def speed(side: int, large: int, repeats: int) -> dict[str, Any]:
         root = Path(name)
         images(root / "large", side, large)
         (root / "small").mkdir()
-        for file in sorted((root / "large").iterdir())[:SMALL]:
+        few = large // SMALL
+        for file in sorted((root / "large").iterdir())[:few]:
             os.link(file, root / "small" / file.name)
         runs: dict[str, list[tuple[float, float]]] = {}
         for _ in range(repeats):
             for size in ("small", "large"):
                 run = lambda size=size: prepare("folder", root / size, root / "out", workers=CORES)  # noqa: E731
                 runs.setdefault(size, []).append(timed(run))
-                count = SMALL if size == "small" else large
+                count = few if size == "small" else large
                 runs.setdefault(f"decode {size}", []).append(timed(decode_alone(root / "large", count)))
-    made = rates(runs["small"], runs["large"], large - SMALL)
-    alone = rates(runs["decode small"], runs["decode large"], large - SMALL)
+    made = rates(runs["small"], runs["large"], large - few)
+    alone = rates(runs["decode small"], runs["decode large"], large - few)
     return {
         "prepare": made,
         "decode_alone": alone,
@@ -233,7 +237,7 @@ def main() -> None:
         repeats = options.repeats or REPEATS[options.full]
         for side in options.sides:
             name = f"{side} px to 256 px"
-            result.setdefault("speed", {})[name] = speed(side, LARGE[options.full], repeats)
+            result.setdefault("speed", {})[name] = speed(side, min(PIXELS[options.full] // side**2, MOST[options.full]), repeats)
         result["fidelity"] = fidelity()
     if options.only == "real" or (options.only is None and options.full):
         result["real"] = real(options.data, options.real)

@@ -152,10 +152,10 @@ def _checked(
 def _rows(
     source: str, root: Path, options: Mapping[str, Any], holdout: float, validation: float, seed: int
 ) -> Iterator[Row]:
-    read = load_source(source)
+    read, share = load_source(source), holdout + validation
     try:
         for row in read(root, **options):
-            if isinstance(row, Candidate) and held_out(row.study.patient_id, seed, holdout + validation):
+            if share and isinstance(row, Candidate) and held_out(row.study.patient_id, seed, share):
                 # The others keep the split of their source: an official test study must never turn into training.
                 part = "test" if held_out(row.study.patient_id, seed, holdout) else "val"
                 if part == "test" or row.study.split != "test":

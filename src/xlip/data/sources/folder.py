@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from xlip.data.kinds import NO_FINDING, canonical, is_kind
 from xlip.data.report import clean, sections
-from xlip.data.sources.base import Candidate, Dropped, relative
+from xlip.data.sources.base import Candidate, Dropped, files_under
 from xlip.data.study import ABSENT, PRESENT, Study
 from xlip.errors import XLIPError
 
@@ -37,37 +38,51 @@ def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> It
         raise XLIPError(f"patient_pattern: {patient_pattern!r} is not a regular expression ({error})") from error
     if pattern is not None and not pattern.groups:
         raise XLIPError(f"patient_pattern: expected a group, such as '(p[0-9]+)', in {patient_pattern!r}")
-    found = {relative(file, root): file for file in root.rglob("*") if not file.name.startswith(".")}
-    files = [(path, file) for path, file in found.items() if file.suffix.lower() in SUFFIXES and file.is_file()]
-    files.sort(key=lambda pair: pair[0].split("/"))
+    found = dict(files_under(root))
+    files = sorted((path for path in found if _suffix(path).lower() in SUFFIXES), key=lambda path: path.split("/"))
     if not files:
         raise XLIPError(f"{root}: expected image or DICOM files, found none")
-    folders = {path.rpartition("/")[0] for path, _ in files}
+    folders = {path.rpartition("/")[0] for path in files}
     classes = {canonical(part) for folder in folders for part in folder.split("/") if is_kind(part)}
-    for path, file in files:
+    shared = {folder: _shared(folder, classes) for folder in folders}
+    for path in files:
         patient = pattern.search(path) if pattern else None
         if pattern and patient is None:
             yield Dropped(path, f"patient_pattern {patient_pattern!r} finds no patient in the path")
             continue
-        text = path.removesuffix(file.suffix) + ".txt"
-        report = found[text].read_text("utf-8", errors="replace") if text in found and found[text].is_file() else ""
-        yield Candidate(_study(path, report, patient.group(1) if patient else path, classes, source), file)
+        text = found.get(path.removesuffix(_suffix(path)) + ".txt")
+        study = Study(
+            f"{source}/{path}",
+            f"{source}/{patient.group(1) if patient else path}",
+            source,
+            image_path=path,
+            **shared[path.rpartition("/")[0]],
+            **(_report(text) if text else {}),
+        )
+        yield Candidate(study, found[path])
 
 
-def _study(path: str, text: str, patient: str, classes: set[str], source: str) -> Study:
-    folders = path.split("/")[:-1]
-    parts = sections(text) if text else {}
-    plain = {"preamble", "last_paragraph"}
-    return Study(
-        f"{source}/{path}",
-        f"{source}/{patient}",
-        source,
-        image_path=path,
-        report=clean(parts.get("preamble")) if parts.keys() <= plain else None,
-        sections={} if parts.keys() <= plain else parts,
-        labels=_labels({canonical(part) for part in folders if is_kind(part)}, classes),
-        split=next((SPLITS[part.lower()] for part in folders if part.lower() in SPLITS), "train"),
-    )
+def _suffix(path: str) -> str:
+    """As `Path.suffix`, at a tenth of its cost."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
+def _shared(folder: str, classes: set[str]) -> dict[str, Any]:
+    """What the names of its folders say of a study."""
+    parts = folder.split("/")
+    return {
+        "labels": _labels({canonical(part) for part in parts if is_kind(part)}, classes),
+        "split": next((SPLITS[part.lower()] for part in parts if part.lower() in SPLITS), "train"),
+    }
+
+
+def _report(file: Path) -> dict[str, Any]:
+    parts = sections(file.read_text("utf-8", errors="replace"))
+    if parts.keys() <= {"preamble", "last_paragraph"}:
+        return {"report": clean(parts.get("preamble"))}
+    return {"sections": parts}
 
 
 def _labels(own: set[str], classes: set[str]) -> dict[str, int]:
