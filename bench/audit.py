@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 
 from facts import made_with, this_run
+from xlip.data.audit_candidates import candidates
 from xlip.data.audit_index import SetPart, build_index
-from xlip.data.audit_match import candidates, confirmed
+from xlip.data.audit_match import confirmed
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
 from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, small, trimmed
@@ -117,7 +118,7 @@ def recall(prepared: Path, sample: int, rng: np.random.Generator) -> dict[str, d
 
 def _found(first: Array, second: Array) -> bool:
     cut = trimmed(first)
-    rows = np.stack([signature(small(version)) for version in (first, *(() if cut is None else (cut,)))])
+    rows = signature(*(small(version) for version in (first, *(() if cut is None else (cut,)))))
     cosines = (signatures(second) @ rows.T).max(1)
     return bool(cosines.max() >= CANDIDATE) and same_picture(first, second, POSES[int(cosines.argmax())]) >= SAME
 
@@ -139,7 +140,7 @@ def strangers(prepared: Path) -> tuple[list[dict[str, Any]], list[Stranger], dic
     rows, close = [], []
     for first, second in product(SETS, SETS):
         one, two = train[first], test[second]
-        pairs = [c for c in candidates(one, two) if one.patients[c.train] != two.patients[c.test]]
+        pairs = [c for c in candidates(one, two, workers=2) if one.patients[c.train] != two.patients[c.test]]
         found = [Stranger((first, second), i.train, i.test, i.score) for i in confirmed(one, two, pairs, 2)]
         close += found
         rows.append(
@@ -203,7 +204,7 @@ def speed(folder: Path, train: int, test: int, planted: int) -> dict[str, Any]:
     one = build_index(SetPart(folder / "train"), posed=False, prefer="", workers=2)
     two = build_index(SetPart(folder / "test"), posed=True, prefer="", workers=2)
     marks["hashing"] = time.perf_counter() - start
-    pairs = candidates(one, two)
+    pairs = candidates(one, two, workers=2)
     marks["comparing"] = time.perf_counter() - start - marks["hashing"]
     found = [item for item in confirmed(one, two, pairs, 2) if item.kind == "picture"]
     wall = time.perf_counter() - start

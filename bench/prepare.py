@@ -237,7 +237,8 @@ def main() -> None:
         repeats = options.repeats or REPEATS[options.full]
         for side in options.sides:
             name = f"{side} px to 256 px"
-            result.setdefault("speed", {})[name] = speed(side, min(PIXELS[options.full] // side**2, MOST[options.full]), repeats)
+            count = min(PIXELS[options.full] // side**2, MOST[options.full])
+            result.setdefault("speed", {})[name] = speed(side, count, repeats)
         result["fidelity"] = fidelity()
     if options.only == "real" or (options.only is None and options.full):
         result["real"] = real(options.data, options.real)

@@ -13,11 +13,11 @@ from PIL import Image
 
 from real_data import real_data
 from xlip.cli import main
-from xlip.data import audit_match
+from xlip.data import audit_candidates, audit_match
 from xlip.data.audit import audit, read_exclusions, refuse_leaks, write_exclusions
+from xlip.data.audit_candidates import candidates
 from xlip.data.audit_checks import conflicts, missing_sections, shortcuts, uncertainty_removed
 from xlip.data.audit_index import Facts, Index, SetPart, build_index, text_digest
-from xlip.data.audit_match import candidates
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
 from xlip.data.phash import POSES, SIZE
@@ -174,8 +174,8 @@ def test_splits_are_chosen_by_name_or_by_custom(sets: tuple[str, str], tmp_path:
 
 def test_candidates_are_those_of_a_naive_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(audit_match, "TRAIN_BLOCK", 7)
-    monkeypatch.setattr(audit_match, "TEST_BLOCK", 2)
+    monkeypatch.setattr(audit_candidates, "TRAIN_BLOCK", 7)
+    monkeypatch.setattr(audit_candidates, "TEST_BLOCK", 2)
 
     def unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -193,6 +193,30 @@ def test_candidates_are_those_of_a_naive_comparison(monkeypatch: pytest.MonkeyPa
         for row, column in np.argwhere(cosines >= 0.90)
     }
     assert found == naive == {(5, 1, 3), (10, 4, 0)}
+
+
+def test_pictures_that_look_alike_give_the_closest_of_a_naive_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around one common picture, as chests are, so that many bounds pass and most cosines do not."""
+    rng = np.random.default_rng(1)
+    for name, size in (("TRAIN_BLOCK", 16), ("TEST_BLOCK", 3), ("TOGETHER", 5), ("LEADING", 8)):
+        monkeypatch.setattr(audit_candidates, name, size)
+    fall = np.exp(-np.arange(SIZE) / 12)
+
+    def alike(rows: int) -> np.ndarray[Any, Any]:
+        made = 2.2 * fall + fall * rng.standard_normal((rows, SIZE))
+        return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+    train, test = Index("a"), Index("b")
+    tests, poses = 7, len(POSES)
+    train.hashes, train.owners = alike(90), np.repeat(np.arange(45), 2)
+    test.hashes, test.owners = alike(tests * poses), np.repeat(np.arange(tests), poses)
+    cosines = (train.hashes @ test.hashes.T).reshape(45, 2, tests, poses).max((1, 3))
+    naive = {(int(i), j) for j in range(tests) for i in np.argsort(-cosines[:, j])[:3] if cosines[i, j] >= 0.90}
+    for workers in (0, 2):
+        found = candidates(train, test, workers)
+        assert {(one.train, one.test) for one in found} == naive
+        assert [one.cosine for one in found] == pytest.approx([cosines[one.train, one.test] for one in found], abs=1e-6)
+    assert len(naive) == 3 * tests < (cosines >= 0.90).sum() < cosines.size  # more pass the bar than may stay
 
 
 def test_only_the_closest_training_studies_are_looked_at() -> None:

@@ -200,7 +200,7 @@ def _hashes(image: Gray, posed: bool) -> Sequence[Floats]:
     if posed:
         return list(signatures(image))
     cut = trimmed(image)
-    return [signature(small(version)) for version in (image, *(() if cut is None else (cut,)))]
+    return list(signature(*(small(version) for version in (image, *(() if cut is None else (cut,))))))
 
 
 def _facts(study: Study) -> Facts:
