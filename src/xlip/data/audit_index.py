@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from xlip.data.images import Gray, decode
 from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, small, thumbs, trimmed
@@ -155,8 +157,14 @@ def _mapped(jobs: list[tuple[Path, str, bool, bool]], workers: int) -> Iterator[
     if workers == 0 or len(jobs) == 1:
         yield from map(_of_file, jobs)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         yield from pool.map(_of_file, jobs)
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that multiply matrices with one thread each: the matrices of one image are too small to share out."""
+    limits: dict[str, Any] = {"limits": 1, "user_api": "blas"}
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), partial(threadpool_limits, **limits))
 
 
 def _of_file(job: tuple[Path, str, bool, bool]) -> Index:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from xlip.data.audit_candidates import Candidate, candidates
-from xlip.data.audit_index import Index, load_images
+from xlip.data.audit_index import Index, load_images, process_pool
 from xlip.data.images import Gray
 from xlip.data.phash import ALIKE, POSES, SAME, correlation, fine_spectra, thumbs
 
@@ -62,7 +61,7 @@ def _mapped(jobs: Iterable[Any], workers: int) -> Iterator[list[float]]:
     if workers == 0:
         yield from map(_scores, jobs)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         running: deque[Future[list[float]]] = deque()
         for job in jobs:  # a bounded number of jobs, each of 5 MB of small images, is under way
             running.append(pool.submit(_scores, job))
