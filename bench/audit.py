@@ -29,7 +29,7 @@ from xlip.data.audit_index import SetPart, build_index
 from xlip.data.audit_match import confirmed
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
-from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, small, trimmed
+from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures
 from xlip.data.splits.base import by_hash
 from xlip.data.study import Study, read_studies, write_studies
 
@@ -117,9 +117,8 @@ def recall(prepared: Path, sample: int, rng: np.random.Generator) -> dict[str, d
 
 
 def _found(first: Array, second: Array) -> bool:
-    cut = trimmed(first)
-    rows = signature(*(small(version) for version in (first, *(() if cut is None else (cut,)))))
-    cosines = (signatures(second) @ rows.T).max(1)
+    rows = signature(*map(Image.fromarray, thumbs(first)))
+    cosines = (signatures(thumbs(second)) @ rows.T).max(1)
     return bool(cosines.max() >= CANDIDATE) and same_picture(first, second, POSES[int(cosines.argmax())]) >= SAME
 
 

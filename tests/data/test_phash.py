@@ -61,9 +61,8 @@ COPIES: dict[str, Callable[[Array], Array]] = {
 
 def found(first: Array, second: Array) -> tuple[float, float]:
     """Cosine and correlation of a pair, in the best pose; `first` as training sets are hashed."""
-    cut = trimmed(first)
-    rows = signature(*(small(version) for version in (first, *(() if cut is None else (cut,)))))
-    cosines = (signatures(second) @ rows.T).max(1)
+    rows = signature(*map(Image.fromarray, thumbs(first)))
+    cosines = (signatures(thumbs(second)) @ rows.T).max(1)
     pose = POSES[int(cosines.argmax())]
     return float(cosines.max()), same_picture(first, second, pose)
 

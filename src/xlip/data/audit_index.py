@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from xlip.data.images import Gray, decode
-from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, small, thumbs, trimmed
+from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, thumbs
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
 
@@ -176,11 +177,13 @@ def _of_file(job: tuple[Path, str, bool, bool]) -> Index:
         if split and study.split != split:
             continue
         image = _image_of(study, index) if pictures else None
+        versions = () if image is None else thumbs(image)
         if posed:
-            index.thumbs.append(() if image is None else thumbs(image))
-        for row in () if image is None else _hashes(image, posed):
-            rows.append(row)
-            owners.append(len(index.ids))
+            index.thumbs.append(versions)
+        if versions:
+            made = signatures(versions) if posed else signature(*map(Image.fromarray, versions))
+            rows.append(made)
+            owners += [len(index.ids)] * len(made)
         index.ids.append(study.study_id)
         index.patients.append(study.patient_id)
         index.texts.append(text_digest(study.report))
@@ -188,7 +191,7 @@ def _of_file(job: tuple[Path, str, bool, bool]) -> Index:
         index.places.append((str(file), number))
         index.facts.append(_facts(study))
     if rows:
-        index.hashes, index.owners = np.stack(rows), np.array(owners, np.int64)
+        index.hashes, index.owners = np.concatenate(rows), np.array(owners, np.int64)
     return index
 
 
@@ -202,13 +205,6 @@ def _image_of(study: Study, index: Index) -> Gray | None:
         return None
     index.tiny += min(image.shape) < LEAST_SIDE
     return image
-
-
-def _hashes(image: Gray, posed: bool) -> Sequence[Floats]:
-    if posed:
-        return list(signatures(image))
-    cut = trimmed(image)
-    return list(signature(*(small(version) for version in (image, *(() if cut is None else (cut,))))))
 
 
 def _facts(study: Study) -> Facts:

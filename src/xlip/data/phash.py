@@ -79,9 +79,9 @@ POSES = (
 
 def pixel_digest(image: Gray) -> int:
     """64 bits of the decoded pixels (H, W) and their shape: equal for the same picture in another lossless file."""
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=8)
+    digest = hashlib.sha256(repr(image.shape).encode())  # processors have it built in
     digest.update(np.ascontiguousarray(image).tobytes())
-    return int.from_bytes(digest.digest(), "big")
+    return int.from_bytes(digest.digest()[:8], "big")
 
 
 def small(image: Gray) -> Image.Image:
@@ -113,9 +113,13 @@ def signature(*pictures: Image.Image) -> Floats:
     return made
 
 
+def _is_upright(pose: Pose) -> bool:
+    return not pose.angle and pose.scale == 1
+
+
 def turned(picture: Image.Image, pose: Pose) -> Image.Image:
     """A small image in a pose, on a canvas of its own size."""
-    if not pose.angle and pose.scale == 1:
+    if _is_upright(pose):
         return picture
     turn = np.deg2rad(pose.angle)
     cos, sin = np.cos(turn) / pose.scale, np.sin(turn) / pose.scale
@@ -124,11 +128,13 @@ def turned(picture: Image.Image, pose: Pose) -> Image.Image:
     return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
-def signatures(image: Gray) -> Floats:
-    """Hashes of an image (H, W) in every one of `POSES`: (poses, SIZE)."""
-    picture, cut = small(image), trimmed(image)
-    inside = picture if cut is None else small(cut)
-    return signature(*(turned(inside if pose.trimmed else picture, pose) for pose in POSES))
+def signatures(versions: tuple[Gray, ...]) -> Floats:
+    """Hashes of an image (its `thumbs`) in every one of `POSES`: (poses, SIZE)."""
+    picture, inside = Image.fromarray(versions[0]), Image.fromarray(versions[-1])
+    # Half the size is turned at a quarter of the cost, and the hash sees nothing of the other half.
+    half = picture.resize((-(-picture.width // 2), -(-picture.height // 2)), Image.Resampling.BOX)
+    upright = {False: picture, True: inside}
+    return signature(*(upright[pose.trimmed] if _is_upright(pose) else turned(half, pose) for pose in POSES))
 
 
 def thumbs(image: Gray) -> tuple[Gray, ...]:
