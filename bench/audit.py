@@ -29,7 +29,7 @@ from xlip.data.audit_index import SetPart, build_index
 from xlip.data.audit_match import confirmed
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
-from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures
+from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, thumbs
 from xlip.data.splits.base import by_hash
 from xlip.data.study import Study, read_studies, write_studies
 

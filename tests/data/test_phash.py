@@ -20,6 +20,7 @@ from xlip.data.phash import (
     signature,
     signatures,
     small,
+    thumbs,
     trimmed,
     turned,
 )
