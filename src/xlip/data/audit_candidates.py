@@ -15,7 +15,7 @@ from xlip.data.phash import CANDIDATE, POSES, Floats
 CLOSEST = 3
 """Training studies that are looked at closely for each test study, the most alike ones."""
 LEADING = 32
-"""Principal directions in which everything is compared with everything: they hold 93 % of the signatures of real images."""
+"""Principal directions in which everything is compared with everything: 93 % of the signatures of real images."""
 SAMPLE = 20_000
 """Training rows that the directions are found from."""
 TRAIN_BLOCK, TEST_BLOCK = 512, 64
