@@ -6,7 +6,7 @@ part each (`prepare_unit`, `prepare_pool`). A part and its journal entry are fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from xlip.data.splits.base import by_hash
 from xlip.errors import XLIPError
 
 ENCODINGS = ("jpeg", "png")
+KEPT_ROWS = 20_000
+"""Rows of a source that may stay in memory, some 20 MB."""
 Progress = Callable[[int, int], None]
 """Called with (rows read so far, rows in all)."""
 
@@ -78,9 +80,9 @@ def prepare(
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {"holdout": holdout, "validation": validation, "seed": seed}
     settings = {"root": str(root), **named, "tagger": TAGGER, **shares, **(options or {})}
-    read = partial(_rows, source, root, options or {}, holdout, validation, seed)
-    folder = open_path(lists) if str(lists) not in ("", ".") else root
-    plan = survey(read(), {"source": source, **settings}, _splitter(split, folder))
+    splitter = _splitter(split, open_path(lists) if str(lists) not in ("", ".") else root)
+    read = _once(partial(_rows, source, root, options or {}, holdout, validation, seed))
+    plan = survey(read(), {"source": source, **settings}, splitter)
     target = Target.at(out, shared=count > 1)
     worker = Settings(root, target.work, short_side, encoding == "png", sections)
     with target.opened(plan):
@@ -90,6 +92,16 @@ def prepare(
         run_units(_unfinished(wanted, target, meter), worker, workers, meter.add)
         meter.close()
         return finish(target, plan, source, settings)
+
+
+def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
+    """The rows of a source, which are gone through twice: those of a small one without pictures are kept."""
+    kept: list[Row] = []
+    for row in read():
+        if len(kept) == KEPT_ROWS or (isinstance(row, Candidate) and (row.study.image or row.study.masks)):
+            return read
+        kept.append(row)
+    return lambda: kept
 
 
 def _splitter(name: str, lists: Path) -> Callable[[list[Item]], Split] | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.splits import Item, Split
-from xlip.data.study import Study
+from xlip.data.study import STUDY_FIELDS, Study
 
 PART = 2048
 """Studies of a part file at most."""
@@ -159,4 +159,4 @@ def _described(row: Row) -> str:
     if study.image is not None or study.masks:
         image = hashlib.blake2b(study.image or b"", digest_size=16).digest()
         study = replace(study, image=None, masks={})
-    return repr((study, image, str(row.file), row.boxes, row.frame))
+    return repr((STUDY_FIELDS(study), image, str(row.file), row.boxes, row.frame))

@@ -33,6 +33,10 @@ class Candidate:
     frame: tuple[int, int] | None = None
     """Width and height that `boxes` count in; None: those of the image file."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As `Study` does, for every row that goes to a worker process."""
+        return Candidate, (self.study, self.file, self.complete, self.boxes, self.frame)
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
