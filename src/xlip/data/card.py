@@ -9,6 +9,8 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +76,21 @@ class Summary:
         """Whether every part is there (`--shard` runs end before that)."""
         return self.parts_done == self.parts
 
-    def count(self, row: Mapping[str, Any]) -> None:
-        """Add one kept study, as a row without its image bytes (`has_image` says whether it has one)."""
-        self.kept += 1
-        self.images += row["has_image"]
-        self.reports += row["report"] is not None
-        self.pairs += row["has_image"] and row["report"] is not None
-        self.splits[row["split"]] += 1
-        self.views[row["view"] or "unknown"] += 1
-        self.sexes[row["sex"] or "unknown"] += 1
-        self.sections.update(item["name"] for item in row["sections"])
-        self.boxes.update(item["kind"] for item in row["boxes"])
-        for item in row["labels"]:
-            self.kinds.setdefault(item["kind"], Counter())[STATE_NAMES[item["state"]]] += 1
+    def count(self, columns: Mapping[str, list[Any]]) -> None:
+        """Add kept studies, as `light_columns` yields them."""
+        has_report = [report is not None for report in columns["report"]]
+        self.kept += len(has_report)
+        self.images += sum(columns["has_image"])
+        self.reports += sum(has_report)
+        self.pairs += sum(map(and_, columns["has_image"], has_report))
+        self.splits.update(columns["split"])
+        self.views.update(view or "unknown" for view in columns["view"])
+        self.sexes.update(sex or "unknown" for sex in columns["sex"])
+        self.sections.update(columns["section"])
+        self.boxes.update(columns["box"])
+        labels = Counter(zip(columns["label_kind"], columns["label_state"], strict=True))
+        for (kind, state), number in labels.items():
+            self.kinds.setdefault(kind, Counter())[STATE_NAMES[state]] += number
 
 
 @dataclass
@@ -98,15 +102,13 @@ class Measures:
     ages: array[float] = field(default_factory=lambda: array("f"))
     patients: array[int] = field(default_factory=lambda: array("Q"))
 
-    def count(self, row: Mapping[str, Any]) -> None:
-        """Add one study."""
-        self.patients.append(id_digest(row["patient_id"]))
-        if row["has_image"]:
-            self.short_sides.append(min(row["width"], row["height"]))
-        if row["report"] is not None:
-            self.words.append(len(row["report"].split()))
-        if row["age"] is not None:
-            self.ages.append(row["age"])
+    def count(self, columns: Mapping[str, list[Any]]) -> None:
+        """Add studies."""
+        self.patients.extend(map(id_digest, columns["patient_id"]))
+        short_sides = map(min, columns["width"], columns["height"])
+        self.short_sides.extend(compress(short_sides, columns["has_image"]))
+        self.words.extend(len(report.split()) for report in columns["report"] if report is not None)
+        self.ages.extend(age for age in columns["age"] if age is not None)
 
 
 def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) -> Summary:
@@ -123,9 +125,9 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) ->
     write_final(target.work / "quarantine.csv", _quarantine(target, summary))
     measures = Measures()
     files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
-    for row in light_rows(files):
-        summary.count(row)
-        measures.count(row)
+    for columns in light_columns(files):
+        summary.count(columns)
+        measures.count(columns)
     if not summary.kept:
         target.discard()
         worst = summary.dropped.most_common(1)
@@ -142,20 +144,26 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) ->
     return summary
 
 
-def light_rows(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Rows of Parquet files without image and mask bytes, with `has_image`; a row group at a time."""
-    import pyarrow as pa
+def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:
+    """Columns of Parquet files without image and mask bytes, 1024 studies at a time.
+
+    `has_image` beside the columns of one value a study; `section`, `box`, `label_kind` and `label_state` one after
+    another, without saying whose they are.
+    """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    columns = ["patient_id", "split", "view", "sex", "age", "report", "width", "height", "labels"]
-    columns += ["sections.list.element.name", "boxes.list.element.kind", "image.path"]
+    plain = ["patient_id", "split", "view", "sex", "age", "report", "width", "height"]
+    nested = ["labels", "sections.list.element.name", "boxes.list.element.kind", "image.path"]
     for file in files:
         with file.open("rb") as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(1024, columns=columns):
-                table = pa.Table.from_batches([batch])
-                images = table["image"].is_valid().to_pylist()
-                for row, has_image in zip(table.to_pylist(), images, strict=True):
-                    yield {**row, "has_image": has_image}
+            for batch in pq.ParquetFile(stream).iter_batches(1024, columns=plain + nested):
+                columns = {name: batch[name].to_pylist() for name in plain}
+                columns["has_image"] = batch["image"].is_valid().to_pylist()
+                labels, sections, boxes = (pc.list_flatten(batch[name]) for name in ("labels", "sections", "boxes"))
+                flat = {"label_kind": labels, "label_state": labels, "section": sections, "box": boxes}
+                fields = {"label_kind": "kind", "label_state": "state", "section": "name", "box": "kind"}
+                yield columns | {name: pc.struct_field(flat[name], fields[name]).to_pylist() for name in flat}
 
 
 def _quarantine(target: Target, summary: Summary) -> bytes:
