@@ -69,7 +69,7 @@ def check(study: Study, row: Candidate) -> None:
     assert study.study_id.startswith(study.source + "/")
     assert study.patient_id.startswith(study.source + "/")
     if row.file is not None:
-        assert row.file.is_file()
+        assert Path(row.file).is_file()
         assert not Path(study.image_path).is_absolute()
     assert row.file is not None or study.image is not None or study.report
 

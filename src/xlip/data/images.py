@@ -151,7 +151,7 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     else:
         name = os.fspath(source)
         try:
-            data = _bytes_of(Path(source) if isinstance(source, str) else source)
+            data = _bytes_of(source)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             reason = getattr(error, "strerror", None) or error
             raise XLIPError(f"{name}: cannot read the image ({reason}); check the path") from error
@@ -162,7 +162,8 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
 
 def _bytes_of(path: Any) -> bytes:
     """The bytes of a local path or of an fsspec one; never more than `MAX_BYTES`."""
-    with path.open("rb") as stream:
+    local = isinstance(path, str | Path)
+    with io.BufferedReader(io.FileIO(path)) if local else path.open("rb") as stream:
         # Asked for a gigabyte at once, Python first reserves as much: several times the cost of reading a small file.
         data: bytes = stream.read(_FIRST_BYTES)
         if len(data) == _FIRST_BYTES:

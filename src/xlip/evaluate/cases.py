@@ -29,7 +29,7 @@ class Case:
 
     study_id: str
     patient_id: str
-    image: Path | bytes | None
+    image: Path | str | bytes | None
     """None once it was read: a case is kept, its pixels are not."""
     labels: Mapping[str, int]
     report: str = ""
@@ -212,7 +212,7 @@ class _Again:
         return self.origin.cases()
 
 
-def _case(study: Study, image: Path | bytes | None) -> Case:
+def _case(study: Study, image: Path | str | bytes | None) -> Case:
     source = next((tag[7:] for tag in study.tags if tag.startswith("source:")), study.source)
     groups = {"sex": study.sex, "age": _age_band(study.age), "view": study.view, "source": source}
     return Case(

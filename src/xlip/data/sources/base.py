@@ -24,8 +24,8 @@ class Candidate:
     """A study without its image, and how to get the rest: `prepare` does that in its worker processes."""
 
     study: Study
-    file: Path | None = None
-    """The image file; None: a report alone, or `study.image` is there already."""
+    file: Path | str | None = None
+    """The image file; None: a report alone, or `study.image` is there already. Sources give paths."""
     complete: Callable[[Study], Study] | None = None
     """Reads or makes what is costly (a report file, a phantom); must pickle. An XLIPError is a drop."""
     boxes: tuple[Box, ...] = ()
@@ -34,8 +34,9 @@ class Candidate:
     """Width and height that `boxes` count in; None: those of the image file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As `Study` does, for every row that goes to a worker process."""
-        return Candidate, (self.study, self.file, self.complete, self.boxes, self.frame)
+        """As `Study` does, for every row that goes to a worker process; a local path goes as a plain string."""
+        file = str(self.file) if isinstance(self.file, Path) else self.file
+        return Candidate, (self.study, file, self.complete, self.boxes, self.frame)
 
 
 @dataclass(frozen=True, slots=True)
