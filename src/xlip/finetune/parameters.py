@@ -43,7 +43,7 @@ def build_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe) -> torc
     for name, parameter in parameters.items():
         groups.setdefault(distance(name, blocks), []).append(parameter)
     rates = [{"params": groups[far], "lr": recipe.rate * decay**far} for far in sorted(groups)]
-    return torch.optim.AdamW(rates, betas=(0.9, 0.98), weight_decay=0.0)
+    return torch.optim.AdamW(rates, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
 
 class Anchor:

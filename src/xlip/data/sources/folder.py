@@ -78,8 +78,8 @@ def _shared(folder: str, classes: set[str]) -> dict[str, Any]:
     }
 
 
-def _report(file: Path) -> dict[str, Any]:
-    parts = sections(file.read_text("utf-8", errors="replace"))
+def _report(file: Path | str) -> dict[str, Any]:
+    parts = sections((Path(file) if isinstance(file, str) else file).read_text("utf-8", errors="replace"))
     if parts.keys() <= {"preamble", "last_paragraph"}:
         return {"report": clean(parts.get("preamble"))}
     return {"sections": parts}
