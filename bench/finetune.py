@@ -72,11 +72,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000, help="of --speed")
     parser.add_argument("--epochs", type=int, default=20, help="of --speed")
     parser.add_argument("--stem", default="patch", help="of --speed: patch or conv")
+    parser.add_argument("--keep", type=float, default=1.0, help="of --speed: share of the patches that a step sees")
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args()
     report = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
     if options.speed:
-        report.setdefault("speed", {})[options.stem] = {**this_run(), **speed(options)}
+        name = options.stem if options.keep == 1 else f"{options.stem}, {options.keep:.0%} of the patches"
+        report.setdefault("speed", {})[name] = {**this_run(), **speed(options)}
     else:
         torch.set_num_threads(1)  # narrow towers gain nothing from a second one; two processes do (`--only`)
         report["table"] = {**this_run(), **table(options)}
@@ -157,7 +159,8 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         Part(rng.integers(0, 256, (count, 128, 128)).astype(np.uint8), rng.integers(0, 2, (count, 14)).astype(np.int8))
         for count in (options.images, max(2, options.images * 15 // 100))
     ]
-    recipe = Recipe(head="random", epochs=options.epochs, least_steps=1, most_steps=10**9, patience=0)
+    length = {"epochs": options.epochs, "least_steps": 1, "most_steps": 10**9, "patience": 0}
+    recipe = Recipe(head="random", patch_keep=options.keep, **length)
     wall, cpu = time.perf_counter(), time.process_time()
     fit(model, parts[0], parts[1], recipe, seed=0, augment=Augment())
     return {

@@ -12,6 +12,7 @@ from xlip.errors import XLIPError
 from xlip.finetune.fit import Fitted, Part, fit, mean_auroc
 from xlip.finetune.recipe import LOSSES, Recipe
 from xlip.finetune.start import starting_classifier
+from xlip.models.towers import Encoded, ImageTower
 
 KINDS = ("Effusion", "Cardiomegaly")
 MODEL = tiny_model().eval()
@@ -43,6 +44,28 @@ def test_an_easy_task_is_learnt(init: str) -> None:
     assert fitted.validation_auroc > 0.9
     scores = fitted.classifier.predict_pixels(squares(40, 2).pixels)
     assert mean_auroc(squares(40, 2).targets, scores) > 0.9
+
+
+@pytest.mark.parametrize("mode", ["full", "lora"])
+def test_a_step_sees_the_share_of_the_patches_that_is_kept(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    seen: list[torch.Tensor] = []
+    whole = ImageTower.visible
+
+    def visible(self: ImageTower, pixels: torch.Tensor, hidden: torch.Tensor) -> Encoded:
+        seen.append(hidden)
+        return whole(self, pixels, hidden)
+
+    monkeypatch.setattr(ImageTower, "visible", visible)
+    fitted = train(replace(QUICK, mode=mode, patch_keep=0.75, least_steps=3, most_steps=3))
+    patches = fitted.classifier.image_tower.grid**2
+    assert [hidden.shape for hidden in seen] == [(16, patches)] * 3
+    assert all((hidden.sum(1) == round(patches / 4)).all() for hidden in seen)
+    assert len({tuple(row.tolist()) for hidden in seen for row in hidden}) > 16  # drawn anew
+
+
+def test_an_easy_task_is_learnt_from_three_quarters_of_the_patches() -> None:
+    fitted = train(replace(QUICK, patch_keep=0.75, least_steps=80, most_steps=80), squares(160, 0))
+    assert mean_auroc(squares(40, 2).targets, fitted.classifier.predict_pixels(squares(40, 2).pixels)) > 0.9
 
 
 def test_what_is_kept_is_what_was_validated() -> None:

@@ -17,6 +17,7 @@ from xlip.finetune.recipe import Recipe
         ({"loss": "mse"}, "recipe.loss: expected one of bce, weighted, focal, asymmetric"),
         ({"epochs": 0}, "recipe.epochs: expected at least 1, got 0"),
         ({"layer_decay": 1.5}, "recipe.layer_decay: expected above 0 and at most 1, got 1.5"),
+        ({"patch_keep": 0.0}, "recipe.patch_keep: expected above 0 and at most 1, got 0"),
         ({"init": "scratch", "mode": "probe"}, "from scratch every weight has to be trained; mode probe cannot"),
     ],
 )

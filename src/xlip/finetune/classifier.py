@@ -89,9 +89,15 @@ class XLIPClassifier(nn.Module):
         """Where the weights are."""
         return self.head.weight.device
 
-    def embed(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 1, S, S) in [0, 1] -> embeddings (B, E), L2-normalised, fp32."""
-        return F.normalize(self.image_head(self.image_tower(pixels).pooled).float(), dim=-1)
+    def embed(self, pixels: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Pixels (B, 1, S, S) in [0, 1] -> embeddings (B, E), L2-normalised, fp32.
+
+        Args:
+            pixels: the images.
+            hidden: (B, N), True = a patch that is left out; every row has the same number.
+        """
+        encoded = self.image_tower(pixels) if hidden is None else self.image_tower.visible(pixels, hidden)
+        return F.normalize(self.image_head(encoded.pooled).float(), dim=-1)
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Embeddings (B, E) -> logits (B, K): scale * <v, w_k> + b_k."""

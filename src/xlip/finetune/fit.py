@@ -191,8 +191,16 @@ class _Run:
         if self.augment:
             pixels = self.augment(pixels, self.generator)
         with self._autocast():
-            embedding = self.classifier.embed(pixels.to(self.device))
+            embedding = self.classifier.embed(pixels.to(self.device), self._hidden(len(rows)))
         return self.classifier.classify(embedding)
+
+    def _hidden(self, images: int) -> Tensor | None:
+        """(images, N), True = hidden, equally many in every row; None where every patch is seen."""
+        patches = self.classifier.image_tower.grid**2
+        count = round((1 - self.recipe.patch_keep) * patches)
+        if not count:
+            return None
+        return (torch.rand(images, patches, generator=self.generator).argsort(1) < count).to(self.device)
 
     @torch.no_grad()
     def _score(self, part: Part, batch_size: int = 64) -> Tensor:

@@ -57,6 +57,10 @@ class Recipe:
     interpolate: bool = True
     """After training, take the point between start and end that scores best on the validation part; only where the
     start is a classifier already (init model, head prompts)."""
+    patch_keep: float = 1.0
+    """Share of the patches that a training step sees, drawn anew for every image (PatchDropout, Liu et al. 2022,
+    arXiv:2208.07220); scoring sees all. Below 1 a step costs so much less in a deep tower, and more steps may be
+    needed."""
     lora_rank: int = 8
     lora_alpha: int = 16
 
@@ -69,6 +73,8 @@ class Recipe:
                 raise XLIPError(f"recipe.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1:
             raise XLIPError(f"recipe.layer_decay: expected above 0 and at most 1, got {self.layer_decay}")
+        if not 0 < self.patch_keep <= 1:
+            raise XLIPError(f"recipe.patch_keep: expected above 0 and at most 1, got {self.patch_keep}")
         if self.init == "scratch" and self.mode != "full":
             raise XLIPError(f"recipe: from scratch every weight has to be trained; mode {self.mode} cannot (take full)")
 
