@@ -15,9 +15,10 @@ import pytest
 from real_data import real_data
 from xlip.data.images import encode
 from xlip.data.kinds import kinds
+from xlip.data.prepare import prepare
 from xlip.data.report import SECTIONS, compose_sections
 from xlip.data.sources import SOURCES, load_source
-from xlip.data.sources.base import Candidate, Dropped
+from xlip.data.sources.base import Candidate, Dropped, files_under
 from xlip.data.sources.covid_chestxray import labels as covid_labels
 from xlip.data.study import ABSENT, PRESENT, SEXES, UNCERTAIN, VIEWS, Study
 from xlip.errors import XLIPError
@@ -337,3 +338,16 @@ def test_real_layouts_of_openi_share_their_patients() -> None:
     r2gen = {study.patient_id for study in read("openi", root, layout="r2gen")[0]}
     assert r2gen <= nlm
     assert {study.split for study in read("openi", root, layout="r2gen")[0]} == {"train", "val", "test"}
+
+
+def test_a_folder_that_is_not_there_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(XLIPError, match="cannot read the source \\(No such file or directory\\)"):
+        prepare("folder", tmp_path / "missing", tmp_path / "out", workers=0)
+
+
+def test_files_under_gives_every_file_but_the_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a.png", "b/c.png", "b/d/e.txt", "b/.hidden.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    expected = {name: tmp_path / name for name in ("a.png", "b/c.png", "b/d/e.txt")}
+    assert {name: Path(file) for name, file in files_under(tmp_path)} == expected
