@@ -130,7 +130,7 @@ def files_under(root: Path) -> Iterator[tuple[str, Path | str]]:
         return
     for folder, _, names in os.walk(
         root, onerror=_raise
-    ):  # a fifth of what `rglob` costs: it asks nothing of the files themselves
+    ):  # a fifth of the cost of `rglob`: no file is asked
         here = Path(folder)
         inside, base = "" if here == root else relative(here, root) + "/", f"{here}{os.sep}"
         yield from ((inside + name, base + name) for name in names if not name.startswith("."))
