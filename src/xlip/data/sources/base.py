@@ -128,9 +128,7 @@ def files_under(root: Path) -> Iterator[tuple[str, Path | str]]:
         found = ((relative(file, root), file) for file in root.rglob("*") if not file.name.startswith("."))
         yield from ((path, file) for path, file in found if file.is_file())
         return
-    for folder, _, names in os.walk(
-        root, onerror=_raise
-    ):  # a fifth of the cost of `rglob`: no file is asked
+    for folder, _, names in os.walk(root, onerror=_raise):  # a fifth of the cost of `rglob`: no file is asked
         here = Path(folder)
         inside, base = "" if here == root else relative(here, root) + "/", f"{here}{os.sep}"
         yield from ((inside + name, base + name) for name in names if not name.startswith("."))
