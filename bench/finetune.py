@@ -77,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     report = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
     if options.speed:
-        name = options.stem if options.keep == 1 else f"{options.stem}, {options.keep:.0%} of the patches"
+        name = options.stem if options.keep == 1 else f"{options.keep:.0%} of the patches, {options.stem}"
         report.setdefault("speed", {})[name] = {**this_run(), **speed(options)}
     else:
         torch.set_num_threads(1)  # narrow towers gain nothing from a second one; two processes do (`--only`)
