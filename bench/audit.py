@@ -29,7 +29,7 @@ from xlip.data.audit_index import SetPart, build_index
 from xlip.data.audit_match import confirmed
 from xlip.data.images import decode, encode
 from xlip.data.phantom import generate
-from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signature, signatures, thumbs
+from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signatures, thumbs, upright_signatures
 from xlip.data.splits.base import by_hash
 from xlip.data.study import Study, read_studies, write_studies
 
@@ -117,7 +117,7 @@ def recall(prepared: Path, sample: int, rng: np.random.Generator) -> dict[str, d
 
 
 def _found(first: Array, second: Array) -> bool:
-    rows = signature(*map(Image.fromarray, thumbs(first)))
+    rows = upright_signatures(thumbs(first))
     cosines = (signatures(thumbs(second)) @ rows.T).max(1)
     return bool(cosines.max() >= CANDIDATE) and same_picture(first, second, POSES[int(cosines.argmax())]) >= SAME
 

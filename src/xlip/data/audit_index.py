@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from xlip.data.images import Gray, decode
-from xlip.data.phash import SIZE, Floats, pixel_digest, signature, signatures, thumbs
+from xlip.data.phash import SIZE, Floats, pixel_digest, signatures, thumbs, upright_signatures
 from xlip.data.study import Study, parquet_files, read_studies
 from xlip.errors import XLIPError
 
@@ -181,7 +180,7 @@ def _of_file(job: tuple[Path, str, bool, bool]) -> Index:
         if posed:
             index.thumbs.append(versions)
         if versions:
-            made = signatures(versions) if posed else signature(*map(Image.fromarray, versions))
+            made = signatures(versions) if posed else upright_signatures(versions)
             rows.append(made)
             owners += [len(index.ids)] * len(made)
         index.ids.append(study.study_id)

@@ -128,6 +128,11 @@ def turned(picture: Image.Image, pose: Pose) -> Image.Image:
     return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
+def upright_signatures(versions: tuple[Gray, ...]) -> Floats:
+    """Hashes of an image (its `thumbs`) as the first side of a comparison has them: (1 or 2, SIZE)."""
+    return signature(*map(Image.fromarray, versions))
+
+
 def signatures(versions: tuple[Gray, ...]) -> Floats:
     """Hashes of an image (its `thumbs`) in every one of `POSES`: (poses, SIZE)."""
     picture, inside = Image.fromarray(versions[0]), Image.fromarray(versions[-1])
@@ -226,8 +231,8 @@ _WEIGHTS = _RADIAL[_KEPT].astype(np.float32)  # flattens the falling spectrum of
 _DISC, _FINE_DISC = _disc(GRID, 0.85, 1.0), _disc(_FINE, 0.80, 0.95)
 _LAST = int(_BAND[1]) - 1
 _Y, _X = np.arange(-_LAST, _LAST + 1), np.arange(_LAST + 1)
-_PASSED = (np.hypot(*np.meshgrid(_Y, _X, indexing="ij")) > _BAND[0]).astype(np.float32)
-_PASSED *= np.hypot(*np.meshgrid(_Y, _X, indexing="ij")) < _BAND[1]
+_CYCLES = np.hypot(_Y[:, None], _X[None])
+_PASSED = ((_BAND[0] < _CYCLES) & (_BAND[1] > _CYCLES)).astype(np.float32)
 _TWICE = np.where(_X == 0, 1, 2).astype(np.float32)
 _DOWN = _waves(-_Y, np.arange(_FINE))
 _ACROSS = np.ascontiguousarray(_waves(-_X, np.arange(_FINE)).T).view(np.float32)

@@ -6,9 +6,7 @@ part each (`prepare_unit`, `prepare_pool`). A part and its journal entry are fin
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -99,24 +97,11 @@ def prepare(
 def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
     """The rows of a source, which are gone through twice: those of a small one without pictures are kept."""
     kept: list[Row] = []
-    with _uncollected():
-        for row in read():
-            if len(kept) == KEPT_ROWS or (isinstance(row, Candidate) and (row.study.image or row.study.masks)):
-                return read
-            kept.append(row)
+    for row in read():
+        if len(kept) == KEPT_ROWS or (isinstance(row, Candidate) and (row.study.image or row.study.masks)):
+            return read
+        kept.append(row)
     return lambda: kept
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for reference cycles: it would go through the rows again and again, and they have none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _splitter(name: str, lists: Path) -> Callable[[list[Item]], Split] | None:

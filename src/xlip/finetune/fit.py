@@ -22,6 +22,7 @@ from xlip.finetune.recipe import Recipe
 from xlip.finetune.sampling import balancing_weights, batches
 from xlip.finetune.start import fit_bias
 from xlip.metrics.auroc import auroc
+from xlip.objectives.masking import mask_patches
 from xlip.train.precision import attention_kernel, mixed_precision
 
 Array = np.ndarray[Any, Any]
@@ -196,11 +197,11 @@ class _Run:
 
     def _hidden(self, images: int) -> Tensor | None:
         """(images, N), True = hidden, equally many in every row; None where every patch is seen."""
-        patches = self.classifier.image_tower.grid**2
-        count = round((1 - self.recipe.patch_keep) * patches)
-        if not count:
+        if self.recipe.patch_keep == 1:
             return None
-        return (torch.rand(images, patches, generator=self.generator).argsort(1) < count).to(self.device)
+        anything = torch.zeros(images, self.classifier.image_tower.grid**2, device=self.device)
+        share = {"ratio": 1 - self.recipe.patch_keep, "attention_share": 0.0}
+        return mask_patches(anything, mode="random", generator=self.generator, **share)
 
     @torch.no_grad()
     def _score(self, part: Part, batch_size: int = 64) -> Tensor:

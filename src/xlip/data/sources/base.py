@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol, cast
 
 from xlip.data.study import Box, Study
 from xlip.errors import XLIPError
+from xlip.files import is_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def files_under(root: Path) -> Iterator[tuple[str, Path | str]]:
     Raises:
         OSError: the root, or a folder in it, is not there or may not be read; nothing is left out in silence.
     """
-    if not isinstance(root, Path):  # an fsspec URL
+    if not is_local(root):
         found = ((relative(file, root), file) for file in root.rglob("*") if not file.name.startswith("."))
         yield from ((path, file) for path, file in found if file.is_file())
         return
