@@ -41,7 +41,7 @@ def studies(numbers: Sequence[int], source: str, **fields: Any) -> list[Study]:
 def turned_copy(study: Study, **fields: Any) -> Study:
     assert study.image is not None
     picture = Image.fromarray(decode(study.image)).rotate(2.5, Image.Resampling.BICUBIC).resize((110, 110))
-    return replace(study, image=encode(np.asarray(picture)), **fields)
+    return study._replace(image=encode(np.asarray(picture)), **fields)
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def sets(tmp_path: Path) -> tuple[str, str]:
     """Eight training studies, four test studies, and one leak of every kind between them."""
     train = studies(range(8), "a")
     test = studies(range(20, 24), "b", split="test")
-    train[0] = replace(train[0], patient_id="b/p20")
-    train[1] = replace(train[1], image=test[1].image)
+    train[0] = train[0]._replace(patient_id="b/p20")
+    train[1] = train[1]._replace(image=test[1].image)
     train[2] = turned_copy(test[2], study_id="a/2", patient_id="a/p2", split="train")
-    train[3] = replace(train[3], report=LONG)
-    test[3] = replace(test[3], report=LONG.upper().replace(".", " !"))
-    train.append(replace(train[4], study_id="b/23", patient_id="a/p9", image=None, report="Clear."))
+    train[3] = train[3]._replace(report=LONG)
+    test[3] = test[3]._replace(report=LONG.upper().replace(".", " !"))
+    train.append(train[4]._replace(study_id="b/23", patient_id="a/p9", image=None, report="Clear."))
     write_studies(train, tmp_path / "train.parquet")
     write_studies(test, tmp_path / "test.parquet")
     return str(tmp_path / "train.parquet"), str(tmp_path / "test.parquet")
@@ -148,7 +148,7 @@ def test_command_says_leak_by_its_exit_code(
 
 def test_small_images_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     large = studies(range(2), "a")
-    tiny = replace(large[1], image=encode(np.zeros((95, 128), np.uint8)))
+    tiny = large[1]._replace(image=encode(np.zeros((95, 128), np.uint8)))
     write_studies([large[0], tiny], tmp_path / "train.parquet")
     write_studies(studies([8], "b"), tmp_path / "test.parquet")
     arguments = ["audit", str(tmp_path / "train.parquet"), "--against", str(tmp_path / "test.parquet")]

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +283,7 @@ def test_a_row_that_kills_or_hangs_its_process_is_quarantined(tmp_path: Path, mo
 def says_what_is_loaded(study: Study) -> Study:
     """A report that says whether this process has loaded torch, after its tagger was."""
     assert "spacy" in sys.modules
-    return replace(study, report="Torch." if sys.modules.get("torch") else "Clear.")
+    return study._replace(report="Torch." if sys.modules.get("torch") else "Clear.")
 
 
 def test_a_worker_does_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

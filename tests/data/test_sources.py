@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def read(name: str, root: Path, **options: Any) -> tuple[list[Study], list[Dropp
         assert isinstance(row, Candidate)
         study = row.complete(row.study) if row.complete else row.study
         if study.report is None and study.sections:
-            study = replace(study, report=compose_sections(study.sections))
+            study = study._replace(report=compose_sections(study.sections))
         pickle.dumps(row)  # it travels to a worker process
         check(study, row)
         studies.append(study)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def test_parquet_out_holds_the_same(tmp_path: Path) -> None:
 
 def test_studies_to_parquet_stay_studies_with_new_entities(tmp_path: Path) -> None:
     lone = Study("s/4", "p", "s", image=b"png", image_path="a.png")
-    studies = [replace(s, entities=()) for s in read_studies(write_inputs(tmp_path)["studies.parquet"])] + [lone]
+    studies = [s._replace(entities=()) for s in read_studies(write_inputs(tmp_path)["studies.parquet"])] + [lone]
     write_studies(studies, tmp_path / "in.parquet")
     tag_to(str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"))
     *tagged, image = read_studies(tmp_path / "out.parquet")

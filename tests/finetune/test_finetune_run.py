@@ -164,4 +164,4 @@ def test_a_checkpoint_of_another_architecture_or_with_nan_is_refused(data: str, 
 
 
 def replace_labels(study: Study, labels: dict[str, int]) -> Study:
-    return replace(study, labels=labels)
+    return study._replace(labels=labels)

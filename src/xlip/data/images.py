@@ -229,7 +229,7 @@ def _storable(image: Image.Image, data: bytes, short_side: int) -> bool:
         image.format in _ENDS
         and image.mode == "L"
         and min(image.info.get("xlip_size", image.size)) <= short_side
-        and not image.info.keys() - _HARMLESS_INFO
+        and _HARMLESS_INFO.issuperset(image.info)
         and all(part.startswith(b"JFIF\0") for _, part in getattr(image, "applist", ()))
         and not getattr(image, "private_chunks", ())
         and data.endswith(_ENDS[image.format])

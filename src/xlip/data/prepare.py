@@ -7,7 +7,6 @@ part each (`prepare_unit`, `prepare_pool`). A part and its journal entry are fin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -171,7 +170,7 @@ def _rows(
                 # The others keep the split of their source: an official test study must never turn into training.
                 part = "test" if held_out(row.study.patient_id, seed, holdout) else "val"
                 if part == "test" or row.study.split != "test":
-                    row = replace(row, study=replace(row.study, split=part))
+                    row = row._replace(study=row.study._replace(split=part))
             yield row
     except TypeError as error:
         if "unexpected keyword" in str(error):

@@ -10,14 +10,14 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from xlip.data.sources.base import Candidate, Dropped
 from xlip.data.splits import Item, Split
-from xlip.data.study import STUDY_FIELDS, Study
+from xlip.data.study import Study
 
 PART = 2048
 """Studies of a part file at most."""
@@ -110,7 +110,7 @@ def units(rows: Iterable[Row], plan: Plan) -> Iterator[Unit]:
                 unit = _Builder(plan, part)
             count += 1
             if plan.split:
-                checked = replace(checked, study=plan.split.applied(checked.study))
+                checked = checked._replace(study=plan.split.applied(checked.study))
         unit.add(checked)
     yield unit.finished()
     for empty in range(part + 1, plan.parts):
@@ -158,5 +158,5 @@ def _described(row: Row) -> str:
     image = b""
     if study.image is not None or study.masks:
         image = hashlib.blake2b(study.image or b"", digest_size=16).digest()
-        study = replace(study, image=None, masks={})
-    return repr((STUDY_FIELDS(study), image, str(row.file), row.boxes, row.frame))
+        study = study._replace(image=None, masks={})
+    return repr((tuple(study), image, str(row.file), row.boxes, row.frame))

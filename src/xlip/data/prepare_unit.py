@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
     if candidate.complete:
         study = candidate.complete(study)
     if study.report is None and study.sections:
-        study = replace(study, report=compose_sections(study.sections, settings.priority))
+        study = study._replace(report=compose_sections(study.sections, settings.priority))
     image = candidate.file if candidate.file is not None else study.image
     if image is not None:
         study = _with_image(study, image, candidate, settings)
@@ -81,8 +81,7 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
 def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings) -> Study:
     stored = load_for_storage(image, settings.short_side, lossless=settings.lossless)
     known = (study.width, study.height) if study.width and study.height else (stored.width, stored.height)
-    return replace(
-        study,
+    return study._replace(
         image=stored.data,
         width=known[0],
         height=known[1],
@@ -139,7 +138,7 @@ def _tagged(studies: Iterator[Study]) -> Iterator[Study]:
     for study in studies:
         if study.report and not study.entities:
             tag, tagger = _tagger()
-            study = replace(study, entities=tag(study.report), tagger=tagger)
+            study = study._replace(entities=tag(study.report), tagger=tagger)
         yield study
 
 

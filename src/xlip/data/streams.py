@@ -89,7 +89,7 @@ class StudyTable:
             hidden["image"] = None
         elif self.stream == "images":
             hidden |= {"report": None, "entities": ()}
-        return Study(**{**{name: getattr(study, name) for name in Study.__slots__}, **hidden})
+        return study._replace(**hidden)
 
     def reports(self) -> Iterator[str]:
         """The texts of all sets, once each."""

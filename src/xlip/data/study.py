@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from xlip.errors import XLIPError
 from xlip.files import whole_file
@@ -64,9 +64,16 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """One image, one report, or both, of one patient, with what is known of its disease kinds."""
+_NOTHING: Mapping[str, Any] = {}
+"""Shared by all studies that lack a mapping; nobody writes to it."""
+
+
+class Study(NamedTuple):
+    """One image, one report, or both, of one patient, with what is known of its disease kinds.
+
+    A tuple, because every study is made three times on its way to disk: a frozen dataclass costs four times as much to
+    make, to copy (`study._replace(...)`) and to send to another process.
+    """
 
     study_id: str
     patient_id: str
@@ -76,14 +83,14 @@ class Study:
     image_path: str = ""
     """Where the image came from, relative to the root of its source."""
     report: str | None = None
-    labels: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = _NOTHING
     """Canonical kind -> PRESENT, ABSENT or UNCERTAIN; a missing kind is unknown."""
     entities: tuple[Entity, ...] = ()
     view: str = ""
     split: str = "train"
     tagger: str = ""
     """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
-    sections: Mapping[str, str] = field(default_factory=dict)
+    sections: Mapping[str, str] = _NOTHING
     """Cleaned report sections by name (`xlip.data.report.SECTIONS`); `report` is composed of some of them."""
     width: int = 0
     height: int = 0
@@ -94,18 +101,10 @@ class Study:
     age: float | None = None
     """Years."""
     boxes: tuple[Box, ...] = ()
-    masks: Mapping[str, bytes] = field(default_factory=dict)
+    masks: Mapping[str, bytes] = _NOTHING
     """Kind -> PNG whose white pixels are the finding; the shape of the stored image."""
     tags: tuple[str, ...] = ()
     """The data set's own words for labels, localisations or MeSH terms, as given."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A third faster between processes than what `dataclass` makes of slots."""
-        return Study, STUDY_FIELDS(self)
-
-
-STUDY_FIELDS: Callable[[Study], tuple[Any, ...]] = attrgetter(*Study.__slots__)
-"""The fields of a study as a tuple."""
 
 
 def schema() -> pa.Schema:
@@ -163,27 +162,22 @@ def _later_columns() -> list[tuple[str, Any]]:
 
 def to_row(study: Study) -> dict[str, Any]:
     """One study as a row of `schema()`."""
-    return {
-        "study_id": study.study_id,
-        "patient_id": study.patient_id,
-        "source": study.source,
-        "split": study.split,
-        "view": study.view,
-        "image": None if study.image is None else {"bytes": study.image, "path": study.image_path},
-        "report": study.report,
-        "labels": [{"kind": kind, "state": state} for kind, state in sorted(study.labels.items())],
-        "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities],
-        "tagger": study.tagger,
-        "sections": [{"name": name, "text": text} for name, text in study.sections.items()],
-        "width": study.width,
-        "height": study.height,
-        "pixel_spacing": study.pixel_spacing and list(study.pixel_spacing),
-        "sex": study.sex,
-        "age": study.age,
-        "boxes": [{name: getattr(box, name) for name in Box.__slots__} for box in study.boxes],
-        "masks": [{"kind": kind, "png": png} for kind, png in sorted(study.masks.items())],
-        "tags": list(study.tags),
+    return {name: value(study) for name, value in _values().items()}
+
+
+def _values() -> dict[str, Callable[[Study], Any]]:
+    """Name of a column -> what a study has there, in the order of `schema()`."""
+    nested: dict[str, Callable[[Study], Any]] = {
+        "image": lambda study: None if study.image is None else {"bytes": study.image, "path": study.image_path},
+        "labels": lambda study: [{"kind": kind, "state": state} for kind, state in sorted(study.labels.items())],
+        "entities": lambda study: [
+            {name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities
+        ],
+        "sections": lambda study: [{"name": name, "text": text} for name, text in study.sections.items()],
+        "boxes": lambda study: [{name: getattr(box, name) for name in Box.__slots__} for box in study.boxes],
+        "masks": lambda study: [{"kind": kind, "png": png} for kind, png in sorted(study.masks.items())],
     }
+    return {name: nested.get(name) or attrgetter(name) for name in schema().names}
 
 
 def from_row(row: Mapping[str, Any]) -> Study:
@@ -250,15 +244,16 @@ def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    written = 0
+    written, values = 0, _values()
     packed = [path for field in schema() for path in _leaves(field.name, field.type)]
     # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
     codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
     repeated = [path for path in packed if path not in PICTURES]
     with pq.ParquetWriter(stream, schema(), compression=codecs, use_dictionary=repeated) as writer:
-        for rows in _groups(map(to_row, studies)):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema()))
-            written += len(rows)
+        for group in _groups(studies):
+            columns = [pa.array(map(values[field.name], group), field.type) for field in writer.schema]
+            writer.write_table(pa.Table.from_arrays(columns, schema=writer.schema))
+            written += len(group)
     return written
 
 
@@ -273,12 +268,12 @@ def _leaves(path: str, type_: pa.DataType) -> list[str]:
     return [path]
 
 
-def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
+def _groups(studies: Iterable[Study]) -> Iterator[list[Study]]:
+    group: list[Study] = []
     size = 0
-    for row in rows:
-        group.append(row)
-        size += len(row["image"]["bytes"]) if row["image"] else 0
+    for study in studies:
+        group.append(study)
+        size += len(study.image or b"")
         if len(group) == ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
             yield group
             group, size = [], 0

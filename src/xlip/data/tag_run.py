@@ -9,7 +9,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -165,7 +165,7 @@ def _tagged_studies(
         for study, entities in zip(waiting.popleft(), found, strict=True):
             summary.documents += 1
             summary.entities += len(entities)
-            yield replace(study, entities=entities, tagger=id_ if study.report else "")
+            yield study._replace(entities=entities, tagger=id_ if study.report else "")
 
 
 def _chunked(documents: Iterator[Document]) -> Iterator[list[Document]]:

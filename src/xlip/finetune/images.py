@@ -115,7 +115,7 @@ def _parquet(
     light = ["study_id", "patient_id", "split", "view", "labels"]
     for study in read_studies(data, columns=[*light, "image"] if with_images else light):
         if study.labels and study.view != "LATERAL" and (study.image is not None or not with_images):
-            yield replace(study, image=None), study.image
+            yield study._replace(image=None), study.image
 
 
 def _csv(

@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, NamedTuple, Protocol, cast
 
 from xlip.data.study import Box, Study
 from xlip.errors import XLIPError
 from xlip.files import is_local
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A study without its image, and how to get the rest: `prepare` does that in its worker processes."""
 
     study: Study
@@ -35,7 +34,7 @@ class Candidate:
     """Width and height that `boxes` count in; None: those of the image file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As `Study` does, for every row that goes to a worker process; a local path goes as a plain string."""
+        """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest."""
         file = str(self.file) if isinstance(self.file, Path) else self.file
         return Candidate, (self.study, file, self.complete, self.boxes, self.frame)
 

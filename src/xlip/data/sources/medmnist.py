@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -71,7 +70,7 @@ def _part(archive: zipfile.ZipFile, name: str, split: str) -> Iterator[Candidate
 
 def _with_image(pixels: bytes, shape: tuple[int, int], study: Study) -> Study:
     image = np.frombuffer(pixels, np.uint8).reshape(*shape, -1)[..., 0]
-    return replace(study, image=encode(np.ascontiguousarray(image), lossless=True))
+    return study._replace(image=encode(np.ascontiguousarray(image), lossless=True))
 
 
 def _rows(stream: IO[bytes]) -> Iterator[np.ndarray[Any, Any]]:

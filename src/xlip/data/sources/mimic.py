@@ -7,7 +7,6 @@ folder of the reports.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def _with_report(file: Path, study: Study) -> Study:
         text = file.read_text("utf-8", errors="replace")
     except FileNotFoundError:
         return study  # an image alone
-    return replace(study, sections=sections(text))
+    return study._replace(sections=sections(text))
 
 
 def _reports_folder(root: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +27,7 @@ def studies(
 
 def _drawn(index: int, seed: int, size: int, study: Study) -> Study:
     phantom = generate(index, seed=seed, size=size)
-    return replace(
-        study,
+    return study._replace(
         image=encode(phantom.pixels),
         report=phantom.report,
         labels=phantom.labels,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def mask_of(codes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _with_mask(codes: tuple[str, ...], study: Study) -> Study:
     buffer = io.BytesIO()
     Image.fromarray(mask_of(codes)).save(buffer, "PNG")
-    return replace(study, masks={KIND: buffer.getvalue()})
+    return study._replace(masks={KIND: buffer.getvalue()})
 
 
 def _files(root: Path, part: str) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -75,7 +75,7 @@ class Split:
 
     def applied(self, study: Study) -> Study:
         """The study with its part; `unused` where the split leaves it out."""
-        return replace(study, split=self.parts.get(study.study_id, LEFT_OUT))
+        return study._replace(split=self.parts.get(study.study_id, LEFT_OUT))
 
 
 def shuffled(count: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
