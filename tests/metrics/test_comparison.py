@@ -51,6 +51,21 @@ def test_the_interval_is_that_of_a_paired_bootstrap_written_out() -> None:
     assert row.p == pytest.approx(bootstrap_p(np.array(differences)))
 
 
+def test_several_trainings_count_with_the_mean_of_their_areas() -> None:
+    labels, a, b = two_models(4, 90, 2, 0.5)
+    runs = np.stack([a, b, a + b])
+    patients = np.random.default_rng(0).integers(0, 30, 90)
+    together = paired_bootstrap(labels, runs, b, patients, replicates=60, seed=3)
+    apart = [paired_bootstrap(labels, run, b, patients, replicates=60, seed=3) for run in runs]
+    assert together.macro.auroc_a == pytest.approx(np.mean([one.macro.auroc_a for one in apart]), abs=1e-12)
+    assert together.macro.auroc_b == apart[0].macro.auroc_b
+    same = paired_bootstrap(labels, runs[[0, 0]], b, patients, replicates=60, seed=3)
+    assert same.macro.ci95 == pytest.approx(apart[0].macro.ci95, abs=1e-12)
+    # A training and its mirror image cancel in every replicate.
+    mirrored = paired_bootstrap(labels, np.stack([a, -a]), np.zeros_like(a), patients, replicates=60)
+    assert mirrored.macro.ci95 == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
 def test_pairing_makes_the_interval_narrow() -> None:
     labels, a, _ = two_models(2, 300, 1, 0)
     nearly = a + 0.05 * np.random.default_rng(3).normal(size=a.shape)

@@ -130,3 +130,18 @@ def test_no_kind_with_enough_cases_has_no_means_and_a_nan_is_refused() -> None:
     scores[3] = np.nan
     with pytest.raises(XLIPError, match="1 of 12 are not finite"):
         kind_table(labels, scores, np.arange(12))
+
+
+def test_several_trainings_count_with_the_mean_of_their_areas_not_with_their_mean_score() -> None:
+    rng = np.random.default_rng(8)
+    labels = (rng.random((70, 2)) < 0.4).astype(np.int8)
+    runs = labels + 2 * rng.normal(size=(3, 70, 2))
+    table = kind_table(labels, runs, np.arange(70), replicates=50)
+    each = [kind_table(labels, run, np.arange(70), replicates=50) for run in runs]
+    for name in ("macro_auroc", "macro_auprc"):
+        assert getattr(table, name) == pytest.approx(np.mean([getattr(one, name) for one in each]), abs=1e-12)
+    low, high = table.macro_ci95
+    assert low < table.macro_auroc < high
+    assert table.macro_auroc < kind_table(labels, runs.mean(0), np.arange(70), replicates=2).macro_auroc
+    mirrored = kind_table(labels, np.stack([runs[0], -runs[0]]), np.arange(70), replicates=50)
+    assert mirrored.macro_ci95 == pytest.approx((0.5, 0.5), abs=1e-12)

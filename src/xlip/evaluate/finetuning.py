@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from xlip.evaluate.cases import Cases
     from xlip.models.xlip import XLIPModel
 
+Array = np.ndarray[Any, Any]
 Say = Callable[[str], None]
-SCORES = "scores-{}.csv"
-"""Seed-mean scores of each row of the table; those of the last share are `scores.csv` too."""
+SCORES = "scores-{}-seed-{}.csv"
+"""Scores of each row of the table and seed; the seed-mean ones of the last share are `scores.csv`."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class FineTuning:
 
 
 def finetune_to(config: FinetuneConfig, say: Say = lambda line: None) -> Result:
-    """Fine-tune, and write `metrics.json`, `scores.csv`, `validation_scores.csv` and `scores-SHARE.csv` to `out`.
+    """Fine-tune, and write `metrics.json`, `scores.csv`, `validation_scores.csv` and `scores-SHARE-seed-N.csv` to
+    `out`.
 
     Raises:
         XLIPError: as `finetune`; a baseline that is no fine-tuning of the same images.
@@ -100,7 +102,8 @@ def finetune_to(config: FinetuneConfig, say: Say = lambda line: None) -> Result:
         _compare(result.metrics["table"], done, samples, Path(config.baseline), config.replicates)
     out = Path(config.out)
     for share, one in samples.items():
-        write_scores(out / SCORES.format(share), _predictions(done, one))
+        for seed, scores in one.per_seed.items():
+            write_scores(out / SCORES.format(share, seed), _predictions(done, one.rows, scores))
     assert result.predictions is not None
     write_scores(out / FILE_NAME, result.predictions)
     if result.validation is not None:
@@ -122,7 +125,7 @@ def result_of(done: FineTuned, *, replicates: int = 1000, seconds: float = 0.0) 
     largest = max(scored.cell.fraction for scored in done.cells)
     own = [scored for scored in done.cells if scored.cell.fraction == largest]
     tested, watched = sample(own), sample(own, validation=True)
-    predictions = _predictions(done, tested)
+    predictions = _predictions(done, tested.rows, tested.mean)
     measured, interval = evaluate_kinds(
         predictions.labels, predictions.scores, predictions.patients, replicates=replicates
     )
@@ -136,7 +139,7 @@ def result_of(done: FineTuned, *, replicates: int = 1000, seconds: float = 0.0) 
         "table": result_table(done, replicates=replicates),
     }
     folded = any(scored.cell.fold is not None for scored in own)
-    validation = _predictions(done, watched) if len(watched.rows) and not folded else None
+    validation = _predictions(done, watched.rows, watched.mean) if len(watched.rows) and not folded else None
     return Result("finetune", done.identity, metrics, predictions, validation, done.data.dropped, seconds)
 
 
@@ -144,7 +147,7 @@ def markdown_rows(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Header and cells of a table of `result_table`."""
     named = {"over_zero_shot": "above zero-shot", "over_baseline": "above baseline"}
     compared = {key: title for key, title in named.items() if any(key in row for row in table)}
-    lines = [["labels", "training images", "macro AUROC", "95 % of the seed mean", *compared.values()]]
+    lines = [["labels", "training images", "macro AUROC", "95 % over patients", *compared.values()]]
     for row in table:
         low, high = row["ci95"]
         spread = f" (s.d. {row['sd']:.3f})" if row["sd"] is not None else ""
@@ -193,19 +196,22 @@ def _compare(
 ) -> None:
     """Add `over_baseline` to every share that the baseline has too."""
     for row in table:
-        file = baseline / SCORES.format(row["share"])
-        if row["share"] == "zero-shot" or not file.is_file():
+        files = sorted(baseline.glob(SCORES.format(row["share"], "*")))
+        if row["share"] == "zero-shot" or not files:
             continue
-        ours, theirs = _predictions(done, samples[row["share"]]), read_scores(file)
-        if ours.study_ids != theirs.study_ids or ours.kinds != theirs.kinds:
-            raise XLIPError(f"{file}: a baseline of other images or kinds; fine-tune it on the same data and split")
-        row["over_baseline"] = difference(ours.labels, ours.scores, theirs.scores, ours.patients, replicates=replicates)
+        one, theirs = samples[row["share"]], [read_scores(file) for file in files]
+        ours = _predictions(done, one.rows, one.mean)
+        for file, other in zip(files, theirs, strict=True):
+            if ours.study_ids != other.study_ids or ours.kinds != other.kinds:
+                raise XLIPError(f"{file}: a baseline of other images or kinds; fine-tune it on the same data and split")
+        scores = np.stack([other.scores for other in theirs])
+        row["over_baseline"] = difference(ours.labels, one.scores, scores, ours.patients, replicates=replicates)
 
 
-def _predictions(done: FineTuned, one: Sample) -> Predictions:
+def _predictions(done: FineTuned, rows: Array, scores: Array) -> Predictions:
     data = done.data
-    ids = tuple(data.study_ids[one.rows].tolist())
-    return Predictions(data.kinds, ids, data.patients[one.rows], done.truth[one.rows], one.mean)
+    ids = tuple(data.study_ids[rows].tolist())
+    return Predictions(data.kinds, ids, data.patients[rows], done.truth[rows], scores)
 
 
 def _figures(kinds: Sequence[str], measured: list[KindMetrics], interval: tuple[float, float]) -> dict[str, Any]:

@@ -73,8 +73,9 @@ def label_share(ids: Array, targets: Array, share: float, seed: int) -> Array:
     order = patients.order(rng)
     order = order[~chosen[order]]
     left = budget - int(patients.sizes[chosen].sum())
-    rest = rng.permutation(order[_systematic(len(order), left / patients.sizes[order].mean(), rng)]) if left else order
-    chosen[rest[patients.sizes[rest].cumsum() <= left]] = True
+    if left and len(order):
+        drawn = order[_systematic(len(order), left / patients.sizes[order].mean(), rng)]
+        _fill(chosen, patients.sizes, [*rng.permutation(drawn), *rng.permutation(order)], left)
     return patients.images(chosen)
 
 
@@ -103,6 +104,16 @@ def _covering(patients: Patients, budget: int, rng: np.random.Generator) -> Arra
             missing &= ~patients.shows[chosen].any(0)
         missing[rarest] = False
     return chosen
+
+
+def _fill(chosen: Array, sizes: Array, candidates: list[int], left: int) -> None:
+    """Choose patients in their order, in place, as long as images are left; one that does not fit is passed over."""
+    for patient in candidates:
+        if not left:
+            return
+        if not chosen[patient] and sizes[patient] <= left:
+            chosen[patient] = True
+            left -= int(sizes[patient])
 
 
 def _systematic(count: int, wanted: float, rng: np.random.Generator) -> Array:

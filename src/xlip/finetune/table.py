@@ -1,4 +1,4 @@
-"""The table of a fine-tuning: mean and s.d. over seeds, and differences on the same patients."""
+"""The table of a fine-tuning: mean and s.d. over seeds, with intervals over patients, and differences on the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from xlip.finetune.cell import Scored
 from xlip.finetune.run import FineTuned
 from xlip.metrics.comparison import paired_bootstrap
-from xlip.metrics.kinds import MIN_CASES, evaluate_kinds, macro
+from xlip.metrics.kinds import MIN_CASES, kind_table
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Scores of the same test images for one share: one set per seed, and their mean."""
+    """Scores of the same test images for one share: one set per seed."""
 
     rows: Array
     """(n,) row numbers of the set, sorted."""
@@ -28,9 +28,14 @@ class Sample:
     """Seed -> (n, K)."""
 
     @property
+    def scores(self) -> Array:
+        """(seeds, n, K)."""
+        return np.stack(list(self.per_seed.values()))
+
+    @property
     def mean(self) -> Array:
-        """(n, K) mean probability over the seeds."""
-        averaged: Array = np.mean(list(self.per_seed.values()), axis=0)
+        """(n, K) mean probability over the seeds: the scores of an ensemble."""
+        averaged: Array = self.scores.mean(0)
         return averaged
 
 
@@ -50,8 +55,8 @@ def sample(cells: Sequence[Scored], *, validation: bool = False) -> Sample:
 def result_table(done: FineTuned, *, replicates: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
     """One row per share, small ones first, after zero-shot where training started from it.
 
-    Each has `auroc` (mean over the seeds), `sd`, `per_seed`, and of the seed-mean scores `auroc_of_mean`, its patient
-    interval `ci95` and `over_zero_shot` (difference, interval, p).
+    Each has `auroc` (mean over the seeds) with its patient interval `ci95`, `sd` and `per_seed`, `over_zero_shot`
+    (difference of these means, interval, p), and `auroc_of_mean`, that of the seeds' mean scores: an ensemble.
     """
     rows = []
     start = sample([done.zero_shot]) if done.zero_shot else None
@@ -70,25 +75,28 @@ def result_table(done: FineTuned, *, replicates: int = 1000, seed: int = 0) -> l
 def _row(done: FineTuned, ours: Sample, start: Sample | None, share: str, replicates: int, seed: int) -> dict[str, Any]:
     labels, patients = done.truth[ours.rows], done.data.patients[ours.rows]
     per_seed = {number: _macro(labels, scores) for number, scores in ours.per_seed.items()}
-    measured, interval = evaluate_kinds(labels, ours.mean, patients, replicates=replicates, seed=seed)
+    measured = kind_table(labels, ours.scores, patients, replicates=replicates, seed=seed)
     known = [value for value in per_seed.values() if value is not None]
     row: dict[str, Any] = {
         "share": share,
-        "auroc": statistics.mean(known) if known else None,
+        "auroc": _finite(measured.macro_auroc),
+        "ci95": [_finite(bound) for bound in measured.macro_ci95],
         "sd": statistics.stdev(known) if len(known) > 1 else None,
         "per_seed": {str(number): value for number, value in per_seed.items()},
-        "auroc_of_mean": _finite(macro(measured)),
-        "ci95": [_finite(bound) for bound in interval],
+        "auroc_of_mean": _macro(labels, ours.mean),
     }
     if start is not None:
-        row["over_zero_shot"] = difference(labels, ours.mean, start.mean, patients, replicates=replicates, seed=seed)
+        gain = difference(labels, ours.scores, start.scores, patients, replicates=replicates, seed=seed)
+        row["over_zero_shot"] = gain
     return row
 
 
 def difference(
     labels: Array, ours: Array, theirs: Array, patients: Array, *, replicates: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Macro AUROC of ours less theirs on the same images: difference, ci95, p (paired patient bootstrap)."""
+    """Macro AUROC of ours less theirs, each (seeds, n, K) of the same images and averaged over its seeds: difference,
+    ci95, p (paired patient bootstrap).
+    """
     found = paired_bootstrap(labels, ours, theirs, patients, replicates=replicates, seed=seed).macro
     return {
         "difference": _finite(found.difference),
@@ -98,8 +106,7 @@ def difference(
 
 
 def _macro(labels: Array, scores: Array) -> float | None:
-    measured, _ = evaluate_kinds(labels, scores, np.arange(len(labels)), replicates=1)
-    return _finite(macro(measured))
+    return _finite(kind_table(labels, scores, np.arange(len(labels)), replicates=1).macro_auroc)
 
 
 def left_out_of_macro(labels: Array, kinds: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
 from xlip.metrics.kinds import MIN_CASES
-from xlip.metrics.ranked import RankedCases
+from xlip.metrics.ranked import RankedRuns
 
 Array = np.ndarray[Any, Any]
 
@@ -51,8 +51,8 @@ def paired_bootstrap(
 
     Args:
         labels: (n, K) of 1, 0 and, for unknown or uncertain, -1.
-        scores_a: (n, K) finite.
-        scores_b: (n, K) finite.
+        scores_a: (n, K) finite; or (runs, n, K) of several trainings of the model, whose AUROCs are averaged.
+        scores_b: the same of the other model; it may have another number of runs.
         patients: (n,) ids of any sortable type.
         replicates: bootstrap replicates.
         seed: of the bootstrap.
@@ -63,7 +63,7 @@ def paired_bootstrap(
     numbers, count = patient_numbers(patients)
     kinds = labels.shape[1]
     pairs = [
-        tuple(RankedCases.of(labels[:, kind], scores[:, kind], numbers) for scores in (scores_a, scores_b))
+        tuple(RankedRuns.of(labels[:, kind], scores[..., kind], numbers) for scores in (scores_a, scores_b))
         for kind in range(kinds)
     ]
     once = np.ones((1, count))
@@ -74,7 +74,7 @@ def paired_bootstrap(
         for kind, (a, b) in enumerate(pairs):
             sample[kind, start : start + len(weights)] = a.auroc(weights) - b.auroc(weights)
         start += len(weights)
-    counts = [(len(a.positives), len(a.negatives)) for a, _ in pairs]
+    counts = [a.counts for a, _ in pairs]
     rows = tuple(_difference(*row) for row in zip(areas, sample, counts, strict=True))
     enough = np.array([row.enough for row in rows], bool)
     if not enough.any():

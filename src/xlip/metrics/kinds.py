@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
-from xlip.metrics.ranked import RankedCases
+from xlip.metrics.ranked import RankedRuns
 
 MIN_CASES = 10
 """A kind with fewer positives or negatives is left out of macro means."""
@@ -52,7 +52,7 @@ def kind_table(labels: Array, scores: Array, patients: Array, *, replicates: int
 
     Args:
         labels: (n, K) of 1, 0 and, for unknown or uncertain, -1.
-        scores: (n, K) finite.
+        scores: (n, K) finite; or (runs, n, K) of several trainings, whose areas are averaged.
         patients: (n,) ids of any sortable type; the bootstrap draws patients, not images.
         replicates: bootstrap replicates.
         seed: of the bootstrap.
@@ -61,7 +61,7 @@ def kind_table(labels: Array, scores: Array, patients: Array, *, replicates: int
         XLIPError: a score is NaN or infinite.
     """
     numbers, count = patient_numbers(patients)
-    ranked = [RankedCases.of(labels[:, kind], scores[:, kind], numbers) for kind in range(labels.shape[1])]
+    ranked = [RankedRuns.of(labels[:, kind], scores[..., kind], numbers) for kind in range(labels.shape[1])]
     once = np.ones((1, count))
     areas = np.array([kind.areas(once) for kind in ranked]).reshape(-1, 2)
     sample = np.full((len(ranked), 2, replicates), np.nan)
@@ -73,13 +73,12 @@ def kind_table(labels: Array, scores: Array, patients: Array, *, replicates: int
     return _table(ranked, areas, sample)
 
 
-def _table(ranked: Sequence[RankedCases], areas: Array, sample: Array) -> KindTable:
+def _table(ranked: Sequence[RankedRuns], areas: Array, sample: Array) -> KindTable:
     """From areas (K, 2) and their replicates (K, 2, R), AUROC before AUPRC."""
     measured = []
     for cases, (auroc, auprc), (auroc_sample, auprc_sample) in zip(ranked, areas, sample, strict=True):
-        positives, negatives = len(cases.positives), len(cases.negatives)
         intervals = interval(auroc_sample), interval(auprc_sample)
-        measured.append(KindMetrics(float(auroc), float(auprc), positives, negatives, *intervals))
+        measured.append(KindMetrics(float(auroc), float(auprc), *cases.counts, *intervals))
     enough = np.array([kind.enough for kind in measured], bool)
     if not enough.any():
         return KindTable(tuple(measured), np.nan, NO_INTERVAL, np.nan, NO_INTERVAL)

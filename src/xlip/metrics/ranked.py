@@ -88,6 +88,35 @@ class RankedCases:
         return _ratio(_dot(positive, beaten) / 2, positive.sum(1, dtype=np.float64) * negative[:, -1])
 
 
+@dataclass(frozen=True)
+class RankedRuns:
+    """The cases as several trainings of one model rank them: every figure is the mean of theirs, not the figure of
+    their mean score (an ensemble, which is another and better model).
+    """
+
+    runs: tuple[RankedCases, ...]
+
+    @classmethod
+    def of(cls, labels: Array, scores: Array, columns: Array | None = None) -> Self:
+        """As `RankedCases.of`, with scores (n,) or (runs, n)."""
+        return cls(tuple(RankedCases.of(labels, run, columns) for run in np.atleast_2d(scores)))
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Positives and negatives."""
+        return len(self.runs[0].positives), len(self.runs[0].negatives)
+
+    def auroc(self, weights: Array) -> Array:
+        """(R,) as `RankedCases.auroc`."""
+        areas: Array = np.mean([run.auroc(weights) for run in self.runs], axis=0)
+        return areas
+
+    def areas(self, weights: Array) -> tuple[Array, Array]:
+        """Twice (R,), as `RankedCases.areas`."""
+        auroc, auprc = np.mean([run.areas(weights) for run in self.runs], axis=0)
+        return auroc, auprc
+
+
 def _cumulative(weights: Array, columns: Array) -> Array:
     """(R, m + 1) float64: the sum of the weights of the first 0, 1 ... m columns of a list."""
     sums = np.zeros((len(weights), len(columns) + 1))
