@@ -14,7 +14,7 @@ ROOT = Path(xlip.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     ("errors",),
-    ("files", "metrics"),
+    ("files", "identity", "metrics"),
     ("data",),
     ("models",),
     ("objectives",),

@@ -171,6 +171,31 @@ def test_a_probe_reports_each_seed_and_its_share(phantoms: Path) -> None:
     assert metrics["per_seed"][0]["per_kind"] != metrics["per_seed"][1]["per_kind"]
 
 
+def test_a_probe_counts_uncertain_training_labels_as_its_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.permutation(90)
+    states = np.select([values < 20, values < 60], [0, -1], 1)  # uncertain between absent and present
+    made = [
+        Case(f"c/{i}", f"p{i}", encode(np.full((32, 32), values[i] * 2, np.uint8)), {"Edema": int(states[i])})
+        for i in range(90)
+    ]
+    test = Cases("test", made[::3], ["Edema"])
+    train = Cases("train", [case for i, case in enumerate(made) if i % 3], ["Edema"])
+    parts = {"train": train}
+    monkeypatch.setattr("xlip.evaluate.probe.other_split", lambda cases, split, data="": parts.get(split))
+    bright = FakeModel(image=lambda pixels: pixels.mean((1, 2, 3)).unsqueeze(1).expand(-1, 3))
+    shares = {}
+    for policy in ("ignore", "present", "absent", "Edema=present"):
+        probe = LinearProbe(uncertain=policy, seeds=(0,), c=(1.0,), replicates=2, cache=False)
+        result = probe.run(bright, test)
+        assert result.predictions is not None
+        shares[policy] = result.predictions.scores.mean()
+        assert set(result.metrics["sanity"]) == {"permuted_labels"}
+    assert shares["absent"] < shares["ignore"] < shares["present"] == shares["Edema=present"]
+    with pytest.raises(XLIPError, match="expected ignore, present, absent, chexpert"):
+        LinearProbe(uncertain="maybe", replicates=2).run(bright, test)
+
+
 def test_a_probe_refuses_patients_on_both_sides_and_odd_options(phantoms: Path) -> None:
     with pytest.raises(XLIPError, match="patients are in the training or validation part too"):
         LinearProbe().run(MODEL, open_cases(str(phantoms), split="train"))

@@ -117,6 +117,12 @@ def test_the_evaluator_gives_what_every_classifying_one_gives(place: Path) -> No
     again = open_cases(str(place / "set"), image_column="path", patient_column="", kinds=KINDS, split="test")
     assert list(result.predictions.study_ids) == [case.study_id for case in again.items]
     assert result.identity["checkpoint"] == "in memory"
+    assert set(result.predictions.groups) == {"source", "view"}
+    assert result.metrics["sanity"]["permuted_labels"]["holds"]
+    controlled = FineTuning(data=str(place / "set"), source_controlled=True, **options).run(model, again)
+    for kind, figures in controlled.metrics["source_controlled"].items():
+        assert figures["auroc"] == controlled.metrics["per_kind"][kind]["auroc"]  # one source holds everything
+        assert figures["sources"] == ["phantom"]
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
 
 

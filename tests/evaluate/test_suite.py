@@ -45,7 +45,8 @@ def test_every_suite_of_the_package_is_whole(name: str) -> None:
 
 
 def test_the_five_sets_have_suites_with_their_protocol() -> None:
-    assert SETS | {"real_mini", "phantom"} | {f"finetune_{name}" for name in SETS} == set(suite_names())
+    others = {"real_mini", "phantom", "rsna_medklip", "finetune_nih_official", "finetune_rsna_gloria"}
+    assert SETS | others | {f"finetune_{name}" for name in SETS} == set(suite_names())
     for name in SETS:
         entries = load_suite(name).entries
         shares = [entry.options["share"] for entry in entries if entry.evaluator == "probe"]
@@ -55,9 +56,13 @@ def test_the_five_sets_have_suites_with_their_protocol() -> None:
     assert chexpert.options["views"] == "max"
     assert all(
         entry.options["source_controlled"]
-        for entry in load_suite("covidx").entries
-        if entry.evaluator in ("zeroshot", "probe")
+        for name in ("covidx", "finetune_covidx")
+        for entry in load_suite(name).entries
+        if entry.evaluator in ("zeroshot", "probe", "finetune")
     )
+    probes = [entry for entry in load_suite("chexpert").entries if entry.evaluator == "probe"]
+    assert {entry.options["uncertain"] for entry in probes} == {"chexpert"}
+    assert load_suite("finetune_chexpert").entries[0].options["recipe"] == {"uncertain": "chexpert"}
 
 
 def test_one_faulty_entry_costs_one_line_and_the_rest_goes_on(checkpoint: Path, phantoms: Path, tmp_path: Path) -> None:

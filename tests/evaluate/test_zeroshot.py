@@ -15,7 +15,6 @@ from xlip.data.phantom import generate
 from xlip.data.prepare import prepare
 from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import checkpoint_id
 from xlip.evaluate.zeroshot import (
     ZeroShotResult,
     evaluate_zero_shot,
@@ -23,6 +22,7 @@ from xlip.evaluate.zeroshot import (
     text_classifier,
     write_result,
 )
+from xlip.identity import checkpoint_id
 
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlip.config import CompareConfig, EvaluateConfig, ReportConfig, ZeroShotConfig
 
 
@@ -42,7 +44,18 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
         print(f"dropped {row_}: {reason}")
     _print_sensitivity(result.sensitivity)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
-    print(f"look at {config.out}/index.html; `xlip report {config.out} --out DIR` makes the full report")
+    page, *_ = _report(config)
+    print(f"look at {page}; {config.out}/index.html is its short form")
+
+
+def _report(config: ZeroShotConfig) -> list[Path]:
+    """The full page, the table and the card, beside the short page."""
+    from xlip.config import ReportConfig
+    from xlip.report.write import report
+
+    first = config.prompts.partition(",")[0]
+    same = {name: getattr(config, name) for name in ("out", "model", "data", "image_column")}
+    return report(ReportConfig(evaluation=config.out, prompts="" if first == "all" else first, **same))
 
 
 def _print_sensitivity(found: Mapping[str, Any]) -> None:

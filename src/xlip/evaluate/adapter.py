@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
+from xlip.identity import checkpoint_id
 from xlip.models.xlip import XLIPModel
 
 IN_MEMORY = "in memory"
@@ -139,15 +139,6 @@ def load_model(spec: str) -> ImageTextModel:
 def preprocessing_id(model: ImageTextModel) -> str:
     """What a number is printed with (PROTOCOLS 4): the way to a square, and its side in pixels."""
     return f"{model.preprocess}/{model.image_size}"
-
-
-def checkpoint_id(path: str) -> str:
-    """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
-    weights = Path(path) / "model.safetensors"
-    if not weights.is_file():
-        return path
-    with weights.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
 
 def _refuse_other_types(path: str) -> None:

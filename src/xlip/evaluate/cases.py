@@ -15,12 +15,11 @@ from xlip.data.kinds import canonical
 from xlip.data.sources.base import Dropped
 from xlip.data.sources.csv import studies as csv_studies
 from xlip.data.study import Box, Study, parquet_files, read_studies, schema
+from xlip.data.subgroups import subgroups
 from xlip.errors import XLIPError
 
 REQUIRE = ("labels", "report", "regions", "image")
 """What a case must have besides its image: a label, a report, a box or mask, or nothing."""
-AGE_BANDS = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (200, "80+"))
-"""Years below which a band ends, and its name."""
 
 
 @dataclass(frozen=True)
@@ -189,19 +188,6 @@ def label_matrix(cases: Sequence[Case], kinds: Sequence[str]) -> np.ndarray[Any,
     )
 
 
-def group_columns(cases: Sequence[Case]) -> dict[str, np.ndarray[Any, Any]]:
-    """Subgroup -> (n,) values, for the subgroups that some case knows."""
-    names = sorted({name for case in cases for name, value in case.groups.items() if value})
-    return {name: np.array([case.groups.get(name, "") for case in cases]) for name in names}
-
-
-def split_id(name: str, study_ids: Iterable[str]) -> str:
-    """Name, size and a checksum over the sorted study ids: two numbers are comparable only where this is equal."""
-    ordered = sorted(study_ids)
-    digest = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
-    return f"{name}:{len(ordered)}:{digest[:12]}"
-
-
 @dataclass(frozen=True)
 class _Again:
     """Cases that can be iterated over more than once."""
@@ -213,8 +199,6 @@ class _Again:
 
 
 def _case(study: Study, image: Path | str | bytes | None) -> Case:
-    source = next((tag[7:] for tag in study.tags if tag.startswith("source:")), study.source)
-    groups = {"sex": study.sex, "age": _age_band(study.age), "view": study.view, "source": source}
     return Case(
         study.study_id,
         study.patient_id,
@@ -223,12 +207,8 @@ def _case(study: Study, image: Path | str | bytes | None) -> Case:
         study.report or "",
         study.boxes,
         study.masks,
-        groups,
+        subgroups(study),
     )
-
-
-def _age_band(age: float | None) -> str:
-    return "" if age is None else next((name for end, name in AGE_BANDS if age < end), "")
 
 
 def _open_csv(origin: Origin, wanted: list[str]) -> Cases:

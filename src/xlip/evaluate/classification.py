@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from xlip.data.subgroups import group_columns
 from xlip.errors import XLIPError
-from xlip.evaluate.cases import Case, group_columns, label_matrix
+from xlip.evaluate.cases import Case, label_matrix
 from xlip.evaluate.result import Array, Predictions
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 
@@ -37,7 +38,7 @@ def predictions_of(cases: Sequence[Case], kinds: Sequence[str], scores: Array) -
         np.array([case.patient_id for case in cases]),
         label_matrix(cases, kinds),
         scores.astype(np.float64),
-        group_columns(cases),
+        group_columns([case.groups for case in cases]),
     )
 
 

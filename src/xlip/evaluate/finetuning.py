@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.evaluate.classification import classification_metrics, source_controlled
 from xlip.evaluate.result import Predictions, Result
 from xlip.evaluate.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import FineTuned, finetune
 from xlip.finetune.table import Sample, difference, result_table, sample
-from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
+from xlip.metrics.sanity import sanity_checks
 
 if TYPE_CHECKING:
     from xlip.config import FinetuneConfig
@@ -50,6 +50,8 @@ class FineTuning:
     prompts: str = "xlip"
     validation: float = 0.15
     replicates: int = 1000
+    source_controlled: bool = False
+    """Also report each kind on the sources alone that hold both of its classes (COVIDx)."""
 
     @property
     def name(self) -> str:
@@ -84,6 +86,10 @@ class FineTuning:
             done = finetune(config, model=model)
         result = result_of(done, replicates=self.replicates, seconds=time.perf_counter() - began)
         _check_cases(result, data)
+        assert result.predictions is not None
+        if self.source_controlled:
+            more = {"source_controlled": source_controlled(result.predictions)}
+            return replace(result, metrics={**result.metrics, **more})
         return result
 
 
@@ -126,13 +132,9 @@ def result_of(done: FineTuned, *, replicates: int = 1000, seconds: float = 0.0) 
     own = [scored for scored in done.cells if scored.cell.fraction == largest]
     tested, watched = sample(own), sample(own, validation=True)
     predictions = _predictions(done, tested.rows, tested.mean)
-    measured, interval = evaluate_kinds(
-        predictions.labels, predictions.scores, predictions.patients, replicates=replicates
-    )
     metrics = {
-        **_figures(done.data.kinds, measured, interval),
-        "images": len(tested.rows),
-        "dropped": len(done.data.dropped),
+        **classification_metrics(predictions, dropped=len(done.data.dropped), replicates=replicates),
+        "sanity": sanity_checks(predictions),
         "one_class": list(done.left_out),
         "share": largest,
         "seeds": list(tested.per_seed),
@@ -211,28 +213,8 @@ def _compare(
 def _predictions(done: FineTuned, rows: Array, scores: Array) -> Predictions:
     data = done.data
     ids = tuple(data.study_ids[rows].tolist())
-    return Predictions(data.kinds, ids, data.patients[rows], done.truth[rows], scores)
-
-
-def _figures(kinds: Sequence[str], measured: list[KindMetrics], interval: tuple[float, float]) -> dict[str, Any]:
-    few = [min(m.positives, m.negatives) < MIN_CASES for m in measured]
-    enough = [m.auprc for m, left in zip(measured, few, strict=True) if not left]
-    return {
-        "macro_auroc": _finite(macro(measured)),
-        "macro_ci95": [_finite(bound) for bound in interval],
-        "macro_auprc": _finite(float(np.mean(enough)) if enough else math.nan),
-        "per_kind": {
-            kind: {
-                "auroc": _finite(m.auroc),
-                "auprc": _finite(m.auprc),
-                "positives": m.positives,
-                "negatives": m.negatives,
-                "ci95": [_finite(bound) for bound in m.ci95],
-            }
-            for kind, m in zip(kinds, measured, strict=True)
-        },
-        "left_out": [kind for kind, left in zip(kinds, few, strict=True) if left],
-    }
+    groups = {name: values[rows] for name, values in data.groups.items()}
+    return Predictions(data.kinds, ids, data.patients[rows], done.truth[rows], scores, groups)
 
 
 def _difference_text(found: Mapping[str, Any] | None) -> str:
@@ -244,7 +226,3 @@ def _difference_text(found: Mapping[str, Any] | None) -> str:
 
 def _text(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import checkpoint_id
+from xlip.identity import checkpoint_id
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 """Where the checkpoint does not say."""

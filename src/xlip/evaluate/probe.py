@@ -10,12 +10,15 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
-from xlip.evaluate.cases import Cases, label_matrix, other_split, split_id
+from xlip.evaluate.cases import Cases, label_matrix, other_split
 from xlip.evaluate.classification import classification_metrics, over_views, predictions_of, source_controlled
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
 from xlip.evaluate.result import Array, Predictions, Result
+from xlip.finetune.labels import label_codes, resolve
 from xlip.finetune.subsets import folds, label_share
+from xlip.identity import split_id
+from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
 
 FOLDS = 3
@@ -37,6 +40,8 @@ class LinearProbe:
     train_split: str = "train"
     validation_split: str = "val"
     """Where there is none, cross-validation inside the training part, by patient."""
+    uncertain: str = "ignore"
+    """What an uncertain training label counts as, as in fine-tuning: ignore, present, absent, chexpert, or per kind."""
     views: str = ""
     """max or mean: the score of a test study is that of its views."""
     source_controlled: bool = False
@@ -65,6 +70,7 @@ class LinearProbe:
         metrics = classification_metrics(trained[0].test, **options)
         if self.source_controlled:
             metrics["source_controlled"] = source_controlled(trained[0].test)
+        metrics["sanity"] = sanity_checks(trained[0].test, seed=self.seed)
         metrics |= {"share": self.share, **_over_seeds(self.seeds, trained)}
         identity = {
             "split": split_id(data.name, (case.study_id for case in parts.test.cases)),
@@ -93,7 +99,8 @@ class LinearProbe:
         return _Parts(train.name, test, learned, chosen)
 
     def _train(self, parts: _Parts, kinds: list[str], seed: int) -> _Trained:
-        labels = label_matrix(parts.train.cases, kinds)
+        codes = label_codes([case.labels for case in parts.train.cases], kinds)
+        labels = resolve(codes, kinds, self.uncertain)
         patients = np.array([case.patient_id for case in parts.train.cases])
         chosen = np.flatnonzero(label_share(patients, labels, self.share, seed))
         features, targets = parts.train.images[chosen], labels[chosen]

@@ -11,11 +11,12 @@ import torch
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
-from xlip.evaluate.cases import Cases, split_id
+from xlip.evaluate.cases import Cases
 from xlip.evaluate.classification import classification_metrics, predictions_of
 from xlip.evaluate.embeddings import embed
 from xlip.evaluate.result import Predictions, Result
 from xlip.evaluate.zeroshot import kind_scores
+from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
 
 NEUTRAL = "a chest radiograph."

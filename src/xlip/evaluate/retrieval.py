@@ -11,11 +11,12 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
-from xlip.evaluate.cases import Case, Cases, label_matrix, split_id
+from xlip.evaluate.cases import Case, Cases, label_matrix
 from xlip.evaluate.classification import finite
 from xlip.evaluate.embeddings import embed
 from xlip.evaluate.intervals import mean_with_interval
 from xlip.evaluate.result import Array, Result
+from xlip.identity import split_id
 from xlip.metrics.ranking import first_ranks, median_rank, precision_at
 from xlip.models.xlip import XLIPModel
 

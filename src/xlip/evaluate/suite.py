@@ -11,12 +11,13 @@ from typing import Any
 from xlip.data.prepare import prepare
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
-from xlip.evaluate.cases import Cases, open_cases, split_id
+from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
 from xlip.evaluate.folder import write_folder
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.result import Result
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
+from xlip.identity import split_id
 
 Say = Callable[[str], None]
 

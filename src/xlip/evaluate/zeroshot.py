@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from xlip.data.prompts import PromptSet, load_prompt_sets
 from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
-from xlip.evaluate.cases import Case, Cases, open_cases, split_id
+from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import (
     as_metrics,
     classification_metrics,
@@ -28,6 +28,7 @@ from xlip.evaluate.folder import write_dropped
 from xlip.evaluate.result import Array, Predictions, Result
 from xlip.evaluate.scores_file import write_scores
 from xlip.evaluate.sensitivity import sensitivity
+from xlip.identity import split_id
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from xlip.data.kinds import canonical
 from xlip.data.sources.base import Dropped
 from xlip.data.sources.csv import studies as csv_studies
 from xlip.data.study import Study, read_studies
+from xlip.data.subgroups import group_columns, subgroups
 from xlip.errors import XLIPError
 from xlip.finetune.labels import label_codes
 
@@ -51,6 +52,8 @@ class LabelledImages:
     """(n, S, S) uint8, after the model's preprocessing."""
     dropped: tuple[tuple[str, str], ...] = ()
     """(row, reason) of what could not be read."""
+    groups: Mapping[str, Array] = field(default_factory=dict)
+    """Subgroup (sex, age, view, source) -> (n,) values, '' where unknown."""
 
     def __len__(self) -> int:
         return len(self.study_ids)
@@ -106,13 +109,14 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
         codes=label_codes([study.labels for study in kept], kinds),
         pixels=pixels[: len(kept)],
         dropped=tuple(dropped),
+        groups=group_columns([subgroups(study) for study in kept]),
     )
 
 
 def _parquet(
     data: str, columns: Columns, dropped: list[tuple[str, str]], *, with_images: bool
 ) -> Iterator[tuple[Study, Any]]:
-    light = ["study_id", "patient_id", "split", "view", "labels"]
+    light = ["study_id", "patient_id", "source", "split", "view", "labels", "sex", "age", "tags"]
     for study in read_studies(data, columns=[*light, "image"] if with_images else light):
         if study.labels and study.view != "LATERAL" and (study.image is not None or not with_images):
             yield study._replace(image=None), study.image

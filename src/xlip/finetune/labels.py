@@ -57,7 +57,7 @@ def _policy(text: str) -> dict[str, int]:
         kind, _, state = (piece.strip() for piece in part.partition("="))
         if state not in STATES:
             raise XLIPError(
-                f"recipe.uncertain: expected ignore, present, absent, chexpert or KIND=STATE,...; got {part.strip()!r}"
+                f"uncertain: expected ignore, present, absent, chexpert or KIND=STATE,...; got {part.strip()!r}"
             )
         table["*" if kind == "*" else canonical(kind)] = STATES[state]
     return table

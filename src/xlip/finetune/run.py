@@ -17,10 +17,10 @@ from xlip.errors import XLIPError
 from xlip.files import whole_folder
 from xlip.finetune.cell import MODEL, Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
-from xlip.finetune.identity import digest, images_id, weights_id
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
 from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.start import starting_classifier
+from xlip.identity import checkpoint_id, digest, split_id
 from xlip.models.xlip import XLIPModel
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
         XLIPError: a fault in config or data; cells of other settings in `config.out`.
     """
     cells = wanted_cells(config)
-    model, checkpoint = (model, config.model) if model else (_load(config.model), weights_id(config.model))
+    model, checkpoint = (model, config.model) if model else (_load(config.model), checkpoint_id(config.model))
     processor = model.processor
     assert processor is not None
     columns = Columns(config.image_column, config.patient_column, config.split_column, config.kinds)
@@ -77,12 +77,12 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
     tested = np.concatenate([part.test for part in parts])
     identity = {
         "checkpoint": checkpoint,
-        "split": images_id(f"{data.name}/{f'{config.folds}-fold' if config.folds else 'test'}", data.study_ids[tested]),
+        "split": split_id(f"{data.name}/{f'{config.folds}-fold' if config.folds else 'test'}", data.study_ids[tested]),
         "preprocessing": f"{processor.preprocess}/{processor.image_size}",
         "start": _start_name(config),
         "recipe": digest(asdict(config.recipe), config.augment and asdict(config.augment), config.precision),
     }
-    settings = digest(identity, data.kinds, config.validation, images_id("", data.study_ids))
+    settings = digest(identity, data.kinds, config.validation, split_id("", data.study_ids))
     scored = list(_all_cells(config, cells, model, data, parts, settings, say))
     return FineTuned(data, scored, _zero_shot(config, model, data, tested), left_out, identity)
 

@@ -1,4 +1,4 @@
-"""What a figure is printed with: which weights, which images, which recipe (PROTOCOLS)."""
+"""What a figure is printed with: which weights, which images, which settings (PROTOCOLS)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def weights_id(folder: str) -> str:
+def checkpoint_id(path: str) -> str:
     """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
-    weights = Path(folder) / "model.safetensors"
+    weights = Path(path) / "model.safetensors"
     if not weights.is_file():
-        return folder
+        return path
     with weights.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
 
-def images_id(name: str, study_ids: Iterable[str]) -> str:
-    """Name, size and a checksum over the sorted study ids, as every evaluator prints it."""
+def split_id(name: str, study_ids: Iterable[str]) -> str:
+    """Name, size and a checksum over the sorted study ids: two numbers are comparable only where this is equal."""
     ordered = sorted(study_ids)
     checksum = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
     return f"{name}:{len(ordered)}:{checksum[:12]}"
