@@ -47,7 +47,8 @@ class ModelConfig:
     max_tokens: int = 128
     preprocess: str = "letterbox"
     image_checkpoint: str = ""
-    """Local folder or hub id of a ViT or DINOv2: its sizes replace the ones above."""
+    """Local folder or hub id of a ViT or DINOv2, or the folder of an XLIP run with the same stem: its sizes replace the
+    ones above."""
     text_checkpoint: str = ""
     """Local folder or hub id of a BERT with its tokenizer."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
+from tiny import CONFIG, tiny_model, tiny_processor
 from xlip.config import ModelConfig
 from xlip.errors import XLIPError
 from xlip.models.processor import XLIPProcessor
@@ -121,6 +123,20 @@ def test_a_text_tower_from_a_checkpoint_repeats_it(tmp_path: Path) -> None:
     adopt_text_checkpoint(tower, str(tmp_path))
     assert torch.allclose(tower(ids, mask).tokens, source(ids).last_hidden_state, atol=1e-5)
     assert torch.equal(tower.word_embeddings, source.embeddings.word_embeddings.weight)
+
+
+def test_an_image_tower_starts_from_that_of_an_xlip_run(tmp_path: Path) -> None:
+    source = tiny_model(seed=3).eval()
+    source.save_pretrained(tmp_path / "run")
+    config = replace(CONFIG, image_checkpoint=str(tmp_path / "run"), width=999, depth=7)
+    model = build_model(config, tiny_processor(), 0).eval()
+    pixels = torch.rand(2, 1, 64, 64)
+    assert torch.equal(model.image_tower(pixels).tokens, source.image_tower(pixels).tokens)
+    assert not torch.equal(model.encode_pixels(pixels), source.encode_pixels(pixels))  # the head is its own
+    larger = build_model(replace(config, image_size=128), tiny_processor(), 0).eval()
+    assert larger.image_tower(torch.rand(1, 1, 128, 128)).tokens.shape == (1, 64, 32)
+    with pytest.raises(XLIPError, match="do not fit this tower"):
+        build_model(replace(config, stem="conv"), tiny_processor(), 0)
 
 
 def test_a_checkpoint_of_another_shape_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -32,10 +32,11 @@ class Augment:
             raise XLIPError(f"augment.min_scale: expected 0.6 to 1, got {self.min_scale}")
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 1, H, W) in [0, 1] -> the same shape and range; all draws come from `generator`."""
+        """(B, 1, H, W) in [0, 1] -> the same shape and range; all draws come from `generator` (on the CPU)."""
         if len(pixels) == 0:
             return pixels
-        grid = F.affine_grid(self._placement(len(pixels), generator), list(pixels.shape), align_corners=False)
+        placement = self._placement(len(pixels), generator).to(pixels.device)
+        grid = F.affine_grid(placement, list(pixels.shape), align_corners=False)
         moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
         return self._exposure(moved, generator)
 
@@ -56,10 +57,11 @@ class Augment:
 
     def _exposure(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         def uniform(width: float) -> Tensor:
-            return (torch.rand(len(pixels), 1, 1, 1, generator=generator) * 2 - 1) * width
+            drawn = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(pixels.device)
+            return (drawn * 2 - 1) * width
 
         mean = pixels.mean((1, 2, 3), keepdim=True)
         curved = pixels.clamp(0, 1).pow((uniform(self.gamma)).exp())
         shifted = (curved - mean) * (1 + uniform(self.contrast)) + mean + uniform(self.brightness)
-        noise = torch.randn(pixels.shape, generator=generator) * uniform(self.noise).abs()
+        noise = torch.randn(pixels.shape, generator=generator).to(pixels.device) * uniform(self.noise).abs()
         return (shifted + noise).clamp(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -128,9 +130,23 @@ def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:
         XLIPError: the checkpoint's weights do not fit the configured tower.
     """
     source = AutoModel.from_pretrained(path).state_dict()
-    kernel, position = "embeddings.patch_embeddings.projection.weight", "embeddings.position_embeddings"
+    kernel = "embeddings.patch_embeddings.projection.weight"
     if kernel in source:
         source[kernel] = source[kernel].sum(1, keepdim=True)
+    _adopt(tower, source, path)
+
+
+def adopt_image_tower(tower: ImageTower, other: ImageTower, path: str) -> None:
+    """Start the image tower from that of another model of ours, which was loaded from `path`.
+
+    Raises:
+        XLIPError: as `adopt_image_checkpoint`.
+    """
+    _adopt(tower, other.encoder.state_dict(), path)
+
+
+def _adopt(tower: ImageTower, source: dict[str, Tensor], path: str) -> None:
+    position = "embeddings.position_embeddings"
     if position in source:
         source[position] = _resize_positions(source[position], tower.grid)
     _load(tower.encoder, source, path)
@@ -146,9 +162,18 @@ def checkpoint_config(path: str) -> dict[str, Any]:
 
     Keys that its family does not know (old checkpoints carry some) are left out.
     """
+    if own := xlip_config(path):
+        return dict(own["image"])
     config = AutoConfig.from_pretrained(path)
     known = _options(config.model_type)
     return {name: value for name, value in config.to_diff_dict().items() if name in known}
+
+
+def xlip_config(path: str) -> dict[str, Any]:
+    """The config of an XLIP run's folder; empty where it is none."""
+    file = Path(path) / "config.json"
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return found if found.get("model_type") == "xlip" else {}
 
 
 def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> Any:
@@ -191,6 +216,7 @@ def _load(encoder: PreTrainedModel, source: dict[str, Tensor], path: str) -> Non
     if missing:
         raise XLIPError(
             f"{path}: its weights do not fit this tower (first of {len(missing)} that differ: {missing[0]}); "
-            "leave the tower's config empty to take the checkpoint's own, and use stem: patch"
+            "leave the tower's config empty to take the checkpoint's own, and use its stem (stem: patch, or what an "
+            "XLIP run has)"
         )
     encoder.load_state_dict(fitting)

@@ -13,6 +13,7 @@ from xlip.objectives.contrastive import Contrastive
 from xlip.objectives.entmlm import EntMLM
 from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.kinds import ImageKind, ReportKind
+from xlip.objectives.view_contrast import ViewContrast
 
 OBJECTIVES: dict[str, type[Any]] = {
     "contrastive": Contrastive,
@@ -21,6 +22,7 @@ OBJECTIVES: dict[str, type[Any]] = {
     "image_kind": ImageKind,
     "kind_contrast": KindContrast,
     "report_kind": ReportKind,
+    "view_contrast": ViewContrast,
 }
 
 

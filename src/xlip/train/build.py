@@ -14,7 +14,13 @@ from xlip.errors import XLIPError
 from xlip.models.configuration import XLIPConfig
 from xlip.models.processor import XLIPProcessor
 from xlip.models.tokenizer import train_wordpiece
-from xlip.models.towers import adopt_image_checkpoint, adopt_text_checkpoint, checkpoint_config
+from xlip.models.towers import (
+    adopt_image_checkpoint,
+    adopt_image_tower,
+    adopt_text_checkpoint,
+    checkpoint_config,
+    xlip_config,
+)
 from xlip.models.xlip import XLIPModel
 
 if TYPE_CHECKING:
@@ -77,8 +83,11 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
             text_decoder_layers=config.decoder_layers,
         )
     )
-    if config.image_checkpoint:
-        adopt_image_checkpoint(model.image_tower, config.image_checkpoint)
+    if path := config.image_checkpoint:
+        if xlip_config(path):
+            adopt_image_tower(model.image_tower, XLIPModel.from_pretrained(path).image_tower, path)
+        else:
+            adopt_image_checkpoint(model.image_tower, path)
     if config.text_checkpoint:
         adopt_text_checkpoint(model.text_tower, config.text_checkpoint)
     else:

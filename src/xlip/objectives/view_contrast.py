@@ -1,0 +1,60 @@
+"""Contrast of two views of one image: what lone images without labels teach (Chen et al. 2020, arXiv:2002.05709)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from xlip.data.batch import Batch
+from xlip.data.text_batch import TextBatch
+from xlip.data.transforms import Augment
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.base import Context, Term, zero
+from xlip.objectives.contrastive import gather, info_nce
+
+SECOND_VIEW = Augment(min_scale=0.6, rotation=15, stretch=0.15, contrast=0.5, brightness=0.3, gamma=0.5, noise=0.05)
+"""On top of what training does to every image: together a crop of 0.36 to 1, as strong as views of their own may be,
+for no text has to stay true of them."""
+
+
+@dataclass(frozen=True)
+class ViewContrast:
+    """Symmetric InfoNCE between the images as they are trained on and a further view of each, in the joint space.
+
+    Not in the paper. As in SLIP (Mu et al. 2022, arXiv:2112.12750) it may stand beside the other terms, at the price of
+    one more pass over the images; a run with this term alone makes an image tower for `model.image_checkpoint`. Two
+    departures from SimCLR: negatives are the other view's only (as in MoCo v3), and there is no projector of its own.
+    """
+
+    weight: float = 1.0
+    temperature: float = 0.2
+    chunk: int = 1024
+    """Rows of the similarity matrix held at a time."""
+    name: str = "view_contrast"
+
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """None."""
+        return {}
+
+    def __call__(self, context: Context) -> Term:
+        """Sum over this rank's images of the mean of both directions; count = its images."""
+        pixels = context.batch.pixels
+        if len(pixels) == 0 and not dist.is_initialized():
+            return zero(context)
+        first = context.images.embedding
+        second = context.model.images(SECOND_VIEW(pixels, context.generator)).embedding
+        scale, keys = torch.tensor(1 / self.temperature, device=first.device), _keys(len(pixels), first.device)
+        all_keys = gather(keys)
+        total = info_nce(first, gather(second), keys, all_keys, scale, self.chunk)
+        total = total + info_nce(second, gather(first), keys, all_keys, scale, self.chunk)
+        return Term(total / 2, torch.tensor(float(len(pixels)), device=total.device))
+
+
+def _keys(rows: int, device: torch.device) -> Tensor:
+    """(rows, 2): a number of its own for every image of every rank, and no kinds (see `positive_keys`)."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    numbers = torch.arange(rows, device=device) + (rank << 32)
+    return torch.stack([numbers, torch.zeros_like(numbers)], 1)
