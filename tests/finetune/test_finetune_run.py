@@ -71,6 +71,18 @@ def test_the_start_is_the_zero_shot_result_of_the_same_images(data: str, tmp_pat
     assert finetune(config(data, tmp_path / "r", recipe=replace(RECIPE, head="random")), model=MODEL).zero_shot is None
 
 
+def test_training_from_scratch_takes_the_architecture_of_a_checkpoint_and_nothing_else(
+    data: str, tmp_path: Path
+) -> None:
+    asked = config(data, tmp_path, recipe=replace(RECIPE, init="scratch"))
+    first, other = finetune(asked, model=MODEL), finetune(asked, model=tiny_model(seed=5).eval())  # its cells are read
+    assert first.identity["checkpoint"] == other.identity["checkpoint"]
+    assert first.identity["checkpoint"].startswith("none:")
+    fresh = finetune(replace(asked, out=str(tmp_path / "fresh")), model=tiny_model(seed=5).eval())
+    for one, again in zip(first.cells, fresh.cells, strict=True):
+        assert np.array_equal(one.scores, again.scores)
+
+
 def test_folds_measure_every_training_image_once(data: str, tmp_path: Path) -> None:
     done = finetune(config(data, tmp_path, folds=3), model=MODEL)
     assert [scored.cell.fold for scored in done.cells] == [0, 1, 2]

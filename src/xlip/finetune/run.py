@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Say = Callable[[str], None]
 CELLS = "cells"
+ARCHITECTURE = ("image", "stem", "pool", "embed_dim", "pixel_mean", "pixel_std")
+"""What training from scratch takes from a checkpoint: other weights of the same architecture give the same cells."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
     """
     cells = wanted_cells(config)
     model, checkpoint = (model, config.model) if model else (_load(config.model), checkpoint_id(config.model))
+    if config.recipe.init == "scratch":
+        checkpoint = f"none:{digest([getattr(model.config, name) for name in ARCHITECTURE])}"
     processor = model.processor
     assert processor is not None
     columns = Columns(config.image_column, config.patient_column, config.split_column, config.kinds)
