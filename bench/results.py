@@ -89,8 +89,8 @@ def kind_lines(results: dict[str, list[dict[str, Any]]], test: str) -> list[str]
 
 SEEN = (
     "Pre-training saw the images of both training parts; of ChestX-ray14 all labels of its training part too, as "
-    "prompts (that is the method), of Kermany none. The share of the labels is what fine-tuning sees, and what training "
-    "from scratch sees, which knows nothing else. No validation or test image was pre-trained on. An AUROC is the mean "
+    "prompts (that is the method), of Kermany none. The share of the labels is what fine-tuning sees, and training "
+    "from scratch, which knows nothing else. No validation or test image was pre-trained on. An AUROC is the mean "
     "of the seeds; intervals are over test patients."
 )
 
