@@ -33,8 +33,9 @@ def test_the_number_of_steps_follows_the_images_within_its_bounds() -> None:
 
 
 def test_the_rate_depends_on_where_training_starts() -> None:
-    assert Recipe().rate < Recipe(init="scratch").rate
-    assert Recipe(lr=0.5, init="scratch").rate == 0.5
+    assert Recipe().rate(32) == Recipe().rate(128) == Recipe(init="scratch").rate(768) == 1e-3
+    assert Recipe().rate(768) == pytest.approx(Recipe().rate(384) / 2)
+    assert Recipe(lr=0.5, init="scratch").rate(128) == Recipe(lr=0.5).rate(768) == 0.5
     assert Recipe().from_zero_shot
     assert not Recipe(head="random").from_zero_shot
     assert not Recipe(init="scratch").from_zero_shot

@@ -145,7 +145,8 @@ class _Run:
         """Train; returns the best weights of what is trained."""
         recipe, count = self.recipe, len(self.train.targets)
         steps = recipe.updates(count)
-        optimizer = build_optimizer(self.parameters, recipe)
+        width = self.classifier.image_tower.encoder.config.hidden_size
+        optimizer = build_optimizer(self.parameters, recipe, width)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup))
         anchor = Anchor(self.parameters, recipe)
         loss = build_loss(recipe.loss, torch.from_numpy(self.train.targets))

@@ -32,7 +32,7 @@ def distance(name: str, blocks: int) -> int:
     return blocks + 1 if "embeddings" in name else 0
 
 
-def build_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+def build_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe, width: int = 128) -> torch.optim.AdamW:
     """AdamW with one group for each distance from the head, its rate multiplied by `layer_decay` per block (as in
     BEiT, Bao et al. 2021, arXiv:2106.08254). Weight decay is `Anchor`'s business.
     """
@@ -42,7 +42,7 @@ def build_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe) -> torc
     groups: dict[int, list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         groups.setdefault(distance(name, blocks), []).append(parameter)
-    rates = [{"params": groups[far], "lr": recipe.rate * decay**far} for far in sorted(groups)]
+    rates = [{"params": groups[far], "lr": recipe.rate(width) * decay**far} for far in sorted(groups)]
     return torch.optim.AdamW(rates, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
 

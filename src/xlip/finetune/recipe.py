@@ -10,6 +10,7 @@ MODES = ("full", "probe", "lora")
 INITS = ("model", "scratch")
 HEADS = ("prompts", "random")
 LOSSES = ("bce", "weighted", "focal", "asymmetric")
+LARGEST_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Recipe:
     """Updates that training ends after, however many images there are."""
     batch_size: int = 32
     lr: float = 0.0
-    """Largest learning rate of the head; 0: 1e-3 from scratch and for a probe, else 3e-4."""
-    layer_decay: float = 0.75
-    """Factor on the learning rate for each block further from the head; 1: the same everywhere. Not used from
-    scratch, where every layer has everything to learn."""
+    """Largest learning rate; 0: 1e-3 from scratch, for a probe, and for towers up to 128 wide; 0.128 / width for wider
+    ones, whose updates add up over more inputs (Yang et al. 2022, arXiv:2203.03466)."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate for each block further from the head; 1: the same everywhere. Deep towers with good
+    features want less (0.65 to 0.75 for 12 blocks). Not used from scratch: every layer has everything to learn."""
     weight_decay: float = 0.05
     """Decoupled pull of the matrices towards where they started (towards 0 from scratch)."""
     warmup: float = 0.1
@@ -83,10 +85,10 @@ class Recipe:
         """Whether the classifier that training starts from is the zero-shot one."""
         return self.init == "model" and self.head == "prompts"
 
-    @property
-    def rate(self) -> float:
-        """The learning rate of the head."""
-        return self.lr or (1e-3 if self.init == "scratch" or self.mode == "probe" else 3e-4)
+    def rate(self, width: int) -> float:
+        """The largest learning rate for a tower of this width."""
+        kept = self.init == "scratch" or self.mode == "probe"
+        return self.lr or (LARGEST_RATE if kept else min(LARGEST_RATE, LARGEST_RATE * 128 / width))
 
     def updates(self, images: int) -> int:
         """Number of steps for so many training images."""
