@@ -84,8 +84,8 @@ def test_training_that_only_harms_ends_early_where_it_started() -> None:
     perfect = Part(VALIDATION.pixels, (before > np.median(before, axis=0)).astype(np.int8))
     wrong = Part(VALIDATION.pixels, 1 - perfect.targets)
     fitted = train(replace(QUICK, patience=2), wrong, perfect)
-    assert (fitted.step, fitted.validation_auroc) == (0, 1.0)
-    assert len(fitted.curve) == 3
+    assert (fitted.step, fitted.share, fitted.validation_auroc) == (0, 0.0, 1.0)
+    assert len(fitted.curve) == 1 + 1 + 2  # the start, the best check, and two that are worse
     after = fitted.classifier.predict_pixels(VALIDATION.pixels)
     assert (np.argsort(after, axis=0) == np.argsort(before, axis=0)).all()
 
@@ -95,8 +95,19 @@ def test_the_kept_point_may_lie_between_start_and_end() -> None:
     ends, between = train(replace(recipe, interpolate=False)), train(recipe)
     assert ends.share == 1.0
     assert between.validation_auroc >= ends.validation_auroc
+    assert ends.curve[0] == {"step": 0.0, "validation_auroc": pytest.approx(between.curve[0]["validation_auroc"])}
     random_head = train(replace(recipe, head="random"))
     assert random_head.share == 1.0
+    assert random_head.curve[0]["step"] > 0
+
+
+def test_a_small_step_is_taken_where_a_large_one_harms() -> None:
+    recipe = replace(QUICK, lr=0.3, least_steps=3, most_steps=3, checks=1)
+    fitted = train(recipe)
+    start, end = (one["validation_auroc"] for one in fitted.curve)
+    assert end < start  # such a rate destroys the tower
+    assert fitted.validation_auroc >= start
+    assert fitted.share < 1
 
 
 def test_a_probe_trains_the_head_alone() -> None:

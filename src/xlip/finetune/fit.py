@@ -26,8 +26,8 @@ from xlip.objectives.masking import mask_patches
 from xlip.train.precision import attention_kernel, mixed_precision
 
 Array = np.ndarray[Any, Any]
-SHARES = (0.25, 0.5, 0.75)
-"""Of the way from start to end, tried after training."""
+SHARES = (0.75, 0.5, 0.25, 0.1)
+"""Of the way from the start to the best trained weights, tried after training."""
 BIAS_IMAGES = 512
 """Training images that the first biases are fitted on."""
 
@@ -123,11 +123,13 @@ class _Run:
         if recipe.mode == "probe":
             self._embed_once()
         self._first_bias()
-        start = copied(classifier)
+        start, first = copied(classifier), self._validate() if recipe.from_zero_shot else None
         if recipe.mode == "lora":
             add_adapters(classifier, recipe.lora_rank, recipe.lora_alpha)
         self.parameters = trainable(classifier, recipe)
         fitted = Fitted(classifier, self.untrained)
+        if first is not None:
+            fitted.curve.append({"step": 0.0, "validation_auroc": first})
         best = self._learn(fitted)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -136,8 +138,8 @@ class _Run:
             merge_adapters(classifier)
         for parameter in classifier.parameters():
             parameter.requires_grad = True
-        if recipe.interpolate and recipe.from_zero_shot and self.validation is not None and fitted.step:
-            self._interpolate(start, fitted)
+        if first is not None:
+            self._between(start, first, fitted)
         classifier.eval()
         return fitted
 
@@ -152,8 +154,6 @@ class _Run:
         loss = build_loss(recipe.loss, torch.from_numpy(self.train.targets))
         weights = balancing_weights(self.train.targets) if recipe.balanced else None
         watch = _Watch(fitted, recipe.patience)
-        if recipe.from_zero_shot:
-            watch.check(0, float("nan"), self._validate(), self.parameters)
         every, losses = max(1, math.ceil(steps / recipe.checks)), []
         with attention_kernel(self.device):
             for step, rows in enumerate(batches(count, recipe.batch_size, steps, self.seed, weights), 1):
@@ -238,14 +238,20 @@ class _Run:
             chunks = [part.pixels[first : first + 64] for first in range(0, len(part.pixels), 64)]
             self.embedded[name] = torch.cat([self.classifier.embed(as_pixels(c).to(self.device)) for c in chunks])
 
-    def _interpolate(self, start: dict[str, Tensor], fitted: Fitted) -> None:
+    def _between(self, start: dict[str, Tensor], first: float, fitted: Fitted) -> None:
+        """Keep what validates best: the best trained weights, a point on the way to them, or the start (`first`).
+
+        The points are tried even where the start beats every check: a few labels may be worth a small step.
+        """
         end = copied(self.classifier)
-        for share in reversed(SHARES):
+        for share in SHARES if self.recipe.interpolate else ():
             self.classifier.load_state_dict(between(start, end, share))
             score = self._validate()
             assert score is not None
-            if not score <= (fitted.validation_auroc or 0.0):
+            if score > (fitted.validation_auroc or 0.0):
                 fitted.validation_auroc, fitted.share = score, share
+        if first >= (fitted.validation_auroc or 0.0):
+            fitted.validation_auroc, fitted.share, fitted.step = first, 0.0, 0
         self.classifier.load_state_dict(between(start, end, fitted.share))
 
     def _autocast(self) -> AbstractContextManager[Any]:
