@@ -131,7 +131,7 @@ def set_lines(name: str, starts: dict[str, Any]) -> list[str]:
     return [*lines, "", f"Split {ours['split']}, checkpoint {ours['checkpoint']}, seeds {ours['seeds']}.{few}", ""]
 
 
-def readme_lines(demo: dict[str, Any], real: dict[str, Any]) -> list[str]:
+def readme_lines(demo: dict[str, Any], real: dict[str, Any], finetune: dict[str, Any]) -> list[str]:
     """The short table: macro zero-shot AUROC, and in brackets what the intervals of all seeds span."""
     lines = ["| macro zero-shot AUROC | XLIP | pairs only | made by |", "|---|---|---|---|"]
     cells = [with_interval(demo["zeroshot"][name]) for name in NAMES]
@@ -145,6 +145,23 @@ def readme_lines(demo: dict[str, Any], real: dict[str, Any]) -> list[str]:
             low, high = min(run["macro_ci95"][0] for run in runs), max(run["macro_ci95"][1] for run in runs)
             cells.append(f"{statistics.mean(run['macro_auroc'] for run in runs):.3f} ({low:.3f} to {high:.3f})")
         lines.append(f"| {title} | {' | '.join(cells)} | `make real-mini` |")
+    return [*lines, "", *share_lines(finetune["table"]["results"])]
+
+
+def share_lines(results: dict[str, Any]) -> list[str]:
+    """The short table of fine-tuning: a row per set and share, with intervals over patients."""
+    lines = ["| fine-tuned, macro AUROC | images | from XLIP | from scratch | made by |", "|---|---|---|---|---|"]
+    for name, starts in results.items():
+        scratch = {row["share"]: row for row in starts["scratch"]["table"]}
+        for row in starts["xlip"]["table"]:
+            if row["share"] in scratch:
+                cells = [
+                    f"{one['auroc']:.3f} ({one['ci95'][0]:.3f} to {one['ci95'][1]:.3f})"
+                    for one in (row, scratch[row["share"]])
+                ]
+                title = f"{TESTS[name].split(',')[0]}, {float(row['share']):.0%} of the labels"
+                images = f"{row['training_images']:.0f}"
+                lines.append(f"| {title} | {images} | {' | '.join(cells)} | `make finetune` |")
     return lines
 
 
@@ -157,7 +174,7 @@ def pages() -> dict[Path, str]:
     for name, section in sections.items():
         lines += section(reports[name]) if name in reports else [f"{name}: not measured yet.", ""]
     before, rest = (ROOT / "README.md").read_text("utf-8").split(MARKS[0])
-    table = "\n".join(readme_lines(reports["demo"], reports["real_mini"]))
+    table = "\n".join(readme_lines(reports["demo"], reports["real_mini"], reports["finetune"]))
     after = rest.split(MARKS[1])[1]
     return {
         DOCS / "results.md": "\n".join(lines).rstrip() + "\n",
