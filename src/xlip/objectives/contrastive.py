@@ -31,7 +31,7 @@ class Contrastive:
     def __call__(self, context: Context) -> Term:
         """Sum over this rank's pairs of the mean of both directions; count = its pairs."""
         batch, pairs = context.batch, context.batch.pairs
-        if pairs == 0 and not _distributed():
+        if pairs == 0 and not distributed():
             return zero(context)
         image, text = context.images[:pairs].embedding, context.texts["reports"][:pairs].embedding
         # Kinds that the report or the data set states; the report's own labels are part of image_labels for pairs.
@@ -75,7 +75,7 @@ def positive_keys(report_key: Tensor, labels: Tensor) -> Tensor:
 
 def gather(local: Tensor) -> Tensor:
     """Rows of all ranks (padding excluded), with gradient to every rank's own; the identity on one process."""
-    if not _distributed():
+    if not distributed():
         return local
     from torch.distributed.nn import all_gather
 
@@ -99,5 +99,6 @@ def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_ke
     return -((log_probability * positive).sum(1) / positive.sum(1)).sum()
 
 
-def _distributed() -> bool:
+def distributed() -> bool:
+    """Whether several processes train together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -13,7 +13,7 @@ from xlip.data.text_batch import TextBatch
 from xlip.data.transforms import Augment
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.base import Context, Term, zero
-from xlip.objectives.contrastive import gather, info_nce
+from xlip.objectives.contrastive import distributed, gather, info_nce
 
 SECOND_VIEW = Augment(min_scale=0.6, rotation=15, stretch=0.15, contrast=0.5, brightness=0.3, gamma=0.5, noise=0.05)
 """On top of what training does to every image: together a crop of 0.36 to 1, as strong as views of their own may be,
@@ -42,7 +42,7 @@ class ViewContrast:
     def __call__(self, context: Context) -> Term:
         """Sum over this rank's images of the mean of both directions; count = its images."""
         pixels = context.batch.pixels
-        if len(pixels) == 0 and not dist.is_initialized():
+        if len(pixels) == 0 and not distributed():
             return zero(context)
         first = context.images.embedding
         second = context.model.images(SECOND_VIEW(pixels, context.generator)).embedding
@@ -55,6 +55,6 @@ class ViewContrast:
 
 def _keys(rows: int, device: torch.device) -> Tensor:
     """(rows, 2): a number of its own for every image of every rank, and no kinds (see `positive_keys`)."""
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    rank = dist.get_rank() if distributed() else 0
     numbers = torch.arange(rows, device=device) + (rank << 32)
     return torch.stack([numbers, torch.zeros_like(numbers)], 1)
