@@ -155,10 +155,7 @@ def share_lines(results: dict[str, Any]) -> list[str]:
         scratch = {row["share"]: row for row in starts["scratch"]["table"]}
         for row in starts["xlip"]["table"]:
             if row["share"] in scratch:
-                cells = [
-                    f"{one['auroc']:.3f} ({one['ci95'][0]:.3f} to {one['ci95'][1]:.3f})"
-                    for one in (row, scratch[row["share"]])
-                ]
+                cells = [with_interval(one, "auroc") for one in (row, scratch[row["share"]])]
                 title = f"{TESTS[name].split(',')[0]}, {float(row['share']):.0%} of the labels"
                 images = f"{row['training_images']:.0f}"
                 lines.append(f"| {title} | {images} | {' | '.join(cells)} | `make finetune` |")

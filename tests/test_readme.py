@@ -94,6 +94,7 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
     for page in (
         "results/mine/index.html",
         "results/mine/report.html",
+        "results/csv/index.html",
         "results/csv/report.html",
         "results/csv/metrics.json",
     ):

@@ -23,6 +23,7 @@ from xlip.data.phash import (
     thumbs,
     trimmed,
     turned,
+    upright_signatures,
 )
 
 Array = np.ndarray[Any, Any]
@@ -62,7 +63,7 @@ COPIES: dict[str, Callable[[Array], Array]] = {
 
 def found(first: Array, second: Array) -> tuple[float, float]:
     """Cosine and correlation of a pair, in the best pose; `first` as training sets are hashed."""
-    rows = signature(*map(Image.fromarray, thumbs(first)))
+    rows = upright_signatures(thumbs(first))
     cosines = (signatures(thumbs(second)) @ rows.T).max(1)
     pose = POSES[int(cosines.argmax())]
     return float(cosines.max()), same_picture(first, second, pose)

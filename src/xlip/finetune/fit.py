@@ -139,7 +139,7 @@ class _Run:
         for parameter in classifier.parameters():
             parameter.requires_grad = True
         if first is not None:
-            self._between(start, first, fitted)
+            self._choose_point(start, first, fitted)
         classifier.eval()
         return fitted
 
@@ -238,7 +238,7 @@ class _Run:
             chunks = [part.pixels[first : first + 64] for first in range(0, len(part.pixels), 64)]
             self.embedded[name] = torch.cat([self.classifier.embed(as_pixels(c).to(self.device)) for c in chunks])
 
-    def _between(self, start: dict[str, Tensor], first: float, fitted: Fitted) -> None:
+    def _choose_point(self, start: dict[str, Tensor], first: float, fitted: Fitted) -> None:
         """Keep what validates best: the best trained weights, a point on the way to them, or the start (`first`).
 
         The points are tried even where the start beats every check: a few labels may be worth a small step.

@@ -75,7 +75,8 @@ def label_share(ids: Array, targets: Array, share: float, seed: int) -> Array:
     left = budget - int(patients.sizes[chosen].sum())
     if left and len(order):
         drawn = order[_systematic(len(order), left / patients.sizes[order].mean(), rng)]
-        _fill(chosen, patients.sizes, [*rng.permutation(drawn), *rng.permutation(order)], left)
+        candidates = np.concatenate([rng.permutation(drawn), rng.permutation(order)])
+        _fill(chosen, patients.sizes, candidates, left)
     return patients.images(chosen)
 
 
@@ -106,7 +107,7 @@ def _covering(patients: Patients, budget: int, rng: np.random.Generator) -> Arra
     return chosen
 
 
-def _fill(chosen: Array, sizes: Array, candidates: list[int], left: int) -> None:
+def _fill(chosen: Array, sizes: Array, candidates: Array, left: int) -> None:
     """Choose patients in their order, in place, as long as images are left; one that does not fit is passed over."""
     for patient in candidates:
         if not left:

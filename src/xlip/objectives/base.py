@@ -63,10 +63,15 @@ def mean_over_ranks(term: Term) -> Tensor:
     A rank without a valid item gives a zero that still has a graph; no rank divides by 0.
     """
     count, ranks = term.count.detach().clone().float(), 1
-    if dist.is_available() and dist.is_initialized():
+    if distributed():
         dist.all_reduce(count)
         ranks = dist.get_world_size()
     return term.total * ranks / count.clamp(min=1)
+
+
+def distributed() -> bool:
+    """Whether several processes train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def zero(context: Context) -> Term:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from xlip.data.batch import Batch
 from xlip.data.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, zero
+from xlip.objectives.base import Context, Term, distributed, zero
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,24 @@ class Contrastive:
         image, text = context.images[:pairs].embedding, context.texts["reports"][:pairs].embedding
         # Kinds that the report or the data set states; the report's own labels are part of image_labels for pairs.
         keys = positive_keys(batch.report_key[:pairs], batch.image_labels[:pairs])
-        all_image, all_text, all_keys = gather(image), gather(text), gather(keys)
-        scale = context.model.logit_scale_exp()
-        total = info_nce(image, all_text, keys, all_keys, scale, self.chunk)
-        total = total + info_nce(text, all_image, keys, all_keys, scale, self.chunk)
-        return Term(total / 2, torch.tensor(float(pairs), device=total.device))
+        return both_ways(image, text, keys, context.model.logit_scale_exp(), self.chunk)
+
+
+def both_ways(first: Tensor, second: Tensor, keys: Tensor, scale: Tensor, chunk: int) -> Term:
+    """Sum over this rank's rows of the mean of `info_nce` in both directions, against the rows of all ranks; count =
+    its rows.
+
+    Args:
+        first: (M, E) L2-normalised.
+        second: (M, E), row by row the partners of `first`.
+        keys: (M, 2) int64, see `positive_keys`.
+        scale: scalar.
+        chunk: rows per block.
+    """
+    all_first, all_second, all_keys = gather(first), gather(second), gather(keys)
+    total = info_nce(first, all_second, keys, all_keys, scale, chunk)
+    total = total + info_nce(second, all_first, keys, all_keys, scale, chunk)
+    return Term(total / 2, torch.tensor(float(len(first)), device=total.device))
 
 
 def info_nce(
@@ -97,8 +110,3 @@ def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_ke
     same_kinds = (query_keys[:, None, 1] == candidate_keys[None, :, 1]) & (query_keys[:, None, 1] != 0)
     positive = (same_text | same_kinds).float()
     return -((log_probability * positive).sum(1) / positive.sum(1)).sum()
-
-
-def distributed() -> bool:
-    """Whether several processes train together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -12,8 +12,8 @@ from xlip.data.batch import Batch
 from xlip.data.text_batch import TextBatch
 from xlip.data.transforms import Augment
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, zero
-from xlip.objectives.contrastive import distributed, gather, info_nce
+from xlip.objectives.base import Context, Term, distributed, zero
+from xlip.objectives.contrastive import both_ways
 
 SECOND_VIEW = Augment(min_scale=0.6, rotation=15, stretch=0.15, contrast=0.5, brightness=0.3, gamma=0.5, noise=0.05)
 """On top of what training does to every image: together a crop of 0.36 to 1, as strong as views of their own may be,
@@ -46,11 +46,8 @@ class ViewContrast:
             return zero(context)
         first = context.images.embedding
         second = context.model.images(SECOND_VIEW(pixels, context.generator)).embedding
-        scale, keys = torch.tensor(1 / self.temperature, device=first.device), _keys(len(pixels), first.device)
-        all_keys = gather(keys)
-        total = info_nce(first, gather(second), keys, all_keys, scale, self.chunk)
-        total = total + info_nce(second, gather(first), keys, all_keys, scale, self.chunk)
-        return Term(total / 2, torch.tensor(float(len(pixels)), device=total.device))
+        scale = torch.tensor(1 / self.temperature, device=first.device)
+        return both_ways(first, second, _keys(len(pixels), first.device), scale, self.chunk)
 
 
 def _keys(rows: int, device: torch.device) -> Tensor:
