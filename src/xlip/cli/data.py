@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xlip.cli.show import print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -42,15 +43,10 @@ def run_prepare(config: PrepareConfig) -> None:
 
 
 def _print_kinds(kinds: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not kinds:
-        return
-    table = Table("kind", "present", "absent", "uncertain")
-    for kind, states in sorted(kinds.items()):
-        table.add_row(kind, *(str(states[state]) for state in ("present", "absent", "uncertain")))
-    Console().print(table)
+    states = ("present", "absent", "uncertain")
+    rows = [[kind, *(str(counts[state]) for state in states)] for kind, counts in sorted(kinds.items())]
+    if rows:
+        print_table(("kind", *states), rows)
 
 
 @contextmanager
@@ -87,16 +83,12 @@ def run_audit(config: AuditConfig) -> int:
 
 
 def _print_overlaps(report: AuditReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     for name, count in report.studies.items():
         print(f"{name}: {count} studies")
     if rows := report.table():
-        table = Table("training > test", "shared", "training studies", "test studies")
-        for pair, kind, train, test in rows:
-            table.add_row(pair, "alike (no leak, look at them)" if kind == "alike" else kind, str(train), str(test))
-        Console().print(table)
+        said = {"alike": "alike (no leak, look at them)"}
+        shown = [(pair, said.get(kind, kind), str(train), str(test)) for pair, kind, train, test in rows]
+        print_table(("training > test", "shared", "training studies", "test studies"), shown)
     if report.tests:
         leaking = len(report.leaking)
         found = f"leak: {leaking} training studies are in the test sets" if leaking else "no leak"

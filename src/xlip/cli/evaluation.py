@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from xlip.cli.show import print_dropped, print_left_out, print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from rich.console import Console
-    from rich.table import Table
-
     from xlip.evaluate.page import TABLE_HEADER, figure_text, table_rows
     from xlip.evaluate.zeroshot import evaluate_zero_shot, write_result
 
@@ -32,16 +30,11 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     options["cache"] = not options.pop("no_cache")
     result = evaluate_zero_shot(options.pop("model"), options.pop("data"), **options)
     write_result(result, Path(config.out))
-    table = Table(*TABLE_HEADER)
-    for row in table_rows(result):
-        table.add_row(*row)
-    Console().print(table)
+    print_table(TABLE_HEADER, table_rows(result))
     low, high = (figure_text(bound) for bound in result.macro_ci95)
     print(f"macro AUROC {figure_text(result.macro_auroc)} ({low} to {high})")
-    if result.left_out:
-        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.left_out)}")
-    for row_, reason in result.dropped[:3]:
-        print(f"dropped {row_}: {reason}")
+    print_left_out(result.left_out)
+    print_dropped(result.dropped)
     _print_sensitivity(result.sensitivity)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     page, *_ = _report(config)
@@ -60,21 +53,17 @@ def _report(config: ZeroShotConfig) -> list[Path]:
 
 def _print_sensitivity(found: Mapping[str, Any]) -> None:
     """AUROC of each kind under each prompt set, and its spread."""
-    from rich.console import Console
-    from rich.table import Table
-
     from xlip.evaluate.page import figure_text
 
     if not found:
         return
     sets = found["sets"]
-    table = Table("AUROC", *sets, "spread")
-    for kind, spread in found["spread"].items():
-        areas = (one["per_kind"][kind] for one in sets.values())
-        table.add_row(kind, *(figure_text(_number(value)) for value in (*areas, spread)))
-    means = (one["macro_auroc"] for one in sets.values())
-    table.add_row("macro", *(figure_text(_number(value)) for value in (*means, found["macro_spread"])))
-    Console().print(table)
+    figures = {
+        kind: [*(one["per_kind"][kind] for one in sets.values()), spread] for kind, spread in found["spread"].items()
+    }
+    figures["macro"] = [*(one["macro_auroc"] for one in sets.values()), found["macro_spread"]]
+    rows = ([name, *(figure_text(_number(value)) for value in values)] for name, values in figures.items())
+    print_table(("AUROC", *sets, "spread"), rows)
 
 
 def _number(value: float | None) -> float:
@@ -112,9 +101,6 @@ def run_evaluate(config: EvaluateConfig) -> int:
     """Run a suite; 1 where an entry has a fault."""
     from pathlib import Path
 
-    from rich.console import Console
-    from rich.table import Table
-
     from xlip.evaluate.suite import run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
     from xlip.report.write import add_reports
@@ -130,10 +116,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     for line in add_reports(outcomes):
         print(line, file=sys.stderr)
     header, *rows = summary_rows(outcomes)
-    table = Table(*header[:-1])
-    for row in rows:
-        table.add_row(*row[:-1])
-    Console().print(table)
+    print_table(header[:-1], (row[:-1] for row in rows))
     faults = sum(len(one.problems) for one in outcomes)
     print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0
@@ -143,9 +126,6 @@ def run_compare(config: CompareConfig) -> None:
     """Compare two evaluations."""
     from pathlib import Path
 
-    from rich.console import Console
-    from rich.table import Table
-
     from xlip.evaluate.compare import HEADER, compare, notes, table_rows, write_comparison
 
     if len(config.folders) != 2:
@@ -153,13 +133,8 @@ def run_compare(config: CompareConfig) -> None:
     comparison = compare(*config.folders, replicates=config.replicates, seed=config.seed)
     for name, side in (("A", comparison.a), ("B", comparison.b)):
         print(f"{name}: {side.folder} ({', '.join(f'{key} {value}' for key, value in side.identity.items())})")
-    table = Table(*HEADER)
     *kinds, macro = table_rows(comparison)
-    for row in kinds:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*macro)
-    Console().print(table)
+    print_table(HEADER, kinds, last=macro)
     for note in notes(comparison):
         print(note)
     if config.out:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xlip.cli.show import print_dropped, print_left_out, print_table
+
 if TYPE_CHECKING:
     from xlip.config import DemoConfig, FinetuneConfig, PredictConfig, PretrainConfig
 
@@ -32,23 +34,15 @@ def run_finetune(config: FinetuneConfig) -> None:
     """Fine-tune a classifier."""
     from pathlib import Path
 
-    from rich.console import Console
-    from rich.table import Table
-
     from xlip.evaluate.finetuning import finetune_to, markdown_rows
     from xlip.report.write import add_report
 
     result = finetune_to(config, say=print)
     page, *_ = add_report(result, Path(config.out))
     header, *rows = markdown_rows(result.metrics["table"])
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-    if result.metrics["left_out"]:
-        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(result.metrics['left_out'])}")
-    for row_, reason in result.dropped[:3]:
-        print(f"dropped {row_}: {reason}")
+    print_table(header, rows)
+    print_left_out(result.metrics["left_out"])
+    print_dropped(result.dropped)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"look at {page}")
     print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
@@ -62,5 +56,4 @@ def run_predict(config: PredictConfig) -> None:
 
     predicted = predict_to(**asdict(config))
     print(f"{config.out}: {predicted.images} images; research use only, not a medical device")
-    for row, reason in predicted.dropped[:3]:
-        print(f"dropped {row}: {reason}")
+    print_dropped(predicted.dropped)

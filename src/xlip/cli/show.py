@@ -1,0 +1,33 @@
+"""What several commands print: tables, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+DROPPED_SHOWN = 3
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], last: Sequence[str] = ()) -> None:
+    """A table on the terminal; `last` stands under a line of its own."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    if last:
+        table.add_section()
+        table.add_row(*last)
+    Console().print(table)
+
+
+def print_dropped(dropped: Iterable[tuple[str, str]]) -> None:
+    """The first rows that could not be used, and why."""
+    for row, reason in list(dropped)[:DROPPED_SHOWN]:
+        print(f"dropped {row}: {reason}")
+
+
+def print_left_out(kinds: Sequence[str]) -> None:
+    """The kinds that a macro mean does without."""
+    if kinds:
+        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(kinds)}")
