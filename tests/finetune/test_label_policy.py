@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xlip.data.label_codes import label_codes
 from xlip.data.study import ABSENT, PRESENT, UNCERTAIN
 from xlip.errors import XLIPError
-from xlip.finetune.labels import label_codes, one_class, resolve
+from xlip.finetune.labels import one_class, resolve
 
 KINDS = ("Edema", "Cardiomegaly", "Nodule")
 CODES = label_codes(

@@ -9,9 +9,6 @@ from torch import Tensor
 
 from xlip.data.text_batch import TextBatch
 
-UNKNOWN, UNCERTAIN_CODE = -1, 2
-"""Codes of `Batch.labels` beside 0 = absent and 1 = present."""
-
 
 @dataclass(frozen=True)
 class Batch:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.data.batch import UNCERTAIN_CODE, UNKNOWN, Batch
+from xlip.data.batch import Batch
 from xlip.data.entities import kinds_of
 from xlip.data.images import decode, fit
+from xlip.data.label_codes import label_codes
 from xlip.data.prompts import PromptSet
-from xlip.data.study import UNCERTAIN, Study, from_row, parquet_files
+from xlip.data.study import Study, from_row, parquet_files
 from xlip.data.text_batch import TextBatch
 from xlip.data.transforms import Augment
 from xlip.errors import XLIPError
@@ -184,12 +185,7 @@ class BatchSampler:
         return torch.from_numpy(stacked).unsqueeze(1).float() / 255
 
     def _codes(self, labels: Sequence[dict[str, int]]) -> Tensor:
-        codes = np.full((len(labels), len(self.kinds)), UNKNOWN, np.int8)
-        for row, known in enumerate(labels):
-            for column, kind in enumerate(self.kinds):
-                if kind in known:
-                    codes[row, column] = UNCERTAIN_CODE if known[kind] == UNCERTAIN else known[kind]
-        return torch.from_numpy(codes)
+        return torch.from_numpy(label_codes(labels, self.kinds))
 
     def _prompts(self, step: int) -> TextBatch:
         """One positive and one negative text of each kind, the same on every rank."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xlip.data.label_codes import label_codes
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases, label_matrix, other_split
@@ -15,7 +16,7 @@ from xlip.evaluate.classification import classification_metrics, over_views, pre
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
 from xlip.evaluate.result import Array, Predictions, Result
-from xlip.finetune.labels import label_codes, resolve
+from xlip.finetune.labels import resolve
 from xlip.finetune.subsets import folds, label_share
 from xlip.identity import split_id
 from xlip.metrics.sanity import sanity_checks

@@ -12,12 +12,12 @@ import numpy as np
 
 from xlip.data.images import decode, fit
 from xlip.data.kinds import canonical
+from xlip.data.label_codes import label_codes
 from xlip.data.sources.base import Dropped
 from xlip.data.sources.csv import studies as csv_studies
 from xlip.data.study import Study, read_studies
 from xlip.data.subgroups import group_columns, subgroups
 from xlip.errors import XLIPError
-from xlip.finetune.labels import label_codes
 
 Array = np.ndarray[Any, Any]
 MEMORY_BYTES = 1 << 30

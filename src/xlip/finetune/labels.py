@@ -1,15 +1,14 @@
-"""Labels as numbers, and what an uncertain one counts as in training."""
+"""What an uncertain label counts as in training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from xlip.data.batch import UNCERTAIN_CODE, UNKNOWN
 from xlip.data.kinds import canonical
-from xlip.data.study import UNCERTAIN
+from xlip.data.label_codes import UNCERTAIN_CODE, UNKNOWN
 from xlip.errors import XLIPError
 
 Array = np.ndarray[Any, Any]
@@ -18,21 +17,11 @@ CHEXPERT_POLICY = "Atelectasis=present,Edema=present,Effusion=present,Cardiomega
 """The choice published with CheXpert for its five competition labels (PROTOCOLS 1); the others are ignored."""
 
 
-def label_codes(labels: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Array:
-    """(n, K) int8: 1 present, 0 absent, 2 uncertain, -1 unknown."""
-    codes = np.full((len(labels), len(kinds)), UNKNOWN, np.int8)
-    for row, known in enumerate(labels):
-        for column, kind in enumerate(kinds):
-            if kind in known:
-                codes[row, column] = UNCERTAIN_CODE if known[kind] == UNCERTAIN else known[kind]
-    return codes
-
-
 def resolve(codes: Array, kinds: Sequence[str], policy: str) -> Array:
     """Codes (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, the uncertain ones as the policy says.
 
     Args:
-        codes: as `label_codes` makes them.
+        codes: as `xlip.data.label_codes` makes them.
         kinds: the K columns.
         policy: ignore, present, absent, chexpert, or `KIND=STATE,...` with `*` for the kinds not named.
 

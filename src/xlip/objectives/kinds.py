@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.batch import UNCERTAIN_CODE, Batch
+from xlip.data.batch import Batch
+from xlip.data.label_codes import UNCERTAIN_CODE
 from xlip.data.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import Encodings, XLIPModel
