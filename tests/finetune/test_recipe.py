@@ -17,7 +17,7 @@ from xlip.finetune.recipe import Recipe
         ({"loss": "mse"}, "recipe.loss: expected one of bce, weighted, focal, asymmetric"),
         ({"epochs": 0}, "recipe.epochs: expected at least 1, got 0"),
         ({"layer_decay": 1.5}, "recipe.layer_decay: expected above 0 and at most 1, got 1.5"),
-        ({"patch_keep": 0.0}, "recipe.patch_keep: expected above 0 and at most 1, got 0"),
+        ({"patch_keep": 1.5}, "recipe.patch_keep: expected 0 = by depth, or a share up to 1; got 1.5"),
         ({"init": "scratch", "mode": "probe"}, "from scratch every weight has to be trained; mode probe cannot"),
     ],
 )
@@ -39,3 +39,9 @@ def test_the_rate_depends_on_where_training_starts() -> None:
     assert Recipe().from_zero_shot
     assert not Recipe(head="random").from_zero_shot
     assert not Recipe(init="scratch").from_zero_shot
+
+
+def test_deep_towers_see_fewer_patches_unless_told() -> None:
+    assert [Recipe().patches(depth) for depth in (2, 6, 7, 12)] == [1, 1, 0.7, 0.7]
+    assert Recipe(patch_keep=0.5).patches(2) == Recipe(patch_keep=0.5).patches(12) == 0.5
+    assert Recipe(patch_keep=1).patches(12) == 1

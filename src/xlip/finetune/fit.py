@@ -198,10 +198,11 @@ class _Run:
 
     def _hidden(self, images: int) -> Tensor | None:
         """(images, N), True = hidden, equally many in every row; None where every patch is seen."""
-        if self.recipe.patch_keep == 1:
+        keep = self.recipe.patches(self.classifier.image_tower.encoder.config.num_hidden_layers)
+        if keep == 1:
             return None
         anything = torch.zeros(images, self.classifier.image_tower.grid**2, device=self.device)
-        share = {"ratio": 1 - self.recipe.patch_keep, "attention_share": 0.0}
+        share = {"ratio": 1 - keep, "attention_share": 0.0}
         return mask_patches(anything, mode="random", generator=self.generator, **share)
 
     @torch.no_grad()
