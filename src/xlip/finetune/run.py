@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +79,14 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
         raise XLIPError(f"{config.data}: no labelled image of split 'test' to measure on; hold some out or set --folds")
     data, left_out = _learnable(data, parts, config.recipe.uncertain, say)
     tested = np.concatenate([part.test for part in parts])
+    # By depth or by hand: the same share of the patches is the same training.
+    recipe = replace(config.recipe, patch_keep=config.recipe.patches(model.config.image["num_hidden_layers"]))
     identity = {
         "checkpoint": checkpoint,
         "split": split_id(f"{data.name}/{f'{config.folds}-fold' if config.folds else 'test'}", data.study_ids[tested]),
         "preprocessing": f"{processor.preprocess}/{processor.image_size}",
         "start": _start_name(config),
-        "recipe": digest(asdict(config.recipe), config.augment and asdict(config.augment), config.precision),
+        "recipe": digest(asdict(recipe), config.augment and asdict(config.augment), config.precision),
     }
     settings = digest(identity, data.kinds, config.validation, split_id("", data.study_ids))
     scored = list(_all_cells(config, cells, model, data, parts, settings, say))
