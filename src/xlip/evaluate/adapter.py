@@ -78,6 +78,8 @@ class XLIPAdapter:
         _refuse_other_types(path)
         try:
             model = XLIPModel.from_pretrained(path)
+        except XLIPError:
+            raise
         except (RuntimeError, OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise XLIPError(f"{path}: the checkpoint cannot be loaded as an XLIP model ({reason})") from error

@@ -196,6 +196,8 @@ def _load(path: str) -> XLIPModel:
     """The checkpoint, checked for what would only show in its scores."""
     try:
         model = XLIPModel.from_pretrained(path)
+    except XLIPError:
+        raise
     except (RuntimeError, SafetensorError, ValueError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise XLIPError(f"{path}: the weights do not fit the architecture in its config.json ({first})") from error

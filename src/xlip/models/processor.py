@@ -80,7 +80,9 @@ class XLIPProcessor:
         try:
             file = cached_file(str(name_or_path), CONFIG_NAME)
         except OSError as error:
-            raise XLIPError(f"{name_or_path}: expected an XLIP model, found no {CONFIG_NAME} ({error})") from error
+            place = Path(name_or_path)
+            why = "" if place.is_absolute() or place.exists() else f" ({error})"  # what a hub says of a path misleads
+            raise XLIPError(f"{name_or_path}: expected an XLIP model, found no {CONFIG_NAME} there{why}") from error
         settings = json.loads(Path(str(file)).read_text("utf-8"))
         # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
         return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path)), **settings)
