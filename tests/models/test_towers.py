@@ -139,6 +139,13 @@ def test_an_image_tower_starts_from_that_of_an_xlip_run(tmp_path: Path) -> None:
         build_model(replace(config, stem="conv"), tiny_processor(), 0)
 
 
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_damaged_config_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(XLIPError, match=r"config\.json: not a model's config"):
+        checkpoint_config(str(tmp_path))
+
+
 def test_a_checkpoint_of_another_shape_is_refused_with_a_remedy(tmp_path: Path) -> None:
     image_checkpoint("vit", tmp_path, hidden_size=32)
     with pytest.raises(XLIPError, match=r"do not fit this tower.*stem: patch") as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from xlip.errors import XLIPError
 from xlip.identity import checkpoint_id
+from xlip.models.towers import folder_config
 from xlip.models.xlip import XLIPModel
 
 IN_MEMORY = "in memory"
@@ -144,13 +144,10 @@ def preprocessing_id(model: ImageTextModel) -> str:
 
 
 def _refuse_other_types(path: str) -> None:
-    file = Path(path) / "config.json"
-    if not file.is_file():
+    config = folder_config(path)
+    if config is None:
         return  # a hub id, or nothing: loading says what is wrong
-    try:
-        found = json.loads(file.read_text("utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise XLIPError(f"{file}: not a model's config ({error})") from error
+    found = config.get("model_type")
     if found != XLIPModel.config_class.model_type:
         raise XLIPError(
             f"{path}: a checkpoint of the architecture {found!r}, expected 'xlip'; "

@@ -170,10 +170,31 @@ def checkpoint_config(path: str) -> dict[str, Any]:
 
 
 def xlip_config(path: str) -> dict[str, Any]:
-    """The config of an XLIP run's folder; empty where it is none."""
-    file = Path(path) / "config.json"
-    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    """The config of an XLIP run's folder; empty where it is none.
+
+    Raises:
+        XLIPError: as `folder_config`.
+    """
+    found = folder_config(path) or {}
     return found if found.get("model_type") == "xlip" else {}
+
+
+def folder_config(path: str) -> dict[str, Any] | None:
+    """The `config.json` of a model's folder; None where there is none (a hub id, or nothing).
+
+    Raises:
+        XLIPError: the file is no JSON object.
+    """
+    file = Path(path) / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise XLIPError(f"{file}: not a model's config ({error})") from error
+    if not isinstance(found, dict):
+        raise XLIPError(f"{file}: not a model's config (expected a JSON object, got {type(found).__name__})")
+    return found
 
 
 def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> Any:
