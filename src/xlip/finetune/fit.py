@@ -198,7 +198,7 @@ class _Run:
 
     def _hidden(self, images: int) -> Tensor | None:
         """(images, N), True = hidden, equally many in every row; None where every patch is seen."""
-        keep = self.recipe.patches(self.classifier.image_tower.encoder.config.num_hidden_layers)
+        keep = self.recipe.patches(self.classifier.image_tower.depth)
         if keep == 1:
             return None
         anything = torch.zeros(images, self.classifier.image_tower.grid**2, device=self.device)

@@ -80,7 +80,7 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
     data, left_out = _learnable(data, parts, config.recipe.uncertain, say)
     tested = np.concatenate([part.test for part in parts])
     # By depth or by hand: the same share of the patches is the same training.
-    recipe = replace(config.recipe, patch_keep=config.recipe.patches(model.config.image["num_hidden_layers"]))
+    recipe = replace(config.recipe, patch_keep=config.recipe.patches(model.image_tower.depth))
     identity = {
         "checkpoint": checkpoint,
         "split": split_id(f"{data.name}/{f'{config.folds}-fold' if config.folds else 'test'}", data.study_ids[tested]),

@@ -43,6 +43,11 @@ class ImageTower(nn.Module):
         if stem == "conv":
             self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
 
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return int(self.encoder.config.num_hidden_layers)
+
     def reset_stem(self) -> None:
         """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
         if isinstance(stem := self.encoder.embeddings.patch_embeddings.projection, ConvStem):
