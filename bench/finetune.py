@@ -112,8 +112,8 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
         if options.only not in (None, name):
             continue
         for start, recipe in STARTS.items():
-            if start == "seen" and name != SEEN:
-                continue
+            if start == "seen" and (name != SEEN or options.model):
+                continue  # a named checkpoint stands in the row xlip already, and what it saw is not known here
             out = options.out / ("trial" if options.trial else "") / f"{name}-{start}"
             config = FinetuneConfig(
                 model=pretrained(options, sets, "" if start == "seen" else name),
