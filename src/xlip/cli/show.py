@@ -21,9 +21,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], last: Sequ
     Console().print(table)
 
 
-def print_dropped(dropped: Iterable[tuple[str, str]]) -> None:
+def print_dropped(dropped: Sequence[tuple[str, str]]) -> None:
     """The first rows that could not be used, and why."""
-    for row, reason in list(dropped)[:DROPPED_SHOWN]:
+    for row, reason in dropped[:DROPPED_SHOWN]:
         print(f"dropped {row}: {reason}")
 
 

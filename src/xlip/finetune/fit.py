@@ -147,8 +147,7 @@ class _Run:
         """Train; returns the best weights of what is trained."""
         recipe, count = self.recipe, len(self.train.targets)
         steps = recipe.updates(count)
-        width = self.classifier.image_tower.encoder.config.hidden_size
-        optimizer = build_optimizer(self.parameters, recipe, width)
+        optimizer = build_optimizer(self.parameters, recipe, self.classifier.image_tower.width)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup))
         anchor = Anchor(self.parameters, recipe)
         loss = build_loss(recipe.loss, torch.from_numpy(self.train.targets))

@@ -48,6 +48,11 @@ class ImageTower(nn.Module):
         """Number of blocks."""
         return int(self.encoder.config.num_hidden_layers)
 
+    @property
+    def width(self) -> int:
+        """Features of a token, D."""
+        return int(self.encoder.config.hidden_size)
+
     def reset_stem(self) -> None:
         """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
         if isinstance(stem := self.encoder.embeddings.patch_embeddings.projection, ConvStem):
