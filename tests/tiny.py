@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from xlip.config import ModelConfig
+from xlip.data.attributes import attribute_families, attribute_targets
 from xlip.data.batch import Batch
 from xlip.data.entities import kinds_of, tag
 from xlip.data.phantom import generate
 from xlip.data.prompts import load_prompts
-from xlip.data.study import UNCERTAIN
+from xlip.data.study import UNCERTAIN, Study
 from xlip.models.processor import XLIPProcessor
 from xlip.models.tokenizer import train_wordpiece
 from xlip.models.xlip import XLIPModel
@@ -17,6 +18,11 @@ from xlip.objectives.base import Context, Objective
 from xlip.train.build import build_model
 from xlip.train.pretrainer import encode_together
 
+HEADERS = (
+    Study("a", "a", "x", sex="F", view="AP", age=61.0),
+    Study("b", "b", "x", sex="M", view="PA", age=23.5),
+    Study("c", "c", "x", sex="F"),
+)
 KINDS = ("Effusion", "Cardiomegaly", "Pneumothorax", "No_Finding")
 CONFIG = ModelConfig(
     image_size=64,
@@ -65,6 +71,8 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         report_key=torch.arange(len(reports)),
         prompts=processor.texts(families),
         pairs=pairs,
+        attributes=torch.from_numpy(attribute_targets([HEADERS[i % len(HEADERS)] for i in range(len(shown))])),
+        attribute_texts=processor.texts([texts[0] for texts in attribute_families()]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -27,8 +27,12 @@ class Batch:
     prompts: TextBatch
     """2 K texts: the positive prompt of every kind, then the negative ones; drawn anew for every step."""
     pairs: int
+    attributes: Tensor
+    """(B, V) float: what the header says of each image, see `xlip.data.attributes`; (B, 0) where no objective asks."""
+    attribute_texts: TextBatch
+    """V texts: one of each value; drawn anew for every step."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        names = ("pixels", "image_labels", "reports", "report_labels", "report_key", "prompts")
+        names = [field.name for field in fields(self) if field.name != "pairs"]
         return replace(self, **{name: getattr(self, name).to(device) for name in names})

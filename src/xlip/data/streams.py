@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xlip.data.attributes import attribute_families, attribute_targets, attributes
 from xlip.data.batch import Batch
 from xlip.data.entities import kinds_of
 from xlip.data.images import decode, fit
@@ -98,6 +99,17 @@ class StudyTable:
             wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
             yield from (text for text in table.select_columns(["report"])[wanted.tolist()]["report"] if text)
 
+    def has_headers(self) -> bool:
+        """Whether some image has a value of `xlip.data.attributes`."""
+        names = [one.name for one in attributes()]
+        for number, (table, _) in enumerate(self._tables):
+            there = [name for name in names if name in table.column_names]
+            rows = np.unique(self.rows[self.rows[:, 0] == number, 1]).tolist()
+            known = table.select_columns(there)[rows] if there else {}
+            if any(value not in (None, "") for values in known.values() for value in values):
+                return True
+        return False
+
     def known_kinds(self) -> set[str]:
         """Kinds that some study's label or entity names."""
         found: set[str] = set()
@@ -124,9 +136,11 @@ class BatchSampler:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        attributes: bool = False,
     ) -> None:
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
+        self.attributes = attributes
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
         self._orders: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
@@ -151,6 +165,8 @@ class BatchSampler:
             report_key=torch.tensor([_key(text) for text in reports], dtype=torch.long),
             prompts=self._prompts(step),
             pairs=len(pairs),
+            attributes=self._attribute_targets(with_image),
+            attribute_texts=self._drawn("attributes", step, attribute_families() if self.attributes else []),
         )
 
     def indices(self, stream: str, step: int) -> list[int]:
@@ -188,10 +204,19 @@ class BatchSampler:
         return torch.from_numpy(label_codes(labels, self.kinds))
 
     def _prompts(self, step: int) -> TextBatch:
-        """One positive and one negative text of each kind, the same on every rank."""
-        rng = np.random.default_rng(_seed(self.seed, "prompts", step))
+        """One positive and one negative text of each kind."""
         families = [self.prompts.positive(kind) for kind in self.kinds]
         families += [self.prompts.negative(kind) for kind in self.kinds]
+        return self._drawn("prompts", step, families)
+
+    def _attribute_targets(self, studies: Sequence[Study]) -> Tensor:
+        if not self.attributes:
+            return torch.zeros(len(studies), 0)
+        return torch.from_numpy(attribute_targets(studies))
+
+    def _drawn(self, name: str, step: int, families: Sequence[Sequence[str]]) -> TextBatch:
+        """One text of each family, the same on every rank."""
+        rng = np.random.default_rng(_seed(self.seed, name, step))
         return self.processor.texts([texts[int(rng.integers(len(texts)))] for texts in families])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from xlip.errors import XLIPError
 from xlip.objectives.attmim import AttMIM
+from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.base import Objective
 from xlip.objectives.contrastive import Contrastive
 from xlip.objectives.entmlm import EntMLM
@@ -20,6 +21,7 @@ OBJECTIVES: dict[str, type[Any]] = {
     "attmim": AttMIM,
     "entmlm": EntMLM,
     "image_kind": ImageKind,
+    "image_attributes": ImageAttributes,
     "kind_contrast": KindContrast,
     "report_kind": ReportKind,
     "view_contrast": ViewContrast,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xlip.data.attributes import attribute_families
 from xlip.data.audit import read_exclusions, refuse_leaks
 from xlip.data.kinds import kinds
 from xlip.data.prompts import PromptSet
@@ -53,16 +54,35 @@ def training_kinds(tables: dict[str, StudyTable]) -> list[str]:
     return [kind for kind in kinds() if kind in known] or list(kinds())
 
 
-def build_processor(config: ModelConfig, tables: dict[str, StudyTable], prompts: PromptSet) -> XLIPProcessor:
-    """The tokenizer of the text checkpoint, or one trained on the training reports and the prompts."""
+def refuse_without_headers(tables: dict[str, StudyTable]) -> None:
+    """Refuse the objective `image_attributes` where no image has what it learns from.
+
+    Raises:
+        XLIPError: no image of pairs or images has a sex, an age or a view.
+    """
+    if not any(tables[name].has_headers() for name in ("pairs", "images")):
+        raise XLIPError(
+            "objectives.image_attributes: expected images with a sex, age or view, found none in data.pairs and "
+            "data.images; prepare them with these columns, or leave the objective out"
+        )
+
+
+def build_processor(
+    config: ModelConfig, tables: dict[str, StudyTable], prompts: PromptSet, *, attributes: bool = False
+) -> XLIPProcessor:
+    """The tokenizer of the text checkpoint, or one trained on the training reports, the prompts and, where they are
+    used, the attributes' texts.
+    """
     if config.text_checkpoint:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(config.text_checkpoint)
     else:
-        texts = [text for name in ("pairs", "texts") for text in tables[name].reports()]
+        reports = [text for name in ("pairs", "texts") for text in tables[name].reports()]
         every_prompt = [text for kind in kinds() for text in (*prompts.positive(kind), *prompts.negative(kind))]
-        tokenizer = train_wordpiece([*texts, *every_prompt * 2], vocab_size=config.vocab_size)
+        if attributes:
+            every_prompt += [text for texts in attribute_families() for text in texts]
+        tokenizer = train_wordpiece([*reports, *every_prompt * 2], vocab_size=config.vocab_size)
     return XLIPProcessor(tokenizer, config.image_size, config.preprocess, config.max_tokens)
 
 

@@ -23,8 +23,9 @@ from xlip.data.streams import BatchSampler
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
 from xlip.models.xlip import XLIPModel
+from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.registry import build_objectives
-from xlip.train.build import build_model, build_processor, build_tables, training_kinds
+from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import load_checkpoint, save_checkpoint
 from xlip.train.log import RunLog
 from xlip.train.optim import build_optimizer, build_schedule
@@ -84,7 +85,10 @@ def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
     prompts = load_prompts(config.prompts)
     tables = build_tables(config.data)
     kinds = training_kinds(tables)
-    processor = build_processor(config.model, tables, prompts)
+    attributes = ImageAttributes.name in config.objectives
+    if attributes:
+        refuse_without_headers(tables)
+    processor = build_processor(config.model, tables, prompts, attributes=attributes)
     model = build_model(config.model, processor, config.seed).to(accelerator.device)
     optimizer = build_optimizer(model, config.optim)
     start = load_checkpoint(out / "checkpoint", model, optimizer) if config.resume else 0
@@ -102,6 +106,7 @@ def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
         seed=config.seed,
         rank=rank,
         ranks=ranks,
+        attributes=attributes,
     )
     resolved = {**asdict(config), "kinds": kinds, "precision": precision, "ranks": ranks}
     with RunLog(out, resolved, enabled=accelerator.is_main_process, steps=config.steps, start=start) as log:

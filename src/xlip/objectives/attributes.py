@@ -1,0 +1,41 @@
+"""What the header says of an image, as text: lone images join without a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from xlip.data.attributes import attribute_columns
+from xlip.data.batch import Batch
+from xlip.data.text_batch import TextBatch
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.base import Context, Term, zero
+
+
+@dataclass(frozen=True)
+class ImageAttributes:
+    """Cross-entropy between an image's sex, age and view and the texts of their values.
+
+    Not in the paper, whose prompts are of diseases: the same idea for what an archive knows of every image. View, age
+    and sex go with the findings, so a model that has learned them may take them as shortcuts: look at the subgroups of
+    an evaluation.
+    """
+
+    weight: float = 1.0
+    name: str = "image_attributes"
+
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """One text of every value."""
+        return {"attributes": batch.attribute_texts}
+
+    def __call__(self, context: Context) -> Term:
+        """Sum over images and attributes of -sum_v q_v log softmax_v(scale * cos(image, text of v)); count = those
+        that are known.
+        """
+        targets = context.batch.attributes
+        if not bool(targets.any()):
+            return zero(context)
+        scores = context.model.logit_scale_exp() * context.images.embedding @ context.texts["attributes"].embedding.T
+        found = torch.cat([scores[:, columns].log_softmax(1) for columns in attribute_columns()], 1)
+        return Term(-(targets * found).sum(), targets.sum())
