@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 from xlip.errors import XLIPError
 from xlip.identity import checkpoint_id
-from xlip.models.towers import folder_config
+from xlip.models.checked import load_checked
 from xlip.models.xlip import XLIPModel
 
 IN_MEMORY = "in memory"
@@ -70,21 +69,12 @@ class XLIPAdapter:
 
     @classmethod
     def load(cls, path: str) -> XLIPAdapter:
-        """The model of a folder or hub id, all of whose weights are there.
+        """The model of a folder or hub id.
 
         Raises:
-            XLIPError: nothing there, another architecture, or weights that do not fit the config.
+            XLIPError: as `load_checked`.
         """
-        _refuse_other_types(path)
-        try:
-            model = XLIPModel.from_pretrained(path)
-        except XLIPError:
-            raise
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise XLIPError(f"{path}: the checkpoint cannot be loaded as an XLIP model ({reason})") from error
-        _refuse_missing_weights(path, model)
-        return cls(model, checkpoint_id(path))
+        return cls(load_checked(path), checkpoint_id(path))
 
     @property
     def image_size(self) -> int:
@@ -141,42 +131,3 @@ def load_model(spec: str) -> ImageTextModel:
 def preprocessing_id(model: ImageTextModel) -> str:
     """What a number is printed with (PROTOCOLS 4): the way to a square, and its side in pixels."""
     return f"{model.preprocess}/{model.image_size}"
-
-
-def _refuse_other_types(path: str) -> None:
-    config = folder_config(path)
-    if config is None:
-        return  # a hub id, or nothing: loading says what is wrong
-    found = config.get("model_type")
-    if found != XLIPModel.config_class.model_type:
-        raise XLIPError(
-            f"{path}: a checkpoint of the architecture {found!r}, expected 'xlip'; "
-            f"a CLIP or SigLIP checkpoint is named hf:{path}"
-        )
-
-
-def _refuse_missing_weights(path: str, model: XLIPModel) -> None:
-    """Loading would draw missing weights at random, and only log it."""
-    from safetensors import SafetensorError, safe_open
-
-    file = Path(path) / "model.safetensors"
-    if not file.is_file():
-        return
-    try:
-        with safe_open(str(file), framework="pt") as stored:
-            found = sum(_size(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
-    except SafetensorError as error:
-        raise XLIPError(f"{file}: damaged weights ({error})") from error
-    needed = sum(parameter.numel() for parameter in model.parameters())
-    if found < needed:
-        raise XLIPError(
-            f"{path}: the checkpoint holds {found} weights, the architecture of its config.json needs {needed}; "
-            "it is a checkpoint of another architecture"
-        )
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

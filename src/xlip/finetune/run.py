@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
@@ -21,6 +20,7 @@ from xlip.finetune.images import Columns, LabelledImages, read_labelled
 from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.start import starting_classifier
 from xlip.identity import checkpoint_id, digest, split_id
+from xlip.models.checked import load_checked
 from xlip.models.xlip import XLIPModel
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
         XLIPError: a fault in config or data; cells of other settings in `config.out`.
     """
     cells = wanted_cells(config)
-    model, checkpoint = (model, config.model) if model else (_load(config.model), checkpoint_id(config.model))
+    model, checkpoint = (model, config.model) if model else (load_checked(config.model), checkpoint_id(config.model))
     if config.recipe.init == "scratch":
         checkpoint = f"none:{digest([getattr(model.config, name) for name in ARCHITECTURE])}"
     processor = model.processor
@@ -190,21 +190,6 @@ def _zero_shot(config: FinetuneConfig, model: XLIPModel, data: LabelledImages, t
     nothing = np.zeros(0, np.int64)
     scores = start.predict_pixels(data.pixels[tested])
     return Scored(Cell(0.0, 0), {}, tested, scores, nothing, np.zeros((0, len(data.kinds))))
-
-
-def _load(path: str) -> XLIPModel:
-    """The checkpoint, checked for what would only show in its scores."""
-    try:
-        model = XLIPModel.from_pretrained(path)
-    except XLIPError:
-        raise
-    except (RuntimeError, SafetensorError, ValueError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise XLIPError(f"{path}: the weights do not fit the architecture in its config.json ({first})") from error
-    for name, tensor in model.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise XLIPError(f"{path}: the weights {name} hold NaN or infinite numbers; train it again")
-    return model
 
 
 def _start_name(config: FinetuneConfig) -> str:

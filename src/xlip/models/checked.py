@@ -1,0 +1,70 @@
+"""A checkpoint as a model, refused where its faults would only show in its scores."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from xlip.errors import XLIPError
+from xlip.models.towers import folder_config
+from xlip.models.xlip import XLIPModel
+
+
+def load_checked(path: str) -> XLIPModel:
+    """The model of a folder or hub id, all of whose weights are there and finite.
+
+    Raises:
+        XLIPError: nothing there, another architecture, weights that do not fit the config, are missing or not finite.
+    """
+    _refuse_other_types(path)
+    try:
+        model = XLIPModel.from_pretrained(path)
+    except XLIPError:
+        raise
+    except SafetensorError as error:
+        raise XLIPError(f"{path}: the checkpoint's weights are damaged ({error}); train or fetch it again") from error
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise XLIPError(
+            f"{path}: the checkpoint cannot be loaded, the weights do not fit the architecture in its config.json "
+            f"({reason})"
+        ) from error
+    _refuse_missing_weights(path, model)
+    _refuse_infinite_weights(path, model)
+    return model
+
+
+def _refuse_other_types(path: str) -> None:
+    config = folder_config(path)
+    if config is None:
+        return  # a hub id, or nothing: loading says what is wrong
+    found = config.get("model_type")
+    if found != XLIPModel.config_class.model_type:
+        raise XLIPError(
+            f"{path}: a checkpoint of the architecture {found!r}, expected 'xlip'; "
+            f"a CLIP or SigLIP checkpoint is named hf:{path}"
+        )
+
+
+def _refuse_missing_weights(path: str, model: XLIPModel) -> None:
+    """Loading would draw missing weights at random, and only log it."""
+    file = Path(path) / "model.safetensors"
+    if not file.is_file():
+        return
+    with safe_open(str(file), framework="pt") as stored:
+        found = sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    needed = sum(parameter.numel() for parameter in model.parameters())
+    if found < needed:
+        raise XLIPError(
+            f"{path}: the checkpoint holds {found} weights, the architecture of its config.json needs {needed}; "
+            "it is a checkpoint of another architecture"
+        )
+
+
+def _refuse_infinite_weights(path: str, model: XLIPModel) -> None:
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise XLIPError(f"{path}: the weights {name} hold NaN or infinite numbers; train it again")
