@@ -103,7 +103,7 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     shown = capsys.readouterr().out
     for words in (*KINDS, "macro mean", "A - B", "95 % interval", "p bootstrap", "p DeLong", "checkpoint bbb"):
         assert words in shown
-    assert "not in the macro mean (fewer than 10 positives or negatives): Hernia" in shown
+    assert "Not in the macro mean, fewer than 10 positives or negatives: Hernia" in shown
     assert f"{COUNT} images of {COUNT // 2} patients" in shown
     assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["comparison.json"]
     written = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(), parse_constant=pytest.fail)

@@ -29,5 +29,7 @@ def print_dropped(dropped: Sequence[tuple[str, str]]) -> None:
 
 def print_left_out(kinds: Sequence[str]) -> None:
     """The kinds that a macro mean does without."""
+    from xlip.metrics.kinds import left_out_note
+
     if kinds:
-        print(f"not in the macro mean (fewer than 10 positives or negatives): {', '.join(kinds)}")
+        print(left_out_note(kinds))

@@ -16,6 +16,7 @@ from xlip.evaluate.result import Predictions
 from xlip.evaluate.scores_file import FILE_NAME, read_scores
 from xlip.metrics.comparison import Difference, PairedComparison, paired_bootstrap
 from xlip.metrics.delong import delong_test
+from xlip.metrics.kinds import left_out_note
 
 METRICS_NAME, COMPARISON_NAME = "metrics.json", "comparison.json"
 IDENTITY = ("checkpoint", "prompts", "preprocessing", "seeds", "split")
@@ -147,8 +148,7 @@ def notes(comparison: Comparison) -> list[str]:
         if kinds
     ]
     if comparison.left_out:
-        left_out = ", ".join(comparison.left_out)
-        lines.append(f"not in the macro mean (fewer than 10 positives or negatives): {left_out}")
+        lines.append(left_out_note(comparison.left_out))
     images, patients = len(comparison.a.predictions.study_ids), len(np.unique(comparison.a.predictions.patients))
     if patients < images:
         lines.append(

@@ -148,6 +148,7 @@ def _size(picture: bytes) -> str:
 def zero_shot_page(result: ZeroShotResult) -> Page:
     """The page of `xlip zeroshot`."""
     from xlip.evaluate.plots import roc_grid
+    from xlip.metrics.kinds import left_out_note
 
     page = Page("Zero-shot classification").text("Research use only; not a medical device.", note=True)
     low, high = result.macro_ci95
@@ -156,9 +157,7 @@ def zero_shot_page(result: ZeroShotResult) -> Page:
     )
     page.table(TABLE_HEADER, table_rows(result))
     if result.left_out:
-        page.text(
-            f"Not in the macro mean, fewer than 10 positives or negatives: {', '.join(result.left_out)}.", note=True
-        )
+        page.text(f"{left_out_note(result.left_out)}.", note=True)
     if result.dropped:
         page.text(f"{len(result.dropped)} images could not be read; dropped.csv lists them.", note=True)
     page.table(("made with", ""), list(result.identity.items()))

@@ -99,3 +99,8 @@ def macro(measured: Sequence[KindMetrics]) -> float:
     """Mean AUROC over the kinds with at least `MIN_CASES` positives and negatives; NaN where there is none."""
     areas = [kind.auroc for kind in measured if kind.enough]
     return float(np.mean(areas)) if areas else float("nan")
+
+
+def left_out_note(kinds: Sequence[str]) -> str:
+    """What stands beside a macro mean that does without some kinds."""
+    return f"Not in the macro mean, fewer than {MIN_CASES} positives or negatives: {', '.join(kinds)}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import bars, readable, roc_curves
+from xlip.metrics.kinds import left_out_note
 from xlip.report.comparison_table import published_sections
 from xlip.report.evaluation import Evaluation
 from xlip.report.figures import confusion_matrices, pr_curves, prompt_spread, reliability_diagrams
@@ -77,8 +78,8 @@ def kinds(page: Page, evaluation: Evaluation) -> None:
     )
     page.table(KIND_HEADER, kind_rows(evaluation))
     if evaluation.metrics["left_out"]:
-        left_out = ", ".join(readable(kind) for kind in evaluation.metrics["left_out"])
-        page.text(f"Not in the macro mean, fewer than 10 positives or negatives: {left_out}.", note=True)
+        left_out = [readable(kind) for kind in evaluation.metrics["left_out"]]
+        page.text(f"{left_out_note(left_out)}.", note=True)
 
 
 def shares(page: Page, evaluation: Evaluation) -> None:
