@@ -279,6 +279,23 @@ def test_csv_reads_columns_and_finds_kinds_by_alias(tmp_path: Path) -> None:
     assert (second.study_id, second.patient_id, second.split, second.view) == ("ours/y", "ours/p1", "train", "")
 
 
+def test_csv_reads_sex_and_age_where_their_columns_are_named(tmp_path: Path) -> None:
+    path = table(tmp_path, "text,PatientSex,PatientAge\nClear.,Female,057Y\nClear.,M,18 months\nClear.,unknown,\n")
+    studies, _ = read("csv", path, report_column="text", sex_column="PatientSex", age_column="PatientAge")
+    assert [(study.sex, study.age) for study in studies] == [("F", 57.0), ("M", 1.5), ("", None)]
+    assert {(study.sex, study.age) for study in read("csv", path, report_column="text")[0]} == {("", None)}
+
+
+def test_a_column_without_a_name_stands_for_none_of_those_that_were_not_named(tmp_path: Path) -> None:
+    path = table(tmp_path, ",text,Mass\n0,Clear.,0\n1,A mass.,1\n")
+    studies, drops = read("csv", path, report_column="text")
+    assert drops == []
+    assert [(study.split, study.image_path, study.sex, study.age, study.labels["Mass"]) for study in studies] == [
+        ("train", "", "", None, ABSENT),
+        ("train", "", "", None, PRESENT),
+    ]
+
+
 def test_csv_uses_only_the_named_kinds(tmp_path: Path) -> None:
     path = table(tmp_path, "text,Mass,Edema\nClear.,1,0\n")
     assert read("csv", path, report_column="text", kinds="Mass")[0][0].labels == {"Mass": PRESENT}

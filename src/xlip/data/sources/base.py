@@ -75,6 +75,8 @@ def first_existing(root: Path, *patterns: str) -> Path:
 def read_table(path: Path, required: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV file (`.csv`, `.csv.gz`) with their line numbers (the header is line 1).
 
+    A column without a name (the index that pandas writes) is not read: '' asks for no column.
+
     Raises:
         XLIPError: the file is missing or not readable, or lacks a required column.
     """
@@ -90,7 +92,7 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> Iterator[tuple[int
                 if column not in fields:
                     raise XLIPError(f"{path}: no column {column!r}; its columns are {', '.join(fields)}")
             for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)}
+                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise XLIPError(f"{path}: not readable as CSV ({error}); copy or download it again") from error
 

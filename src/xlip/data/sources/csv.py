@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from xlip.data.kinds import canonical, is_kind
 from xlip.data.report import clean
-from xlip.data.sources.base import Candidate, Dropped, read_table
+from xlip.data.sources.base import Candidate, Dropped, read_table, sex_of, years
 from xlip.data.study import ABSENT, PRESENT, UNCERTAIN, Study
 from xlip.errors import XLIPError
 
@@ -30,6 +31,8 @@ def studies(
     id_column: str = "",
     split_column: str = "",
     view_column: str = "",
+    sex_column: str = "",
+    age_column: str = "",
     kinds: str = "",
     source: str = "csv",
 ) -> Iterator[Candidate | Dropped]:
@@ -43,10 +46,12 @@ def studies(
         id_column: holds unique study ids; default: the line number.
         split_column: holds `train`, `val` or `test`; default: all `train`.
         view_column: holds PA, AP or LATERAL.
+        sex_column: holds F or M, or a word that begins so.
+        age_column: holds years (`57`, `057Y`), or another unit with its name (`18 months`).
         kinds: label columns, separated by commas; default: every column whose name is a kind or an alias of one.
         source: name stored with every study.
     """
-    wanted = (image_column, report_column, patient_column, id_column, split_column, view_column)
+    wanted = (image_column, report_column, patient_column, id_column, split_column, view_column, sex_column, age_column)
     required = tuple(name for name in (*wanted, *(k.strip() for k in kinds.split(","))) if name)
     if not image_column and not report_column:
         raise XLIPError(f"{root}: name at least one of image_column and report_column")
@@ -73,10 +78,19 @@ def studies(
                 image_path=Path(image).as_posix() if image else "",
                 report=report,
                 labels=labels,
-                view=VIEWS.get(row.get(view_column, "").strip().upper(), ""),
                 split=row.get(split_column) or "train",
+                **_header(row, view_column, sex_column, age_column),
             )
             yield Candidate(study, file)
+
+
+def _header(row: dict[str, str], view: str, sex: str, age: str) -> dict[str, Any]:
+    """What the named columns say of the patient and the picture."""
+    return {
+        "view": VIEWS.get(row.get(view, "").strip().upper(), ""),
+        "sex": sex_of(row.get(sex, "")),
+        "age": years(row.get(age, "")),
+    }
 
 
 def label_columns(row: dict[str, str], kinds: str) -> dict[str, str]:
