@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench bench-full finetune demo real-mini docs clean
+.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds demo real-mini docs clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -45,6 +45,9 @@ bench-full: setup
 
 finetune: setup
 	$(BIN)/python bench/finetune.py --data $(XLIP_DATA)
+
+finetune-folds: setup
+	$(BIN)/python bench/finetune_folds.py --data $(XLIP_DATA)
 
 demo: setup
 	$(BIN)/xlip demo --out demo

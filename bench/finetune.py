@@ -162,19 +162,37 @@ def pretrained(options: argparse.Namespace, data: Path, tested: str) -> str:
         return str(options.model)
     views = stage(options.out / "views", "configs/real_views.yaml", data)
     run, more = options.out / f"xlip-{tested or 'seen'}", ("--model.image_checkpoint", str(views))
-    return str(stage(run, "configs/real_mini.yaml", data, *more, tested=tested))
+    return str(stage(run, "configs/real_mini.yaml", data, *more, tested=tested, objectives=MORE.get(tested, {})))
 
 
-def stage(run: Path, config: str, data: Path, *more: str, tested: str = "") -> Path:
-    """A pre-training of a shipped config on the sets at `data`; one that is finished stays."""
+def stage(
+    run: Path,
+    config: str,
+    data: Path,
+    *more: str,
+    tested: str = "",
+    objectives: dict[str, dict[str, Any]] | None = None,
+    images: dict[str, int] | None = None,
+) -> Path:
+    """A pre-training of a shipped config on the sets at `data`; one that is finished stays.
+
+    Args:
+        run: its folder.
+        config: file.
+        data: folder of the prepared sets.
+        more: options of the command line.
+        tested: set whose labels are hidden while those of the others are used; '' = as the config says.
+        objectives: on top of the config's.
+        images: further sets of lone images, and how often an epoch holds them.
+    """
     if not (run / "model.safetensors").exists():
         run.parent.mkdir(parents=True, exist_ok=True)
         own = run.with_suffix(".yaml")
         options = yaml.safe_load(Path(config).read_text("utf-8").replace("runs/real_mini/data", str(data)))
-        if tested:
-            for images in options["data"]["images"]:
-                images["labels"] = Path(images["path"]).name != tested
-            options["objectives"] |= MORE.get(tested, {})
+        options["objectives"] |= objectives or {}
+        options["data"]["images"] += [{"path": str(data / name), "repeat": n} for name, n in (images or {}).items()]
+        for one in options["data"]["images"] if tested else []:
+            one["labels"] = Path(one["path"]).name != tested
         own.write_text(yaml.safe_dump(options), "utf-8")
         command = [str(Path(sys.executable).parent / "xlip"), "pretrain", "--config", str(own), "--out", str(run)]
         subprocess.run([*command, "--seed", "0", "--workers", "0", *more], check=True)
