@@ -134,7 +134,7 @@ def folds_lines(report: dict[str, Any]) -> list[str]:
     for row, cells in zip(report["table"], rows, strict=True):
         scratch = f"{row['scratch']['auroc']:.3f}" if "scratch" in row else ""
         lines.append("| " + " | ".join([*cells, scratch]) + " |")
-    return [*lines, "", made_with(report), ""]
+    return [*lines, "", report["note"], "", made_with(report), ""]
 
 
 def set_lines(title: str, starts: dict[str, Any], start: str) -> list[str]:
