@@ -20,23 +20,23 @@ import numpy as np
 import torch
 
 from facts import ROOT, this_run
-from finetune import STARTS, prepared, stage
+from finetune import STARTS, VALIDATION, prepared, stage
 from results import folds_lines
 from xlip.config import FinetuneConfig
 from xlip.data.kinds import kinds
 from xlip.data.label_codes import label_codes
-from xlip.data.prepare import prepare
 from xlip.data.study import read_studies, write_studies
 from xlip.files import whole_folder
 from xlip.finetune.run import FineTuned, finetune
 from xlip.finetune.subsets import folds, share_of_patients
-from xlip.finetune.table import difference, sample
-from xlip.metrics.kinds import kind_table
+from xlip.finetune.table import Sample, difference, figures, sample
 
 RESULTS = ROOT / "docs" / "finetune_folds.json"
-SET, FOLDS, VALIDATION = "nih", 4, 0.12
-ADULTS = {"hannover": ("covid-19-image-repository", 10)}
-"""A further set of lone images: folder of the raw data, and how often an epoch holds it."""
+SET, FOLDS = "nih", 4
+ADULTS = {"hannover": ("covid-19-image-repository", 0.0)}
+"""A further set of lone images, as in `real_mini.SETS`."""
+REPEAT = 10
+"""How often an epoch holds it."""
 OBJECTIVES: dict[str, dict[str, Any]] = {"image_attributes": {}}
 """On top of configs/real_mini.yaml."""
 MODEL = (
@@ -61,11 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)  # as bench/finetune.py: two processes gain more than two threads
-    data = prepared(options)
-    for name, (folder, _) in ADULTS.items():
-        if not (data / name).exists():
-            prepare(name, Path(options.data) / folder, data / name)
-    sets = divided(data, options.out)
+    sets = divided(prepared(options, ADULTS), options.out)
     chosen = [options.fold] if options.fold is not None else range(FOLDS)
     done = [chain(sets[number], options) for number in chosen]
     if options.fold is not None:
@@ -84,7 +80,7 @@ def divided(data: Path, out: Path) -> list[Path]:
     made = []
     for number in range(FOLDS):
         rest, split = np.flatnonzero(fold != number), np.where(fold == number, "test", "train")
-        split[rest[share_of_patients(patients[rest], labels[rest], VALIDATION, seed=0)]] = "val"
+        split[rest[share_of_patients(patients[rest], labels[rest], VALIDATION[SET], seed=0)]] = "val"
         made.append(out / f"fold-{number}" / "data")
         if made[-1].exists():
             continue
@@ -99,10 +95,8 @@ def divided(data: Path, out: Path) -> list[Path]:
 
 def chain(data: Path, options: argparse.Namespace) -> dict[str, FineTuned]:
     """Pre-train without a label of the set, then train from there and from scratch."""
-    images = {name: repeat for name, (_, repeat) in ADULTS.items()}
-    run = stage(
-        data.with_name("xlip"), "configs/real_mini.yaml", data, tested=SET, objectives=OBJECTIVES, images=images
-    )
+    more = {"objectives": OBJECTIVES, "images": dict.fromkeys(ADULTS, REPEAT)}
+    run = stage(data.with_name("xlip"), "configs/real_mini.yaml", data, tested=SET, **more)
     done = {}
     for start in ("scratch", "xlip"):
         config = FinetuneConfig(
@@ -121,24 +115,24 @@ def measured(done: list[dict[str, FineTuned]]) -> dict[str, Any]:
     """The table: macro AUROC over kinds and folds, zero-shot, fine-tuned and from scratch, with paired differences."""
     fractions = sorted({scored.cell.fraction for scored in done[0]["xlip"].cells})
     labels, patients, start = pooled(done, "xlip", None)
-    rows = [{"share": "zero-shot", **_auroc(labels, start, patients)}]
+    rows = [{"share": "zero-shot", **figures(labels, start, patients)}]
     for fraction in fractions:
         ours, scratch = (pooled(done, name, fraction)[2] for name in ("xlip", "scratch"))
         cells = [scored for fold in done for scored in fold["xlip"].cells if scored.cell.fraction == fraction]
         rows.append({
             "share": f"{fraction:.4g}",
             "training_images": round(float(np.mean([cell.facts["training_images"] for cell in cells])), 1),
-            **_auroc(labels, ours, patients),
-            "scratch": _auroc(labels, scratch, patients),
-            "over_zero_shot": difference(labels, ours, start, patients),
-            "over_baseline": difference(labels, ours, scratch, patients),
+            **figures(labels, ours, patients),
+            "scratch": figures(labels, scratch, patients),
+            "over_zero_shot": difference(labels, ours.scores, start.scores, patients),
+            "over_baseline": difference(labels, ours.scores, scratch.scores, patients),
         })  # fmt: skip
     return {"folds": len(done), "images": len(labels), "patients": len(set(patients.tolist())), "table": rows}
 
 
-def pooled(done: list[dict[str, FineTuned]], name: str, fraction: float | None) -> tuple[Array, Array, Array]:
-    """Labels (n, F K), patients (n,), scores (seeds, n, F K) of all folds; a fold's kinds are columns of its own, whose
-    labels are unknown for the images of the others. `fraction` None: zero-shot.
+def pooled(done: list[dict[str, FineTuned]], name: str, fraction: float | None) -> tuple[Array, Array, Sample]:
+    """Labels (n, F K), patients (n,) and scores of all folds; a fold's kinds are columns of its own, whose labels are
+    unknown for the images of the others. `fraction` None: zero-shot.
     """
     labels, patients, scores = [], [], []
     for number, fold in enumerate(done):
@@ -152,14 +146,9 @@ def pooled(done: list[dict[str, FineTuned]], name: str, fraction: float | None) 
         scores.append(np.zeros((len(one.per_seed), len(one.rows), width)))
         scores[-1][:, :, own] = one.scores
         patients.append(ours.data.patients[one.rows])
-    return np.concatenate(labels), np.concatenate(patients), np.concatenate(scores, 1)
-
-
-def _auroc(labels: Array, scores: Array, patients: Array) -> dict[str, Any]:
-    found = kind_table(labels, scores, patients)
-    seeds = [kind_table(labels, one, patients, replicates=1).macro_auroc for one in scores]
-    spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else None
-    return {"auroc": found.macro_auroc, "ci95": list(found.macro_ci95), "sd": spread, "per_seed": seeds}
+    together = dict(zip(one.per_seed, np.concatenate(scores, 1), strict=True))
+    everyone = np.concatenate(patients)
+    return np.concatenate(labels), everyone, Sample(np.arange(len(everyone)), together)
 
 
 if __name__ == "__main__":

@@ -116,9 +116,6 @@ def finetune_lines(report: dict[str, Any]) -> list[str]:
 
 def folds_lines(report: dict[str, Any]) -> list[str]:
     """Fine-tuning on few labels, every ChestX-ray14 patient held out once."""
-    from xlip.evaluate.finetuning import markdown_rows
-
-    header, *rows = markdown_rows(report["table"])
     seeds = len(report["table"][-1]["per_seed"])
     lines = [
         "## Real radiographs, fine-tuned: every patient held out once",
@@ -128,32 +125,33 @@ def folds_lines(report: dict[str, Any]) -> list[str]:
         f"then fine-tuning, and the same tower from scratch, {seeds} seeds each. Images are ranked within a fold; an "
         "AUROC is the mean over kinds, folds and seeds; intervals are over patients.",
         "",
-        "| " + " | ".join([*header[:-1], "above scratch", "from scratch"]) + " |",
-        "|---" * (len(header) + 1) + "|",
+        *beside_scratch(report["table"], {row["share"]: row["scratch"] for row in report["table"] if "scratch" in row}),
     ]
-    for row, cells in zip(report["table"], rows, strict=True):
-        scratch = f"{row['scratch']['auroc']:.3f}" if "scratch" in row else ""
-        lines.append("| " + " | ".join([*cells, scratch]) + " |")
     return [*lines, "", report["note"], "", made_with(report), ""]
 
 
 def set_lines(title: str, starts: dict[str, Any], start: str) -> list[str]:
     """The table of one set: zero-shot, from a start and from scratch."""
+    ours = starts[start]
+    lines = [f"### {title}: {ours['images']} test images", ""]
+    lines += beside_scratch(ours["table"], {row["share"]: row for row in starts["scratch"]["table"]})
+    few = f" Not in the macro mean: {', '.join(ours['left_out'])}." if ours["left_out"] else ""
+    return [*lines, "", f"Split {ours['split']}, checkpoint {ours['checkpoint']}, seeds {ours['seeds']}.{few}", ""]
+
+
+def beside_scratch(table: list[dict[str, Any]], scratch: dict[str, dict[str, Any]]) -> list[str]:
+    """The rows of a fine-tuning, each with the figure from scratch of its share."""
     from xlip.evaluate.finetuning import markdown_rows
 
-    ours = starts[start]
-    scratch = {row["share"]: row for row in starts["scratch"]["table"]}
-    header, *rows = markdown_rows(ours["table"])
+    header, *rows = markdown_rows(table)
     header[-1] = "above scratch" if header[-1] == "above baseline" else header[-1]
-    lines = [f"### {title}: {ours['images']} test images", ""]
-    lines += ["| " + " | ".join([*header, "from scratch"]) + " |", "|---" * (len(header) + 1) + "|"]
+    lines = ["| " + " | ".join([*header, "from scratch"]) + " |", "|---" * (len(header) + 1) + "|"]
     for row in rows:
         other = scratch.get(row[0])
         spread = f" (s.d. {other['sd']:.3f})" if other and other["sd"] is not None else ""
         cell = f"{other['auroc']:.3f}{spread}" if other and other["auroc"] is not None else ""
         lines.append("| " + " | ".join([*row, cell]) + " |")
-    few = f" Not in the macro mean: {', '.join(ours['left_out'])}." if ours["left_out"] else ""
-    return [*lines, "", f"Split {ours['split']}, checkpoint {ours['checkpoint']}, seeds {ours['seeds']}.{few}", ""]
+    return lines
 
 
 def readme_lines(
@@ -180,23 +178,23 @@ def share_lines(results: dict[str, Any]) -> list[str]:
     lines = ["| fine-tuned, macro AUROC | images | from XLIP | from scratch | made by |", "|---|---|---|---|---|"]
     for name, starts in results.items():
         scratch = {row["share"]: row for row in starts["scratch"]["table"]}
-        for row in starts["xlip"]["table"]:
-            if row["share"] in scratch:
-                cells = [with_interval(one, "auroc") for one in (row, scratch[row["share"]])]
-                title = f"{TESTS[name].split(',')[0]}, {float(row['share']):.0%} of the labels"
-                images = f"{row['training_images']:.0f}"
-                lines.append(f"| {title} | {images} | {' | '.join(cells)} | `make finetune` |")
+        title = TESTS[name].split(",")[0]
+        shares = [row for row in starts["xlip"]["table"] if row["share"] in scratch]
+        lines += [share_row(title, row, scratch[row["share"]], "make finetune") for row in shares]
     return lines
 
 
 def fold_rows(report: dict[str, Any]) -> list[str]:
     """The rows of the same table where every patient is held out once."""
-    rows = []
-    for row in report["table"][1:]:
-        cells = [with_interval(one, "auroc") for one in (row, row["scratch"])]
-        title = f"ChestX-ray14 part, every patient held out once, {float(row['share']):.0%} of the labels"
-        rows.append(f"| {title} | {row['training_images']:.0f} | {' | '.join(cells)} | `make finetune-folds` |")
-    return rows
+    title, shares = "ChestX-ray14 part, every patient held out once", report["table"][1:]
+    return [share_row(title, row, row["scratch"], "make finetune-folds") for row in shares]
+
+
+def share_row(title: str, row: dict[str, Any], scratch: dict[str, Any], command: str) -> str:
+    """One share of one set."""
+    cells = [f"{title}, {float(row['share']):.0%} of the labels", f"{row['training_images']:.0f}"]
+    cells += [with_interval(one, "auroc") for one in (row, scratch)]
+    return f"| {' | '.join(cells)} | `{command}` |"
 
 
 def pages() -> dict[Path, str]:

@@ -95,20 +95,18 @@ class StudyTable:
 
     def reports(self) -> Iterator[str]:
         """The texts of all sets, once each."""
-        for number, (table, _) in enumerate(self._tables):
-            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
-            yield from (text for text in table.select_columns(["report"])[wanted.tolist()]["report"] if text)
+        yield from (text for text in self._values("report") if text)
 
     def has_headers(self) -> bool:
         """Whether some image has a value of `xlip.data.attributes`."""
-        names = [one.name for one in attributes()]
+        return any(value not in (None, "") for one in attributes() for value in self._values(one.name))
+
+    def _values(self, column: str) -> Iterator[Any]:
+        """What a column says of every study, once each; nothing from tables of a schema that lacks it."""
         for number, (table, _) in enumerate(self._tables):
-            there = [name for name in names if name in table.column_names]
-            rows = np.unique(self.rows[self.rows[:, 0] == number, 1]).tolist()
-            known = table.select_columns(there)[rows] if there else {}
-            if any(value not in (None, "") for values in known.values() for value in values):
-                return True
-        return False
+            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
+            if column in table.column_names:
+                yield from table.select_columns([column])[wanted.tolist()][column]
 
     def known_kinds(self) -> set[str]:
         """Kinds that some study's label or entity names."""

@@ -74,21 +74,33 @@ def result_table(done: FineTuned, *, replicates: int = 1000, seed: int = 0) -> l
 
 def _row(done: FineTuned, ours: Sample, start: Sample | None, share: str, replicates: int, seed: int) -> dict[str, Any]:
     labels, patients = done.truth[ours.rows], done.data.patients[ours.rows]
+    row: dict[str, Any] = {"share": share, **figures(labels, ours, patients, replicates=replicates, seed=seed)}
+    if start is not None:
+        gain = difference(labels, ours.scores, start.scores, patients, replicates=replicates, seed=seed)
+        row["over_zero_shot"] = gain
+    return row
+
+
+def figures(labels: Array, ours: Sample, patients: Array, *, replicates: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Macro AUROC of one share: `auroc` (mean over the seeds), its `ci95`, `sd`, `per_seed` and `auroc_of_mean`.
+
+    Args:
+        labels: (n, K) of 1, 0, -1, of the same images as the scores.
+        ours: scores of every seed.
+        patients: (n,).
+        replicates: of the bootstrap over patients.
+        seed: of the bootstrap.
+    """
     per_seed = {number: _macro(labels, scores) for number, scores in ours.per_seed.items()}
     measured = kind_table(labels, ours.scores, patients, replicates=replicates, seed=seed)
     known = [value for value in per_seed.values() if value is not None]
-    row: dict[str, Any] = {
-        "share": share,
+    return {
         "auroc": _finite(measured.macro_auroc),
         "ci95": [_finite(bound) for bound in measured.macro_ci95],
         "sd": statistics.stdev(known) if len(known) > 1 else None,
         "per_seed": {str(number): value for number, value in per_seed.items()},
         "auroc_of_mean": _macro(labels, ours.mean),
     }
-    if start is not None:
-        gain = difference(labels, ours.scores, start.scores, patients, replicates=replicates, seed=seed)
-        row["over_zero_shot"] = gain
-    return row
 
 
 def difference(

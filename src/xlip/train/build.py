@@ -12,6 +12,7 @@ from xlip.data.kinds import kinds
 from xlip.data.prompts import PromptSet
 from xlip.data.streams import STREAMS, Streams, StudyTable
 from xlip.errors import XLIPError
+from xlip.models.checked import load_checked
 from xlip.models.configuration import XLIPConfig
 from xlip.models.processor import XLIPProcessor
 from xlip.models.tokenizer import train_wordpiece
@@ -105,7 +106,7 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
     )
     if path := config.image_checkpoint:
         if xlip_config(path):
-            adopt_image_tower(model.image_tower, XLIPModel.from_pretrained(path).image_tower, path)
+            adopt_image_tower(model.image_tower, load_checked(path).image_tower, path)
         else:
             adopt_image_checkpoint(model.image_tower, path)
     if config.text_checkpoint:

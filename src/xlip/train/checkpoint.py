@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
+from xlip.models.checked import load_checked
 from xlip.models.xlip import XLIPModel
 
 __all__ = ["load_checkpoint", "save_checkpoint", "whole_folder"]
@@ -43,7 +44,7 @@ def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optim
     if not (folder / STATE).is_file():
         raise XLIPError(f"{folder}: no checkpoint to resume from; leave --resume out to start anew")
     # By way of a model: `transformers` stores some weights under other names than it uses.
-    saved, own = XLIPModel.from_pretrained(folder).state_dict(), model.state_dict()
+    saved, own = load_checked(str(folder)).state_dict(), model.state_dict()
     different = sorted(name for name in saved.keys() | own.keys() if _shape(saved, name) != _shape(own, name))
     if different:
         raise XLIPError(f"{folder}: the checkpoint is of another model (it differs in {different[0]}); check `model`")
