@@ -24,14 +24,15 @@ import numpy as np
 from PIL import Image
 
 from facts import made_with, this_run
-from xlip.data.audit_candidates import candidates
-from xlip.data.audit_index import SetPart, build_index
-from xlip.data.audit_match import confirmed
-from xlip.data.images import decode, encode
-from xlip.data.phantom import generate
-from xlip.data.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signatures, thumbs, upright_signatures
-from xlip.data.splits.base import by_hash
-from xlip.data.study import Study, read_studies, write_studies
+from xlip.audit.candidates import candidates
+from xlip.audit.index import SetPart, build_index
+from xlip.audit.match import confirmed
+from xlip.audit.phash import ALIKE, CANDIDATE, POSES, SAME, same_picture, signatures, thumbs, upright_signatures
+from xlip.images.files import decode, encode
+from xlip.phantom import generate
+from xlip.preparation.splits.rule import by_hash
+from xlip.study.parquet import read_studies, write_studies
+from xlip.study.record import Study
 
 Array = np.ndarray[Any, Any]
 SETS = ("nih", "kermany", "covid-chestxray", "hannover")

@@ -27,13 +27,13 @@ import yaml
 from facts import ROOT, this_run
 from real_mini import SETS
 from results import finetune_lines
-from xlip.config import FinetuneConfig
-from xlip.data.prepare import prepare
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
 from xlip.evaluate.finetuning import finetune_to
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Part, fit
 from xlip.finetune.recipe import Recipe
+from xlip.finetune.run import FinetuneConfig
+from xlip.preparation.run import prepare
 
 RESULTS = ROOT / "docs" / "finetune.json"
 KINDS = {"nih": "", "kermany": "Pneumonia"}

@@ -22,14 +22,13 @@ import torch
 from facts import ROOT, this_run
 from finetune import STARTS, VALIDATION, prepared, stage
 from results import folds_lines
-from xlip.config import FinetuneConfig
-from xlip.data.kinds import kinds
-from xlip.data.label_codes import label_codes
-from xlip.data.study import read_studies, write_studies
 from xlip.files import whole_folder
-from xlip.finetune.run import FineTuned, finetune
+from xlip.finetune.run import FinetuneConfig, FineTuned, finetune
 from xlip.finetune.subsets import folds, share_of_patients
 from xlip.finetune.table import Sample, difference, figures, sample
+from xlip.study.kinds import kinds
+from xlip.study.labels import label_codes
+from xlip.study.parquet import read_studies, write_studies
 
 RESULTS = ROOT / "docs" / "finetune_folds.json"
 SET, FOLDS = "nih", 4

@@ -24,7 +24,7 @@ import psutil
 from facts import ROOT, commit, cpu
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.kinds import kind_table
-from xlip.metrics.ranked import RankedCases
+from xlip.metrics.sorted_scores import RankedCases
 
 IMAGES, PATIENTS, KINDS, REPLICATES = 25_596, 2_797, 14, 1_000
 GOAL_SECONDS, GOAL_BYTES = 10, 1 << 30

@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image
 
 from facts import made_with, this_run
-from xlip.data.images import decode
-from xlip.data.phantom import generate
-from xlip.data.prepare import prepare
-from xlip.data.study import read_studies
+from xlip.images.files import decode
+from xlip.phantom import generate
+from xlip.preparation.run import prepare
+from xlip.study.parquet import read_studies
 
 CORES = 2
 PIXELS = {False: 160 << 20, True: 3 << 30}
@@ -171,7 +171,8 @@ def resident_mb(pid: int) -> float:
 
 def fidelity() -> dict[str, float]:
     """How far early reduction (in the JPEG decoder) is from shrinking the full image, in gray levels."""
-    from xlip.data.images import load_for_storage, shrink
+    from xlip.images.files import load_for_storage
+    from xlip.images.square import shrink
 
     with tempfile.TemporaryDirectory() as name:
         images(Path(name) / "x", 1024, 20)

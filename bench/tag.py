@@ -22,11 +22,11 @@ import psutil
 from spacy.tokens import Doc
 
 from facts import ROOT, this_run
-from xlip.data.entities import TAGGER
-from xlip.data.report import compose
-from xlip.data.tag_inputs import Document
-from xlip.data.tag_run import CHUNK, tag_chunk, tag_to
-from xlip.data.tagger.rules import RuleTagger, rule_tagger
+from xlip.reports.entities import TAGGER
+from xlip.reports.sections import compose
+from xlip.reports.tag_inputs import Document
+from xlip.reports.tag_run import CHUNK, tag_chunk, tag_to
+from xlip.reports.tagger.rules import RuleTagger, rule_tagger
 
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"
 RUNS = 5

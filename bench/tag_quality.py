@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from xlip.data.entities import TAGGER, kinds_of
-from xlip.data.report import compose
-from xlip.data.study import PRESENT, UNCERTAIN, Entity
-from xlip.data.tagger.rules import rule_tagger
+from xlip.reports.entities import TAGGER, kinds_of
+from xlip.reports.sections import compose
+from xlip.reports.tagger.rules import rule_tagger
+from xlip.study.record import PRESENT, UNCERTAIN, Entity
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xlip.evaluate.classification import classification_metrics
-from xlip.evaluate.result import Predictions, Result
+from xlip.results.result import Predictions, Result
 
 KINDS = ("Effusion", "Mass", "Pleural_Thickening", "Hernia")
 IDENTITY = {

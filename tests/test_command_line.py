@@ -10,9 +10,10 @@ import pytest
 from xlip import cli
 from xlip.cli.commands import Command
 from xlip.cli.parse import parse
-from xlip.config import PretrainConfig, ZeroShotConfig
-from xlip.data.prompts import load_prompts
+from xlip.evaluate.zeroshot import ZeroShotConfig
 from xlip.objectives.registry import build_objectives
+from xlip.study.prompts import load_prompts
+from xlip.train.loop import PretrainConfig
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "datasets", "spacy", "matplotlib", "sklearn", "jsonargparse")

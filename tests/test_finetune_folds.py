@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xlip.data.study import Study, read_studies, write_studies
 from xlip.finetune.cell import Cell, Scored
 from xlip.finetune.images import LabelledImages
 from xlip.finetune.run import FineTuned
+from xlip.study.parquet import read_studies, write_studies
+from xlip.study.record import Study
 
 KINDS, SEEDS = ("Effusion", "Mass"), (0, 1)
 

@@ -15,8 +15,8 @@ import pytest
 from tiny import tiny_model
 from xlip import cli
 from xlip.cli.parse import parse
-from xlip.data.images import encode
-from xlip.data.phantom import generate
+from xlip.images.files import encode
+from xlip.phantom import generate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

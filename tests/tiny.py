@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from xlip.config import ModelConfig
-from xlip.data.attributes import attribute_families, attribute_targets
-from xlip.data.batch import Batch
-from xlip.data.entities import kinds_of, tag
-from xlip.data.phantom import generate
-from xlip.data.prompts import load_prompts
-from xlip.data.study import UNCERTAIN, Study
-from xlip.models.processor import XLIPProcessor
-from xlip.models.tokenizer import train_wordpiece
+from xlip.batches.batch import Batch
+from xlip.batches.processor import XLIPProcessor
+from xlip.batches.tokenizer import train_wordpiece
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Objective
-from xlip.train.build import build_model
+from xlip.objectives.objective import Context, Objective
+from xlip.phantom import generate
+from xlip.reports.entities import kinds_of, tag
+from xlip.study.attributes import attribute_families, attribute_targets
+from xlip.study.prompts import load_prompts
+from xlip.study.record import UNCERTAIN, Study
+from xlip.train.build import ModelConfig, build_model
 from xlip.train.pretrainer import encode_together
 
 HEADERS = (

@@ -9,11 +9,11 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "XLIPConfig": "xlip.models.configuration",
     "XLIPModel": "xlip.models.xlip",
-    "XLIPProcessor": "xlip.models.processor",
+    "XLIPProcessor": "xlip.batches.processor",
     "XLIPError": "xlip.errors",
-    "Study": "xlip.data.study",
+    "Study": "xlip.study.record",
     "pretrain": "xlip.train.loop",
-    "prepare": "xlip.data.prepare",
+    "prepare": "xlip.preparation.run",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
     "XLIPClassifier": "xlip.finetune.classifier",
 }
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from xlip.data.prepare import prepare
-    from xlip.data.study import Study
+    from xlip.batches.processor import XLIPProcessor
     from xlip.errors import XLIPError
     from xlip.evaluate.zeroshot import evaluate_zero_shot
     from xlip.finetune.classifier import XLIPClassifier
     from xlip.models.configuration import XLIPConfig
-    from xlip.models.processor import XLIPProcessor
     from xlip.models.xlip import XLIPModel
+    from xlip.preparation.run import prepare
+    from xlip.study.record import Study
     from xlip.train.loop import pretrain
 
 

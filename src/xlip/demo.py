@@ -7,20 +7,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.config import OBJECTIVE_DEFAULTS, ModelConfig, PretrainConfig
-from xlip.data.phantom import PHANTOM_NOTICE, Phantom, generate
-from xlip.data.prepare import prepare
-from xlip.data.prompts import load_prompts
-from xlip.data.streams import SetConfig, Streams
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
+from xlip.batches.streams import SetConfig, Streams
 from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.page import Page, figure_text
 from xlip.evaluate.plots import Panel, bars, panel_grid
@@ -28,12 +24,14 @@ from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_clas
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import patches
 from xlip.objectives.masking import mask_patches
+from xlip.objectives.registry import OBJECTIVE_DEFAULTS
 from xlip.objectives.response import response
-from xlip.train.loop import pretrain
+from xlip.phantom import PHANTOM_NOTICE, Phantom, generate
+from xlip.preparation.run import prepare
+from xlip.study.prompts import load_prompts
+from xlip.train.build import ModelConfig
+from xlip.train.loop import PretrainConfig, pretrain
 from xlip.train.optim import OptimConfig
-
-if TYPE_CHECKING:
-    from xlip.config import DemoConfig
 
 SIZE = 128
 MODEL = ModelConfig(
@@ -55,6 +53,23 @@ AUGMENT = Augment(min_scale=0.85, rotation=4, stretch=0.05, contrast=0.15, brigh
 """Milder than for radiographs: phantoms vary in pose and exposure already."""
 PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 16, 48, 16
 SHOWN = ("Effusion", "Pneumothorax", "Consolidation", "Mass", "Cardiomegaly", "Atelectasis")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """`xlip demo`."""
+
+    out: str = "demo"
+    pairs: int = 60
+    """Phantoms with their report."""
+    images: int = 5000
+    """Lone labelled phantoms."""
+    texts: int = 2000
+    """Lone reports."""
+    test: int = 600
+    """Held-out phantoms."""
+    steps: int = 500
+    seed: int = 0
 
 
 def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:

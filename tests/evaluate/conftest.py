@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tiny import tiny_model
-from xlip.data.prepare import prepare
+from xlip.preparation.run import prepare
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tiny import tiny_model
-from xlip.data.phantom import generate
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, XLIPAdapter, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import open_cases
 from xlip.evaluate.hugging_face import HuggingFaceModel
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.identity import checkpoint_id
+from xlip.phantom import generate
 
 WORDS = ["pleural", "effusion", "no", "evidence", "of", "pneumonia", "the", "lungs", "are", "clear", "normal", "chest"]
 

@@ -12,8 +12,8 @@ from xlip.evaluate.classification import (
     predictions_of,
     source_controlled,
 )
-from xlip.evaluate.result import Predictions
 from xlip.evaluate.sensitivity import sensitivity
+from xlip.results.result import Predictions
 
 
 def cases(labels: list[int], source: str = "a", start: int = 0) -> list[Case]:

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from fake_model import FakeModel
-from xlip.data.images import encode
-from xlip.data.phantom import generate
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.embeddings import cache_folder, embed
+from xlip.images.files import encode
+from xlip.phantom import generate
 
 
 @pytest.fixture(autouse=True)

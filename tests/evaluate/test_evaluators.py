@@ -12,20 +12,20 @@ import torch
 
 from fake_model import FakeModel
 from tiny import tiny_model
-from xlip.data.images import encode
-from xlip.data.phantom import generate
-from xlip.data.study import Box
 from xlip.errors import XLIPError
 from xlip.evaluate.baselines import Chance, LabelPrior
 from xlip.evaluate.cases import Case, Cases, label_matrix, open_cases
-from xlip.evaluate.folder import metrics_json, write_folder
 from xlip.evaluate.grounding import Grounding
 from xlip.evaluate.probe import LinearProbe
 from xlip.evaluate.query import Query
 from xlip.evaluate.registry import EVALUATORS, NEEDS_WEIGHTS, build_evaluator, evaluator_class
 from xlip.evaluate.retrieval import Retrieval
-from xlip.evaluate.scores_file import read_scores
 from xlip.evaluate.zeroshot import ZeroShot
+from xlip.images.files import encode
+from xlip.phantom import generate
+from xlip.results.folder import metrics_json, write_folder
+from xlip.results.scores_file import read_scores
+from xlip.study.record import Box
 
 MODEL = tiny_model().eval()
 NEEDED = {"query": {"text": "pleural effusion"}}

@@ -10,14 +10,14 @@ import pytest
 
 from tiny import tiny_model
 from xlip import cli
-from xlip.config import FinetuneConfig
-from xlip.data.prepare import prepare
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import open_cases
 from xlip.evaluate.finetuning import FineTuning, finetune_to, markdown_rows
-from xlip.evaluate.scores_file import read_scores
 from xlip.finetune.recipe import Recipe
+from xlip.finetune.run import FinetuneConfig
 from xlip.metrics.kinds import kind_table
+from xlip.preparation.run import prepare
+from xlip.results.scores_file import read_scores
 
 KINDS = "Effusion,No_Finding,Nodule"
 RECIPE = Recipe(least_steps=4, most_steps=4, batch_size=8, checks=2)

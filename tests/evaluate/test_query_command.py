@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from xlip.cli import main
-from xlip.data.images import encode
-from xlip.data.phantom import generate
-from xlip.data.prompts import prompt_sets
+from xlip.images.files import encode
+from xlip.phantom import generate
+from xlip.study.prompts import prompt_sets
 
 
 @pytest.fixture(scope="module")

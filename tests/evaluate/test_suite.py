@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from xlip.cli import main
-from xlip.data.splits import names as split_names
 from xlip.errors import XLIPError
 from xlip.evaluate.suite import run_suite
 from xlip.evaluate.suite_file import Suite, load_suite, suite_names
+from xlip.preparation.splits import names as split_names
 
 FINE_TUNING = importlib.util.find_spec("xlip.evaluate.finetuning") is not None
 SETS = {"chexpert", "nih", "rsna", "siim", "covidx"}
@@ -129,7 +129,7 @@ def test_the_right_checksum_passes_wherever_the_set_is(checkpoint: Path, phantom
 def test_a_column_of_one_class_is_a_fault_beside_the_figures_of_the_others(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from xlip.data.prepare import prepare
+    from xlip.preparation.run import prepare
 
     prepare("phantom", Path(), tmp_path / "phantoms", workers=0, options={"count": 12, "size": 64})
     suite = written(tmp_path, {"zeroshot": {"evaluator": "zeroshot", "data": "phantoms"}})

@@ -10,10 +10,6 @@ import torch
 import yaml
 
 from tiny import KINDS, tiny_model
-from xlip.data.images import encode
-from xlip.data.phantom import generate
-from xlip.data.prepare import prepare
-from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
 from xlip.evaluate.zeroshot import (
     ZeroShotResult,
@@ -23,6 +19,10 @@ from xlip.evaluate.zeroshot import (
     write_result,
 )
 from xlip.identity import checkpoint_id
+from xlip.images.files import encode
+from xlip.phantom import generate
+from xlip.preparation.run import prepare
+from xlip.study.prompts import load_prompts
 
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tiny import KINDS, tiny_model
 from xlip import XLIPClassifier, XLIPError
-from xlip.data.images import encode
-from xlip.data.phantom import generate
 from xlip.finetune.classifier import CONFIG, WEIGHTS
+from xlip.images.files import encode
+from xlip.phantom import generate
 
 PIXELS = [generate(index, size=64).pixels for index in range(5)]
 

@@ -10,16 +10,16 @@ import torch
 
 import xlip.finetune.run
 from tiny import tiny_model
-from xlip.config import FinetuneConfig
-from xlip.data.prepare import prepare
-from xlip.data.study import Study, read_studies, write_studies
 from xlip.errors import XLIPError
 from xlip.evaluate.zeroshot import evaluate_zero_shot
 from xlip.finetune.cell import divide
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.images import LabelledImages, read_labelled
 from xlip.finetune.recipe import Recipe
-from xlip.finetune.run import finetune, numbers, wanted_cells
+from xlip.finetune.run import FinetuneConfig, finetune, numbers, wanted_cells
+from xlip.preparation.run import prepare
+from xlip.study.parquet import read_studies, write_studies
+from xlip.study.record import Study
 
 MODEL = tiny_model().eval()
 RECIPE = Recipe(least_steps=3, most_steps=3, batch_size=8, checks=2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tiny import tiny_model
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.finetune.fit import Fitted, Part, fit, mean_auroc
 from xlip.finetune.recipe import LOSSES, Recipe

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xlip.data.label_codes import label_codes
-from xlip.data.study import ABSENT, PRESENT, UNCERTAIN
 from xlip.errors import XLIPError
 from xlip.finetune.labels import one_class, resolve
+from xlip.study.labels import label_codes
+from xlip.study.record import ABSENT, PRESENT, UNCERTAIN
 
 KINDS = ("Edema", "Cardiomegaly", "Nodule")
 CODES = label_codes(

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import xlip.finetune.images
-from xlip.data.images import decode, encode, fit
-from xlip.data.phantom import generate
-from xlip.data.study import UNCERTAIN, Study, write_studies
 from xlip.errors import XLIPError
 from xlip.finetune.images import Columns, read_labelled
+from xlip.images.files import decode, encode
+from xlip.images.square import fit
+from xlip.phantom import generate
+from xlip.study.parquet import write_studies
+from xlip.study.record import UNCERTAIN, Study
 
 
 def image(index: int) -> bytes:

@@ -7,10 +7,10 @@ import pytest
 
 from tiny import KINDS, tiny_model
 from xlip import XLIPClassifier, XLIPError, cli
-from xlip.data.images import encode
-from xlip.data.phantom import generate
-from xlip.data.prepare import prepare
 from xlip.finetune.predict import predict_to
+from xlip.images.files import encode
+from xlip.phantom import generate
+from xlip.preparation.run import prepare
 
 MODEL = XLIPClassifier.of(tiny_model().eval(), KINDS).eval()
 

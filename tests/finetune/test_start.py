@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tiny import KINDS, tiny_model
-from xlip.data.phantom import generate
-from xlip.data.prompts import load_prompts
 from xlip.evaluate.zeroshot import kind_scores, text_classifier
 from xlip.finetune.classifier import as_pixels
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import fit_bias, starting_classifier
+from xlip.phantom import generate
+from xlip.study.prompts import load_prompts
 
 MODEL = tiny_model().eval()
 PIXELS = np.stack([generate(index, size=64).pixels for index in range(6)])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from xlip.errors import XLIPError
-from xlip.evaluate.result import Predictions
 from xlip.metrics.auroc import auroc
 from xlip.metrics.sanity import _shuffled, permuted_labels, sanity_checks, swapped_prompts
+from xlip.results.result import Predictions
 
 
 def predictions(seed: int = 0, count: int = 200) -> Predictions:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xlip.evaluate.result import Predictions
 from xlip.metrics.kinds import MIN_CASES, kind_table
 from xlip.metrics.subgroups import UNKNOWN, subgroup_table
+from xlip.results.result import Predictions
 
 
 def predictions(groups: dict[str, np.ndarray], count: int = 300) -> Predictions:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, recall_score
 
 from xlip.errors import XLIPError
-from xlip.evaluate.result import Predictions
 from xlip.metrics.kinds import MIN_CASES
 from xlip.metrics.thresholds import THRESHOLD_RULES, at_threshold, choose_threshold, threshold_means, threshold_table
+from xlip.results.result import Predictions
 
 
 def predictions(seed: int, count: int = 80, kinds: tuple[str, ...] = ("Effusion", "Edema")) -> Predictions:

@@ -9,13 +9,12 @@ import torch
 from transformers import BertConfig, BertModel, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from tiny import CONFIG, tiny_model, tiny_processor
-from xlip.config import ModelConfig
+from xlip.batches.processor import XLIPProcessor
+from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
-from xlip.models.processor import XLIPProcessor
-from xlip.models.tokenizer import train_wordpiece
 from xlip.models.towers import ImageTower, TextTower, adopt_image_checkpoint, adopt_text_checkpoint, checkpoint_config
 from xlip.models.xlip import XLIPModel
-from xlip.train.build import build_model
+from xlip.train.build import ModelConfig, build_model
 
 TINY: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 IMAGE: dict[str, Any] = {**TINY, "image_size": 32, "patch_size": 8, "num_channels": 1}

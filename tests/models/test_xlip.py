@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tiny import tiny_batch, tiny_model
-from xlip.data.images import encode
-from xlip.data.phantom import generate
 from xlip.errors import XLIPError
+from xlip.images.files import encode
 from xlip.models.configuration import XLIPConfig
 from xlip.models.xlip import XLIPModel
+from xlip.phantom import generate
 
 
 def test_three_lines_from_a_folder_a_path_and_a_text_to_a_cosine(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.data.attributes import attributes
 from xlip.objectives.attributes import ImageAttributes
+from xlip.study.attributes import attributes
 
 
 def naive(images: np.ndarray, texts: np.ndarray, targets: np.ndarray, scale: float) -> tuple[float, float]:

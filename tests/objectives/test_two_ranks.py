@@ -9,11 +9,11 @@ from torch import distributed as dist
 from torch import multiprocessing
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.data.batch import Batch
+from xlip.batches.batch import Batch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives import view_contrast
-from xlip.objectives.base import Objective, mean_over_ranks
 from xlip.objectives.contrastive import Contrastive
+from xlip.objectives.objective import Objective, mean_over_ranks
 from xlip.objectives.view_contrast import ViewContrast
 
 OBJECTIVES: dict[str, Objective] = {"contrastive": Contrastive(), "view_contrast": ViewContrast()}

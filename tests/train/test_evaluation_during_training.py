@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from tiny import CONFIG, tiny_model
-from xlip.config import DuringTraining, PretrainConfig
-from xlip.data.prepare import prepare
-from xlip.data.streams import SetConfig, Streams
+from xlip.batches.streams import SetConfig, Streams
 from xlip.errors import XLIPError
 from xlip.evaluate.during_training import training_evaluation
+from xlip.preparation.run import prepare
 from xlip.train import loop
-from xlip.train.loop import pretrain
+from xlip.train.loop import DuringTraining, PretrainConfig, pretrain
 
 
 @pytest.fixture(scope="module")

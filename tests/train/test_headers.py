@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tiny import CONFIG, HEADERS
-from xlip.config import PretrainConfig
-from xlip.data.attributes import attribute_families
-from xlip.data.prepare import prepare
-from xlip.data.streams import SetConfig, Streams
-from xlip.data.study import Study, read_studies, write_studies
+from xlip.batches.streams import SetConfig, Streams
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
-from xlip.train.loop import pretrain
+from xlip.preparation.run import prepare
+from xlip.study.attributes import attribute_families
+from xlip.study.parquet import read_studies, write_studies
+from xlip.study.record import Study
+from xlip.train.loop import PretrainConfig, pretrain
 
 
 @pytest.fixture(scope="module")

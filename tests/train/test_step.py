@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from tiny import CONFIG, tiny_batch, tiny_model
-from xlip.config import OBJECTIVE_DEFAULTS, PretrainConfig
-from xlip.data.prepare import prepare
-from xlip.data.streams import SetConfig, Streams
+from xlip.batches.streams import SetConfig, Streams
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.registry import OBJECTIVES, build_objectives
-from xlip.train.loop import pretrain, term_gradient_norms
+from xlip.objectives.registry import OBJECTIVE_DEFAULTS, OBJECTIVES, build_objectives
+from xlip.preparation.run import prepare
+from xlip.train.loop import PretrainConfig, pretrain, term_gradient_norms
 from xlip.train.optim import OptimConfig, build_optimizer, build_schedule
 from xlip.train.pretrainer import Pretrainer
 

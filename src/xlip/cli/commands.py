@@ -11,7 +11,7 @@ from xlip.cli import data, evaluation, training
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its config's class by name (importing it pulls torch), its function, its help."""
+    """A command: its config's class by name (importing it may pull torch), its function, its help."""
 
     config: str
     run: Callable[[Any], int | None]
@@ -24,46 +24,60 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(
-        "DemoConfig", training.run_demo, "train on the embedded phantom, compare with pairs only, draw what it sees"
+        "demo.DemoConfig",
+        training.run_demo,
+        "train on the embedded phantom, compare with pairs only, draw what it sees",
     ),
-    "prepare": Command("PrepareConfig", data.run_prepare, "turn a raw data set into Parquet", positional="source"),
+    "prepare": Command(
+        "preparation.run.PrepareConfig", data.run_prepare, "turn a raw data set into Parquet", positional="source"
+    ),
     "audit": Command(
-        "AuditConfig",
+        "audit.run.AuditConfig",
         data.run_audit,
         "look for test images in training sets, and for faults of the data",
         positional="train",
         several=("train", "against"),
     ),
-    "inspect": Command("InspectConfig", data.run_inspect, "look at prepared studies", positional="path"),
-    "pretrain": Command("PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"),
+    "inspect": Command(
+        "preparation.inspect.InspectConfig", data.run_inspect, "look at prepared studies", positional="path"
+    ),
+    "pretrain": Command(
+        "train.loop.PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"
+    ),
     "tag": Command(
-        "TagConfig",
+        "reports.tag_run.TagConfig",
         data.run_tag,
         "find findings, places and devices in reports",
         positional="source",
     ),
-    "zeroshot": Command("ZeroShotConfig", evaluation.run_zeroshot, "classify images by prompts and measure it"),
+    "zeroshot": Command(
+        "evaluate.zeroshot.ZeroShotConfig", evaluation.run_zeroshot, "classify images by prompts and measure it"
+    ),
     "report": Command(
-        "ReportConfig",
+        "pages.write.ReportConfig",
         evaluation.run_report,
         "make page, table and model card of an evaluation",
         positional="evaluation",
     ),
     "evaluate": Command(
-        "EvaluateConfig",
+        "evaluate.suite.EvaluateConfig",
         evaluation.run_evaluate,
         "run a suite of evaluators on models and baselines",
         several=("model", "data"),
     ),
     "compare": Command(
-        "CompareConfig",
+        "results.compare.CompareConfig",
         evaluation.run_compare,
         "test whether one evaluation is better than another on the same studies",
         positional="folders",
         several=("folders",),
     ),
     "finetune": Command(
-        "FinetuneConfig", training.run_finetune, "train a classifier on shares of the labels and measure it"
+        "finetune.run.FinetuneConfig",
+        training.run_finetune,
+        "train a classifier on shares of the labels and measure it",
     ),
-    "predict": Command("PredictConfig", training.run_predict, "score images with a fine-tuned classifier"),
+    "predict": Command(
+        "finetune.predict.PredictConfig", training.run_predict, "score images with a fine-tuned classifier"
+    ),
 }

@@ -11,15 +11,17 @@ from xlip.cli.show import print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
-    from xlip.config import AuditConfig, InspectConfig, PrepareConfig, TagConfig
-    from xlip.data.audit import AuditReport
+    from xlip.audit.run import AuditConfig, AuditReport
+    from xlip.preparation.inspect import InspectConfig
+    from xlip.preparation.run import PrepareConfig
+    from xlip.reports.tag_run import TagConfig
 
 
 def run_prepare(config: PrepareConfig) -> None:
     """Prepare a data set."""
     from dataclasses import asdict
 
-    from xlip.data.prepare import prepare
+    from xlip.preparation.run import prepare
 
     settings = asdict(config)
     source, root, out = (settings.pop(name) for name in ("source", "root", "out"))
@@ -63,7 +65,7 @@ def _progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def run_audit(config: AuditConfig) -> int:
     """Look for test data in training data; 1 where there is any."""
-    from xlip.data.audit import audit, write_exclusions, write_report
+    from xlip.audit.run import audit, write_exclusions, write_report
 
     report = audit(
         config.train,
@@ -119,7 +121,7 @@ def run_inspect(config: InspectConfig) -> None:
 
     from rich.console import Console
 
-    from xlip.data.inspect import chosen, page, plain_view, terminal_view
+    from xlip.preparation.inspect import chosen, page, plain_view, terminal_view
 
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
@@ -136,7 +138,7 @@ def run_inspect(config: InspectConfig) -> None:
 
 def run_tag(config: TagConfig) -> None:
     """Tag reports."""
-    from xlip.data.tag_run import tag_to
+    from xlip.reports.tag_run import tag_to
 
     if config.explain:
         explain_tags(config)
@@ -154,10 +156,10 @@ def explain_tags(config: TagConfig) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from xlip.data.highlight import to_rich
-    from xlip.data.tag_inputs import read_documents
-    from xlip.data.tagger.registry import load_tagger
-    from xlip.data.tagger.rules import RuleTagger
+    from xlip.reports.highlight import to_rich
+    from xlip.reports.tag_inputs import read_documents
+    from xlip.reports.tagger.registry import load_tagger
+    from xlip.reports.tagger.rules import RuleTagger
 
     tagger = load_tagger(config.tagger, config.language)
     if not isinstance(tagger, RuleTagger):

@@ -12,7 +12,10 @@ from xlip.errors import XLIPError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xlip.config import CompareConfig, EvaluateConfig, ReportConfig, ZeroShotConfig
+    from xlip.evaluate.suite import EvaluateConfig
+    from xlip.evaluate.zeroshot import ZeroShotConfig
+    from xlip.pages.write import ReportConfig
+    from xlip.results.compare import CompareConfig
 
 
 def run_zeroshot(config: ZeroShotConfig) -> None:
@@ -43,8 +46,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
 
 def _report(config: ZeroShotConfig) -> list[Path]:
     """The full page, the table and the card, beside the short page."""
-    from xlip.config import ReportConfig
-    from xlip.report.write import report
+    from xlip.pages.write import ReportConfig, report
 
     first = config.prompts.partition(",")[0]
     same = {name: getattr(config, name) for name in ("out", "model", "data", "image_column")}
@@ -74,12 +76,12 @@ def _run_query(config: ZeroShotConfig) -> None:
     """Score every image against free text."""
     from pathlib import Path
 
-    from xlip.data.kinds import canonical
     from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
-    from xlip.evaluate.folder import write_folder
     from xlip.evaluate.page import figure_text
     from xlip.evaluate.query import Query
+    from xlip.results.folder import write_folder
+    from xlip.study.kinds import canonical
 
     against = tuple(canonical(name.strip()) for name in config.kinds.split(",") if name.strip())
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
@@ -103,7 +105,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
     from xlip.evaluate.suite import run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
-    from xlip.report.write import add_reports
+    from xlip.pages.write import add_reports
 
     if not config.model:
         raise XLIPError("evaluate: name at least one model with --model")
@@ -126,7 +128,7 @@ def run_compare(config: CompareConfig) -> None:
     """Compare two evaluations."""
     from pathlib import Path
 
-    from xlip.evaluate.compare import HEADER, compare, notes, table_rows, write_comparison
+    from xlip.results.compare import HEADER, compare, notes, table_rows, write_comparison
 
     if len(config.folders) != 2:
         raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
@@ -143,7 +145,7 @@ def run_compare(config: CompareConfig) -> None:
 
 def run_report(config: ReportConfig) -> None:
     """Write the report of an evaluation."""
-    from xlip.report.write import report
+    from xlip.pages.write import report
 
     page, *others = report(config)
     print(f"look at {page}; beside it {', '.join(file.name for file in others)}")

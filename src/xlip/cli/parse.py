@@ -25,7 +25,8 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(prog=f"xlip {name}", description=command.help, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file of the options below")
-    cls = getattr(import_module("xlip.config"), command.config)
+    module, _, cls_name = command.config.rpartition(".")
+    cls = getattr(import_module(f"xlip.{module}"), cls_name)
     skip = {*command.several, *((command.positional,) if command.positional else ())}
     for name_ in sorted(skip, key=lambda option: option != command.positional):
         flag = name_ if name_ == command.positional else f"--{name_}"

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from xlip.cli.show import print_dropped, print_left_out, print_table
 
 if TYPE_CHECKING:
-    from xlip.config import DemoConfig, FinetuneConfig, PredictConfig, PretrainConfig
+    from xlip.demo import DemoConfig
+    from xlip.finetune.predict import PredictConfig
+    from xlip.finetune.run import FinetuneConfig
+    from xlip.train.loop import PretrainConfig
 
 
 def run_demo(config: DemoConfig) -> None:
@@ -35,7 +38,7 @@ def run_finetune(config: FinetuneConfig) -> None:
     from pathlib import Path
 
     from xlip.evaluate.finetuning import finetune_to, markdown_rows
-    from xlip.report.write import add_report
+    from xlip.pages.write import add_report
 
     result = finetune_to(config, say=print)
     page, *_ = add_report(result, Path(config.out))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from xlip.errors import XLIPError
 from xlip.identity import checkpoint_id
-from xlip.models.checked import load_checked
+from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
 
 IN_MEMORY = "in memory"
@@ -32,7 +32,7 @@ class ImageTextModel(Protocol):
 
     @property
     def preprocess(self) -> str:
-        """How an image becomes that square: one of `xlip.data.images.PREPROCESS`."""
+        """How an image becomes that square: one of `xlip.images.files.PREPROCESS`."""
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """(n, 1, S, S) in [0, 1] -> (n, E) float32, L2-normalised."""

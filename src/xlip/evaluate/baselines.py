@@ -12,9 +12,9 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case, Cases, label_matrix, other_split
 from xlip.evaluate.classification import classification_metrics, predictions_of
-from xlip.evaluate.result import Array, Result
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
+from xlip.results.result import Array, Result
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from xlip.data.images import decode, fit
-from xlip.data.kinds import canonical
-from xlip.data.sources.base import Dropped
-from xlip.data.sources.csv import studies as csv_studies
-from xlip.data.study import Box, Study, parquet_files, read_studies, schema
-from xlip.data.subgroups import subgroups
 from xlip.errors import XLIPError
+from xlip.images.files import decode
+from xlip.images.square import fit
+from xlip.sources.csv import studies as csv_studies
+from xlip.sources.source import Dropped
+from xlip.study.kinds import canonical
+from xlip.study.parquet import parquet_files, read_studies, schema
+from xlip.study.record import Box, Study
+from xlip.study.subgroups import subgroups
 
 REQUIRE = ("labels", "report", "regions", "image")
 """What a case must have besides its image: a label, a report, a box or mask, or nothing."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from xlip.data.subgroups import group_columns
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, label_matrix
-from xlip.evaluate.result import Array, Predictions
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
+from xlip.results.intervals import finite
+from xlip.results.result import Array, Predictions
+from xlip.study.subgroups import group_columns
 
 VIEWS = ("", "max", "mean")
 """How the scores of a study's views become one: not at all, their largest, their mean."""
@@ -120,11 +121,6 @@ def one_class_kinds(metrics: Mapping[str, Any]) -> list[str]:
             state = f"all {positives} present" if positives else f"all {negatives} absent" if negatives else "unknown"
             lines.append(f"{kind}: its labels are {state}, no AUROC exists; leave it out with `kinds`, or add studies")
     return lines
-
-
-def finite(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return float(value) if math.isfinite(value) else None
 
 
 def _kind(measured: KindMetrics) -> dict[str, Any]:

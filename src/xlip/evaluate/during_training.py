@@ -11,7 +11,7 @@ from xlip.evaluate.zeroshot import ZeroShot
 from xlip.models.xlip import XLIPModel
 
 if TYPE_CHECKING:
-    from xlip.config import DuringTraining
+    from xlip.train.loop import DuringTraining
 
 VALIDATION = "val"
 

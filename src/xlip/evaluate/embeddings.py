@@ -18,7 +18,7 @@ from torch import Tensor
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, images
-from xlip.evaluate.result import Array
+from xlip.results.result import Array
 
 VERSION = 1
 """Of the file and of how images are decoded: raise it where either changes."""

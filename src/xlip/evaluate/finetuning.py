@@ -14,16 +14,16 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.evaluate.classification import classification_metrics, source_controlled
-from xlip.evaluate.result import Predictions, Result
-from xlip.evaluate.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import FineTuned, finetune
 from xlip.finetune.table import Sample, difference, result_table, sample
 from xlip.metrics.sanity import sanity_checks
+from xlip.results.result import Predictions, Result
+from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
 
 if TYPE_CHECKING:
-    from xlip.config import FinetuneConfig
     from xlip.evaluate.cases import Cases
+    from xlip.finetune.run import FinetuneConfig
     from xlip.models.xlip import XLIPModel
 
 Array = np.ndarray[Any, Any]
@@ -64,7 +64,7 @@ class FineTuning:
         Raises:
             XLIPError: the set has no training part or no labels.
         """
-        from xlip.config import FinetuneConfig
+        from xlip.finetune.run import FinetuneConfig
 
         began = time.perf_counter()
         path = self.data or getattr(getattr(data, "origin", None), "data", "")

@@ -12,20 +12,20 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.images import decode, fit
-from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases
-from xlip.evaluate.classification import finite
 from xlip.evaluate.embeddings import pixel_batches
 from xlip.evaluate.heatmap import occlusion
-from xlip.evaluate.intervals import mean_with_interval
-from xlip.evaluate.result import Array, Result
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.identity import split_id
+from xlip.images.files import decode
+from xlip.images.square import fit
 from xlip.metrics.grounding import box_region, cnr, iou_at, pointing_game
 from xlip.models.xlip import XLIPModel
+from xlip.results.intervals import finite, mean_with_interval
+from xlip.results.result import Array, Result
+from xlip.study.prompts import load_prompts
 
 FIGURES = ("pointing", "iou", "cnr")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlip.evaluate.result import Array
 from xlip.metrics.auroc import auroc
+from xlip.results.result import Array
 
 MAX_ITERATIONS = 1000
 

@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xlip.data.label_codes import label_codes
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases, label_matrix, other_split
 from xlip.evaluate.classification import classification_metrics, over_views, predictions_of, source_controlled
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
-from xlip.evaluate.result import Array, Predictions, Result
 from xlip.finetune.labels import resolve
 from xlip.finetune.subsets import folds, label_share
 from xlip.identity import split_id
 from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
+from xlip.results.result import Array, Predictions, Result
+from xlip.study.labels import label_codes
 
 FOLDS = 3
 """Of the cross-validation that chooses C where the set has no validation split."""

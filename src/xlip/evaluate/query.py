@@ -14,10 +14,10 @@ from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases
 from xlip.evaluate.classification import classification_metrics, predictions_of
 from xlip.evaluate.embeddings import embed
-from xlip.evaluate.result import Predictions, Result
 from xlip.evaluate.zeroshot import kind_scores
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
+from xlip.results.result import Predictions, Result
 
 NEUTRAL = "a chest radiograph."
 """What a query is weighed against unless the user names something better (its denial, say)."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from xlip.errors import XLIPError
-from xlip.evaluate.result import Evaluator
+from xlip.evaluate.cases import Cases
+from xlip.models.xlip import XLIPModel
+from xlip.results.result import Result
 
 EVALUATORS = {
     "zeroshot": "xlip.evaluate.zeroshot:ZeroShot",
@@ -24,6 +26,21 @@ EVALUATORS = {
 
 NEEDS_WEIGHTS = ("finetune",)
 """Evaluators that train a copy of the model: they take an `XLIPModel`, not any model of images and texts."""
+
+
+class Evaluator(Protocol):
+    """The one interface: a frozen dataclass of options with a name and `run`."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry and in suite files."""
+
+    def run(self, model: XLIPModel, data: Cases) -> Result:
+        """Evaluate a model on cases; images stream, memory does not grow with the set.
+
+        Raises:
+            XLIPError: nothing readable, no label, or a fault that the caller has to mend; a suite goes on.
+        """
 
 
 def evaluator_class(name: str) -> Any:

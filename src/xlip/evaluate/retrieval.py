@@ -12,13 +12,12 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, label_matrix
-from xlip.evaluate.classification import finite
 from xlip.evaluate.embeddings import embed
-from xlip.evaluate.intervals import mean_with_interval
-from xlip.evaluate.result import Array, Result
 from xlip.identity import split_id
-from xlip.metrics.ranking import first_ranks, median_rank, precision_at
+from xlip.metrics.retrieval import first_ranks, median_rank, precision_at
 from xlip.models.xlip import XLIPModel
+from xlip.results.intervals import finite, mean_with_interval
+from xlip.results.result import Array, Result
 
 ROWS_PER_CHUNK = 512
 TEXTS_PER_PASS = 256

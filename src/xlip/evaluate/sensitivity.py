@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from xlip.evaluate.classification import finite, over_views
-from xlip.evaluate.result import Predictions
+from xlip.evaluate.classification import over_views
 from xlip.metrics.auroc import auroc
 from xlip.metrics.kinds import MIN_CASES
+from xlip.results.intervals import finite
+from xlip.results.result import Predictions
 
 
 def sensitivity(by_set: Mapping[str, Predictions], views: str = "") -> dict[str, Any]:

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from xlip.data.prepare import prepare
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
 from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
-from xlip.evaluate.folder import write_folder
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
-from xlip.evaluate.result import Result
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
 from xlip.identity import split_id
+from xlip.preparation.run import prepare
+from xlip.results.folder import write_folder
+from xlip.results.result import Result
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """`xlip evaluate`."""
+
+    suite: str
+    """A suite that comes with the package (`phantom`, `real_mini`, `nih` ...) or a YAML file."""
+    out: str
+    """Folder: one folder per entry, and the summary."""
+    model: list[str] = field(default_factory=list)
+    """Folders of runs or saved models, or hub ids; hf:NAME_OR_PATH for any CLIP- or SigLIP-style checkpoint."""
+    root: str = ""
+    """Folder with the prepared sets of the suite, each under its name."""
+    data: list[str] = field(default_factory=list)
+    """NAME=PATH: where a set of the suite is, if not under the root."""
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    no_cache: bool = False
+    """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from xlip.data.images import PREPROCESS
-from xlip.data.kinds import canonical
-from xlip.data.splits import rule
 from xlip.errors import XLIPError
-from xlip.evaluate.registry import build_evaluator
-from xlip.evaluate.result import Evaluator
+from xlip.evaluate.registry import Evaluator, build_evaluator
+from xlip.images.square import PREPROCESS
+from xlip.preparation.splits import rule
+from xlip.study.kinds import canonical
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class SuiteData:
     split: str = ""
     """Part to evaluate; default: test where there is one."""
     named_split: str = ""
-    """Name in `xlip.data.splits` that the set must have been prepared with."""
+    """Name in `xlip.preparation.splits` that the set must have been prepared with."""
     kinds: tuple[str, ...] = ()
     """Default: all that the set labels."""
     images: int = 0

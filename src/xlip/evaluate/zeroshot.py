@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.prompts import PromptSet, load_prompt_sets
 from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import (
@@ -24,16 +23,49 @@ from xlip.evaluate.classification import (
     source_controlled,
 )
 from xlip.evaluate.embeddings import embed
-from xlip.evaluate.folder import write_dropped
-from xlip.evaluate.result import Array, Predictions, Result
-from xlip.evaluate.scores_file import write_scores
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
+from xlip.results.folder import write_dropped
+from xlip.results.result import Array, Predictions, Result
+from xlip.results.scores_file import write_scores
+from xlip.study.prompts import PromptSet, load_prompt_sets
 
 TEXTS_PER_PASS = 256
+
+
+@dataclass(frozen=True)
+class ZeroShotConfig:
+    """`xlip zeroshot`."""
+
+    model: str
+    """Folder of a run or a saved model, or a hub id."""
+    data: str
+    """Prepared Parquet (folder or file), or a CSV file."""
+    out: str
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    patient_column: str = ""
+    """CSV: column of patient ids, which the intervals resample; without it every row is a patient."""
+    kinds: str = ""
+    """Kinds to score, separated by commas; default: all that the data label."""
+    split: str = ""
+    """Parquet: only this split; default: `test` where there is one, else everything."""
+    prompts: str = "xlip"
+    """A shipped prompt set, a YAML file, several of them separated by commas, or all: the first makes the headline,
+    more than one show how much the choice matters."""
+    query: str = ""
+    """Free text instead of prompts: scores how well each image fits it; labels are only needed with --kinds."""
+    neutral: str = "a chest radiograph."
+    """What a query is weighed against."""
+    batch_size: int = 64
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
+    seed: int = 0
+    no_cache: bool = False
+    """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
 from xlip.finetune.classifier import XLIPClassifier

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xlip.data.images import fit
+from xlip.batches.processor import ImageLike, gray
 from xlip.errors import XLIPError
-from xlip.models.processor import ImageLike, gray
+from xlip.images.square import fit
 from xlip.models.towers import ImageTower
 from xlip.models.xlip import XLIPModel
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier, as_pixels
 from xlip.finetune.labels import one_class

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from xlip.data.images import decode, fit
-from xlip.data.kinds import canonical
-from xlip.data.label_codes import label_codes
-from xlip.data.sources.base import Dropped
-from xlip.data.sources.csv import studies as csv_studies
-from xlip.data.study import Study, read_studies
-from xlip.data.subgroups import group_columns, subgroups
 from xlip.errors import XLIPError
+from xlip.images.files import decode
+from xlip.images.square import fit
+from xlip.sources.csv import studies as csv_studies
+from xlip.sources.source import Dropped
+from xlip.study.kinds import canonical
+from xlip.study.labels import label_codes
+from xlip.study.parquet import read_studies
+from xlip.study.record import Study
+from xlip.study.subgroups import group_columns, subgroups
 
 Array = np.ndarray[Any, Any]
 MEMORY_BYTES = 1 << 30
@@ -74,7 +76,7 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
     Args:
         data: path.
         size: side of the square images, pixels.
-        preprocess: see `xlip.data.images.fit`.
+        preprocess: see `xlip.images.files.fit`.
         columns: of a CSV file; `kinds` also chooses among the labels of a prepared set.
 
     Raises:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from xlip.data.kinds import canonical
-from xlip.data.label_codes import UNCERTAIN_CODE, UNKNOWN
 from xlip.errors import XLIPError
+from xlip.study.kinds import canonical
+from xlip.study.labels import UNCERTAIN_CODE, UNKNOWN
 
 Array = np.ndarray[Any, Any]
 STATES = {"ignore": UNKNOWN, "present": 1, "absent": 0}
@@ -21,7 +21,7 @@ def resolve(codes: Array, kinds: Sequence[str], policy: str) -> Array:
     """Codes (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, the uncertain ones as the policy says.
 
     Args:
-        codes: as `xlip.data.label_codes` makes them.
+        codes: as `xlip.study.labels` makes them.
         kinds: the K columns.
         policy: ignore, present, absent, chexpert, or `KIND=STATE,...` with `*` for the kinds not named.
 

@@ -11,15 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from xlip.data.images import decode, fit
-from xlip.data.sources.base import Dropped, read_table
-from xlip.data.sources.folder import studies as folder_studies
-from xlip.data.study import read_studies
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier
+from xlip.images.files import decode
+from xlip.images.square import fit
+from xlip.sources.folder import studies as folder_studies
+from xlip.sources.source import Dropped, read_table
+from xlip.study.parquet import read_studies
 
 Pair = tuple[str, Any]
 """Id of an image, and its file or bytes."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """`xlip predict`."""
+
+    model: str
+    """Folder that `xlip finetune` wrote."""
+    data: str
+    """A prepared set, a CSV file, a folder of images, or one image."""
+    out: str
+    """CSV file to write."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    batch_size: int = 64
 
 
 @dataclass(frozen=True)

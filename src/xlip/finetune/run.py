@@ -4,33 +4,69 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from xlip.data.prompts import load_prompts
+from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
 from xlip.finetune.cell import MODEL, Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
 from xlip.finetune.labels import one_class, resolve
+from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import starting_classifier
 from xlip.identity import checkpoint_id, digest, split_id
-from xlip.models.checked import load_checked
+from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
-
-if TYPE_CHECKING:
-    from xlip.config import FinetuneConfig
+from xlip.study.prompts import load_prompts
 
 Array = np.ndarray[Any, Any]
 Say = Callable[[str], None]
 CELLS = "cells"
 ARCHITECTURE = ("image", "stem", "pool", "embed_dim", "pixel_mean", "pixel_std")
 """What training from scratch takes from a checkpoint: other weights of the same architecture give the same cells."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """`xlip finetune`."""
+
+    model: str
+    """Folder of a run or a saved model, or a hub id; from scratch only its architecture counts."""
+    data: str
+    """Prepared Parquet (folder or file) or a CSV file, with labels and the splits train and test; val if it has one."""
+    out: str
+    """Folder: finished cells, the best model, metrics.json, scores.csv. The same command goes on where it stopped."""
+    recipe: Recipe = field(default_factory=Recipe)
+    augment: Augment | None = field(default_factory=Augment)
+    fractions: str = "1"
+    """Shares of the training images to label, by patient: `0.01,0.1,1`."""
+    seeds: str = "0"
+    """`0,1,2`: each draws its own share, order and augmentation."""
+    folds: int = 0
+    """Cross-validate over the patients of train and val with so many folds; 0: measure on the split test."""
+    validation: float = 0.15
+    """Share of the training patients that becomes the validation part where the data have none; 0: none."""
+    kinds: str = ""
+    """Kinds to learn, separated by commas; default: all that the data label."""
+    prompts: str = "xlip"
+    """Of the zero-shot head: a shipped prompt set or a YAML file."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    patient_column: str = ""
+    """CSV: column of patient ids; without it every row is a patient, and parts may leak."""
+    split_column: str = ""
+    """CSV: column that says train, val or test."""
+    baseline: str = ""
+    """Folder of another `xlip finetune` of the same data: the table says how far this one is above it."""
+    precision: str = "auto"
+    replicates: int = 1000
+    """Bootstrap replicates over patients."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.prompts import load_prompts
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.recipe import Recipe
 from xlip.models.xlip import XLIPModel
+from xlip.study.prompts import load_prompts
 
 
 def starting_classifier(

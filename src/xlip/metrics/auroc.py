@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xlip.metrics.ranked import RankedCases
+from xlip.metrics.sorted_scores import RankedCases
 
 Array = np.ndarray[Any, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.metrics.known import known_cases
+from xlip.metrics.valid_cases import known_cases
 
 Array = np.ndarray[Any, Any]
 

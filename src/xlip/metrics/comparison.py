@@ -9,7 +9,7 @@ import numpy as np
 
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
 from xlip.metrics.kinds import MIN_CASES
-from xlip.metrics.ranked import RankedRuns
+from xlip.metrics.sorted_scores import RankedRuns
 
 Array = np.ndarray[Any, Any]
 

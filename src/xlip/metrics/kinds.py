@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
-from xlip.metrics.ranked import RankedRuns
+from xlip.metrics.sorted_scores import RankedRuns
 
 MIN_CASES = 10
 """A kind with fewer positives or negatives is left out of macro means."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from xlip.metrics.auroc import auroc
 from xlip.metrics.bootstrap import interval
-from xlip.metrics.known import known_cases
 from xlip.metrics.scored import Scored
+from xlip.metrics.valid_cases import known_cases
 
 Array = np.ndarray[Any, Any]
 

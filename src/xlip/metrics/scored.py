@@ -11,7 +11,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Scored(Protocol):
-    """Scores of one model for n cases and K kinds; `xlip.evaluate.result.Predictions` is one."""
+    """Scores of one model for n cases and K kinds; `xlip.results.result.Predictions` is one."""
 
     @property
     def kinds(self) -> Sequence[str]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.metrics.kinds import MIN_CASES
-from xlip.metrics.known import known_cases
 from xlip.metrics.scored import Scored
+from xlip.metrics.valid_cases import known_cases
 
 Array = np.ndarray[Any, Any]
 

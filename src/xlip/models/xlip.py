@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from xlip.data.text_batch import TextBatch
+from xlip.batches.processor import ImageLike, XLIPProcessor
+from xlip.batches.text_batch import TextBatch
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
-from xlip.models.processor import ImageLike, XLIPProcessor
 from xlip.models.towers import Encoded, ImageTower, TextTower
 
 MAX_LOGIT_SCALE = 100.0

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, zero
 from xlip.objectives.kinds import kind_logits
 from xlip.objectives.masking import MODES, mask_patches, ramp
+from xlip.objectives.objective import Context, Term, zero
 from xlip.objectives.response import RESPONSES, response, token_weights
 
 FLAT = 1e-4

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from xlip.data.attributes import attribute_columns
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, zero
+from xlip.objectives.objective import Context, Term, zero
+from xlip.study.attributes import attribute_columns
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.utils.checkpoint import checkpoint
 
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, distributed, zero
+from xlip.objectives.objective import Context, Term, distributed, zero
 
 
 @dataclass(frozen=True)

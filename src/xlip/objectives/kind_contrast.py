@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, zero
+from xlip.objectives.objective import Context, Term, zero
 
 
 @dataclass(frozen=True)

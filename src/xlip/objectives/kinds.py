@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.data.batch import Batch
-from xlip.data.label_codes import UNCERTAIN_CODE
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import Encodings, XLIPModel
-from xlip.objectives.base import Context, Term, zero
+from xlip.objectives.objective import Context, Term, zero
+from xlip.study.labels import UNCERTAIN_CODE
 
 UNCERTAIN_POLICIES = {"ignore": -1, "present": 1, "absent": 0}
 

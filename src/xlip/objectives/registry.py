@@ -9,11 +9,11 @@ from typing import Any
 from xlip.errors import XLIPError
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.attributes import ImageAttributes
-from xlip.objectives.base import Objective
 from xlip.objectives.contrastive import Contrastive
 from xlip.objectives.entmlm import EntMLM
 from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.kinds import ImageKind, ReportKind
+from xlip.objectives.objective import Objective
 from xlip.objectives.view_contrast import ViewContrast
 
 OBJECTIVES: dict[str, type[Any]] = {
@@ -25,6 +25,16 @@ OBJECTIVES: dict[str, type[Any]] = {
     "kind_contrast": KindContrast,
     "report_kind": ReportKind,
     "view_contrast": ViewContrast,
+}
+
+
+OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "contrastive": {},
+    "attmim": {},
+    "entmlm": {},
+    "image_kind": {},
+    "kind_contrast": {},
+    "report_kind": {},
 }
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
-from xlip.data.transforms import Augment
+from xlip.batches.augmentation import Augment
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.base import Context, Term, distributed, zero
 from xlip.objectives.contrastive import both_ways
+from xlip.objectives.objective import Context, Term, distributed, zero
 
 SECOND_VIEW = Augment(min_scale=0.6, rotation=15, stretch=0.15, contrast=0.5, brightness=0.3, gamma=0.5, noise=0.05)
 """On top of what training does to every image: together a crop of 0.36 to 1, as strong as views of their own may be,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from xlip.data.attributes import attribute_families
-from xlip.data.audit import read_exclusions, refuse_leaks
-from xlip.data.kinds import kinds
-from xlip.data.prompts import PromptSet
-from xlip.data.streams import STREAMS, Streams, StudyTable
+from xlip.audit.run import read_exclusions, refuse_leaks
+from xlip.batches.processor import XLIPProcessor
+from xlip.batches.streams import STREAMS, Streams, StudyTable
+from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
-from xlip.models.checked import load_checked
 from xlip.models.configuration import XLIPConfig
-from xlip.models.processor import XLIPProcessor
-from xlip.models.tokenizer import train_wordpiece
+from xlip.models.loading import load_checked
 from xlip.models.towers import (
     adopt_image_checkpoint,
     adopt_image_tower,
@@ -24,9 +22,42 @@ from xlip.models.towers import (
     xlip_config,
 )
 from xlip.models.xlip import XLIPModel
+from xlip.study.attributes import attribute_families
+from xlip.study.kinds import kinds
+from xlip.study.prompts import PromptSet
 
-if TYPE_CHECKING:
-    from xlip.config import ModelConfig
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The towers: a size of our own, or a checkpoint to start from."""
+
+    image_size: int = 224
+    patch_size: int = 16
+    width: int = 384
+    depth: int = 12
+    heads: int = 6
+    text_width: int = 384
+    text_depth: int = 6
+    text_heads: int = 6
+    embed_dim: int = 256
+    stem: str = "patch"
+    """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images."""
+    pool: str = "max"
+    """How patch tokens become one vector: max (findings are small), mean or cls."""
+    text_pool: str = "mean"
+    dropout: float = 0.0
+    """Dropout inside both towers."""
+    decoder_width: int = 192
+    decoder_layers: int = 2
+    decoder_heads: int = 3
+    vocab_size: int = 8192
+    max_tokens: int = 128
+    preprocess: str = "letterbox"
+    image_checkpoint: str = ""
+    """Local folder or hub id of a ViT or DINOv2, or the folder of an XLIP run with the same stem: its sizes replace the
+    ones above."""
+    text_checkpoint: str = ""
+    """Local folder or hub id of a BERT with its tokenizer."""
 
 
 def build_tables(data: Streams) -> dict[str, StudyTable]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
-from xlip.models.checked import load_checked
+from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
 
 __all__ = ["load_checkpoint", "save_checkpoint", "whole_folder"]

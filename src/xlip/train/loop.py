@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,27 +17,74 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.data import DataLoader, Dataset
 
-from xlip.data.batch import Batch
-from xlip.data.prompts import load_prompts
-from xlip.data.streams import BatchSampler
+from xlip.batches.augmentation import Augment
+from xlip.batches.batch import Batch
+from xlip.batches.streams import BatchSampler, Streams
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
-from xlip.objectives.registry import build_objectives
-from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
+from xlip.objectives.registry import OBJECTIVE_DEFAULTS, build_objectives
+from xlip.study.prompts import load_prompts
+from xlip.train.build import (
+    ModelConfig,
+    build_model,
+    build_processor,
+    build_tables,
+    refuse_without_headers,
+    training_kinds,
+)
 from xlip.train.checkpoint import load_checkpoint, save_checkpoint
 from xlip.train.log import RunLog
-from xlip.train.optim import build_optimizer, build_schedule
+from xlip.train.optim import OptimConfig, build_optimizer, build_schedule
 from xlip.train.precision import attention_kernel, matmul_rate, mixed_precision, training_flops
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.step import Trainer, train_step
 
-if TYPE_CHECKING:
-    from xlip.config import PretrainConfig
-
 Evaluate = Callable[[XLIPModel], dict[str, float]]
 """From the model, as it is at a step, to named figures."""
+
+
+@dataclass(frozen=True)
+class DuringTraining:
+    """Zero-shot evaluation while a model trains; its figures stand in the logs as `eval/...`."""
+
+    every: int = 0
+    """Steps between evaluations; the last step is evaluated too. 0 = never."""
+    data: str = ""
+    """Prepared Parquet (folder or file), or a CSV file."""
+    split: str = ""
+    """Parquet: default `val`. A test split here is no longer one for the runs that are chosen by it."""
+    kinds: str = ""
+    """Kinds to score, separated by commas; default: all that the data label."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """`xlip pretrain`."""
+
+    out: str
+    """Folder of the run: model, logs, resolved config, checkpoint."""
+    data: Streams = field(default_factory=Streams)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(OBJECTIVE_DEFAULTS))
+    """Name -> options; see `xlip.objectives.registry`."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    augment: Augment | None = field(default_factory=Augment)
+    prompts: str = "xlip"
+    steps: int = 10_000
+    seed: int = 0
+    precision: str = "auto"
+    """auto: bf16 where the machine has fast bf16; or bf16, fp32."""
+    log_every: int = 10
+    gradient_norms_every: int = 0
+    """Steps between logs of every term's own gradient norm; 0 = never."""
+    checkpoint_every: int = 1000
+    resume: bool = False
+    """Go on from the run's last checkpoint."""
+    workers: int = 1
+    """Processes that build batches ahead; 0 = in the training process."""
+    evaluate: DuringTraining = field(default_factory=DuringTraining)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from xlip.data.batch import Batch
-from xlip.data.text_batch import TextBatch
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import Encodings, XLIPModel
-from xlip.objectives.base import Context, Objective, mean_over_ranks
+from xlip.objectives.objective import Context, Objective, mean_over_ranks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from xlip.data.batch import Batch
+from xlip.batches.batch import Batch
 from xlip.train.pretrainer import Losses
 
 

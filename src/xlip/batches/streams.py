@@ -1,0 +1,254 @@
+"""Prepared Parquet to batches: a fixed mix of pairs, lone images and lone reports at every step.
+
+Which studies make up a step is a pure function of (seed, step, rank): nothing to save, nothing to lose on resume, and
+any number of ranks see disjoint parts of each epoch's permutation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xlip.batches.augmentation import Augment
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
+from xlip.errors import XLIPError
+from xlip.images.files import decode
+from xlip.images.square import fit
+from xlip.reports.entities import kinds_of
+from xlip.study.attributes import attribute_families, attribute_targets, attributes
+from xlip.study.labels import label_codes
+from xlip.study.parquet import from_row, parquet_files
+from xlip.study.prompts import PromptSet
+from xlip.study.record import Study
+
+if TYPE_CHECKING:
+    from xlip.batches.processor import XLIPProcessor
+
+STREAMS = ("pairs", "images", "texts")
+CACHE_BYTES = 1 << 30
+"""Decoded images are kept in memory up to this; beyond it they are decoded again every epoch."""
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """One prepared set, as a part of a stream."""
+
+    path: str
+    """Folder or file that `xlip prepare` wrote."""
+    labels: bool = True
+    """Whether its labels are used; false trains on its images as if nobody had looked at them."""
+    split: str = "train"
+    repeat: int = 1
+    """How often an epoch of the stream holds this set."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Sets of each stream and how many of their studies make up a step of one rank."""
+
+    pairs: list[SetConfig] = field(default_factory=list)
+    images: list[SetConfig] = field(default_factory=list)
+    texts: list[SetConfig] = field(default_factory=list)
+    mix: dict[str, int] = field(default_factory=lambda: {"pairs": 32, "images": 48, "texts": 32})
+    test_sets: list[str] = field(default_factory=list)
+    """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
+    exclusions: str = ""
+    """List that `xlip audit --write-exclusions` wrote: its studies are left out."""
+
+
+class StudyTable:
+    """The studies of one stream, by index, memory-mapped by `datasets`; only those that have what the stream needs."""
+
+    def __init__(self, sets: Sequence[SetConfig], stream: str, excluded: frozenset[str] = frozenset()) -> None:
+        self.stream = stream
+        self._tables: list[Any] = []
+        rows = []
+        for number, config in enumerate(sets):
+            table = _open(config.path)
+            self._tables.append((table, config))
+            chosen = _usable(table, stream, config.split, excluded)
+            if not len(chosen):
+                raise XLIPError(f"{config.path}: no study of split {config.split!r} fits the stream {stream!r}")
+            rows.append(np.stack([np.full(len(chosen), number), chosen], 1).repeat(config.repeat, 0))
+        self.rows = np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Study:
+        number, row = self.rows[index]
+        table, config = self._tables[number]
+        study = from_row(table[int(row)])
+        hidden: dict[str, Any] = {}
+        if not config.labels:
+            hidden["labels"] = {}
+        if self.stream == "texts":
+            hidden["image"] = None
+        elif self.stream == "images":
+            hidden |= {"report": None, "entities": ()}
+        return study._replace(**hidden)
+
+    def reports(self) -> Iterator[str]:
+        """The texts of all sets, once each."""
+        yield from (text for text in self._values("report") if text)
+
+    def has_headers(self) -> bool:
+        """Whether some image has a value of `xlip.study.attributes`."""
+        return any(value not in (None, "") for one in attributes() for value in self._values(one.name))
+
+    def _values(self, column: str) -> Iterator[Any]:
+        """What a column says of every study, once each; nothing from tables of a schema that lacks it."""
+        for number, (table, _) in enumerate(self._tables):
+            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
+            if column in table.column_names:
+                yield from table.select_columns([column])[wanted.tolist()][column]
+
+    def known_kinds(self) -> set[str]:
+        """Kinds that some study's label or entity names."""
+        found: set[str] = set()
+        for table, config in self._tables:
+            if config.labels:
+                found |= {item["kind"] for items in table["labels"] for item in items}
+            if self.stream != "images":
+                found |= {item["kind"] for items in table["entities"] for item in items if item["kind"]}
+        return found
+
+
+class BatchSampler:
+    """Makes the batch of any step."""
+
+    def __init__(
+        self,
+        tables: dict[str, StudyTable],
+        mix: dict[str, int],
+        processor: XLIPProcessor,
+        prompts: PromptSet,
+        kinds: Sequence[str],
+        *,
+        augment: Augment | None,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        attributes: bool = False,
+    ) -> None:
+        self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
+        self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
+        self.attributes = attributes
+        self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._cached_bytes = 0
+        self._orders: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step of this rank."""
+        generator = torch.Generator().manual_seed(_seed(self.seed, "augment", step, self.rank))
+        drawn = {name: [(i, self.tables[name][i]) for i in self.indices(name, step)] for name in STREAMS}
+        pairs, images, texts = (drawn[name] for name in STREAMS)
+        pixels = self._pixels([("pairs", *item) for item in pairs] + [("images", *item) for item in images])
+        with_image = [study for _, study in pairs + images]
+        with_report = [study for _, study in pairs + texts]
+        read = [kinds_of(study.report or "", study.entities) for study in with_report]
+        seen = [{**found, **study.labels} for study, found in zip(with_image, read, strict=False)]
+        labels = seen[: len(pairs)] + [dict(study.labels) for _, study in images]
+        reports = [study.report or "" for study in with_report]
+        return Batch(
+            pixels=self.augment(pixels, generator) if self.augment else pixels,
+            image_labels=self._codes(labels),
+            reports=self.processor.texts(reports, [study.entities for study in with_report]),
+            report_labels=self._codes(read),
+            report_key=torch.tensor([_key(text) for text in reports], dtype=torch.long),
+            prompts=self._prompts(step),
+            pairs=len(pairs),
+            attributes=self._attribute_targets(with_image),
+            attribute_texts=self._drawn("attributes", step, attribute_families() if self.attributes else []),
+        )
+
+    def indices(self, stream: str, step: int) -> list[int]:
+        """Rows of a stream's table that this rank takes at a step: every epoch is a permutation of its own."""
+        size, count = len(self.tables[stream]), self.mix.get(stream, 0)
+        if not size or not count:
+            return []
+        first = (step * self.ranks + self.rank) * count
+        return [int(self._order(stream, p // size, size)[p % size]) for p in range(first, first + count)]
+
+    def _order(self, stream: str, epoch: int, size: int) -> np.ndarray[Any, Any]:
+        if (stream, epoch) not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key != (stream, epoch - 2)}
+            rng = np.random.default_rng(_seed(self.seed, stream, epoch))
+            self._orders[stream, epoch] = rng.permutation(size)
+        return self._orders[stream, epoch]
+
+    def _pixels(self, items: list[tuple[str, int, Study]]) -> Tensor:
+        size = self.processor.image_size
+        stacked = np.zeros((len(items), size, size), np.uint8)
+        for number, (stream, index, study) in enumerate(items):
+            key = (stream, index)
+            if key not in self._cache:
+                assert study.image is not None
+                fitted = fit(decode(study.image), size, self.processor.preprocess)
+                if self._cached_bytes + fitted.nbytes > CACHE_BYTES:
+                    stacked[number] = fitted
+                    continue
+                self._cache[key] = fitted
+                self._cached_bytes += fitted.nbytes
+            stacked[number] = self._cache[key]
+        return torch.from_numpy(stacked).unsqueeze(1).float() / 255
+
+    def _codes(self, labels: Sequence[dict[str, int]]) -> Tensor:
+        return torch.from_numpy(label_codes(labels, self.kinds))
+
+    def _prompts(self, step: int) -> TextBatch:
+        """One positive and one negative text of each kind."""
+        families = [self.prompts.positive(kind) for kind in self.kinds]
+        families += [self.prompts.negative(kind) for kind in self.kinds]
+        return self._drawn("prompts", step, families)
+
+    def _attribute_targets(self, studies: Sequence[Study]) -> Tensor:
+        if not self.attributes:
+            return torch.zeros(len(studies), 0)
+        return torch.from_numpy(attribute_targets(studies))
+
+    def _drawn(self, name: str, step: int, families: Sequence[Sequence[str]]) -> TextBatch:
+        """One text of each family, the same on every rank."""
+        rng = np.random.default_rng(_seed(self.seed, name, step))
+        return self.processor.texts([texts[int(rng.integers(len(texts)))] for texts in families])
+
+
+def _open(path: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    files = [str(file) for file in parquet_files(path)]
+    table = datasets.load_dataset("parquet", data_files=files, split="train")
+    # The bytes as they are: `datasets` would decode an image column on its own.
+    return table.cast_column("image", datasets.Image(decode=False)) if "image" in table.features else table
+
+
+def _usable(table: Any, stream: str, split: str, excluded: frozenset[str]) -> np.ndarray[Any, Any]:
+    """Row numbers of a split that have an image (pairs, images) and a report (pairs, texts), less the excluded ids."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    arrow = table.data.table
+    keep = np.asarray(pc.equal(arrow["split"], split))
+    if stream != "texts":
+        keep &= np.asarray(pc.is_valid(arrow["image"])) & np.asarray(pc.not_equal(arrow["view"], "LATERAL"))
+    if stream != "images":
+        keep &= np.asarray(pc.is_valid(arrow["report"]))
+    if excluded:
+        keep &= ~np.asarray(pc.is_in(arrow["study_id"], pa.array(sorted(excluded))))
+    return np.flatnonzero(keep)
+
+
+def _seed(*parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=6).digest(), "big")
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")

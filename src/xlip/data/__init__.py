@@ -1,1 +1,0 @@
-"""Everything between a raw data set and a `Batch`."""

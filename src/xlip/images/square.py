@@ -1,0 +1,58 @@
+"""Grayscale arrays of any shape to squares, or smaller."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from xlip.errors import XLIPError
+from xlip.images.gray import Gray
+
+PREPROCESS = ("letterbox", "clip", "squash")
+"""Ways to make an image square: pad then resize; crop the centre; ignore the aspect."""
+
+
+def fit(image: Gray, size: int, preprocess: str = "letterbox") -> Gray:
+    """Make an image (H, W) square, (size, size), by one of `PREPROCESS` (PROTOCOLS 4); antialiased.
+
+    Raises:
+        XLIPError: `preprocess` is none of `PREPROCESS`, or `size` is not positive.
+    """
+    if preprocess not in PREPROCESS:
+        raise XLIPError(f"preprocess: expected one of {', '.join(PREPROCESS)}; got {preprocess!r}")
+    if size < 1:
+        raise XLIPError(f"image size: expected at least 1 pixel, got {size}")
+    height, width = image.shape
+    if (height, width) == (size, size):
+        return image
+    if preprocess == "squash":
+        return _resize(image, size, size)
+    if preprocess == "letterbox":
+        side = max(height, width)
+        return _resize(_centre(image, side), size, size)
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return _resize(image, size, size, box=(left, top, left + side, top + side))
+
+
+def shrink(image: Gray, short_side: int) -> Gray:
+    """Shrink (H, W) until the shorter side is `short_side` pixels; keeps the aspect, never enlarges."""
+    height, width = image.shape
+    short = min(height, width)
+    if short <= short_side:
+        return image
+    return _resize(image, round(height * short_side / short), round(width * short_side / short))
+
+
+def _centre(image: Gray, side: int) -> Gray:
+    height, width = image.shape
+    square = np.zeros((side, side), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def _resize(image: Gray, height: int, width: int, box: tuple[float, float, float, float] | None = None) -> Gray:
+    # Lanczos in Pillow widens with the scale, so nothing aliases; reducing_gap averages first where the step is large.
+    picture = Image.fromarray(image)
+    return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=2.0))

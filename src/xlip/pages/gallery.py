@@ -1,0 +1,148 @@
+"""Best and worst cases of each kind, with the parts that speak for the kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel
+from xlip.evaluate.cases import Case
+from xlip.evaluate.heatmap import occlusion
+from xlip.evaluate.page import Page
+from xlip.evaluate.plots import Panel, panel_grid, readable
+from xlip.evaluate.zeroshot import text_classifier
+from xlip.images.files import decode
+from xlip.images.square import fit
+from xlip.pages.evaluation import Evaluation
+from xlip.results.result import Predictions
+from xlip.study.prompts import PromptSet
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A case that a page shows for a kind."""
+
+    kind: str
+    role: str
+    """found: highest score of those with the finding; missed: lowest of these; false alarm: highest of the rest."""
+    study_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of the cases, ready for a page."""
+
+    rows: tuple[tuple[str, str, bytes], ...]
+    """(kind, caption, picture of its cases: image and heat-map side by side)."""
+    missing: int = 0
+    """Cases whose image was not in the data."""
+
+
+def choose(predictions: Predictions) -> list[Shown]:
+    """For each kind with both classes: its best and its worst case, and its worst false alarm.
+
+    Scores of different kinds are not on one scale, so cases are ranked within a kind. The lowest-scoring image with
+    the finding is left out where it is also the highest-scoring (one positive).
+    """
+    chosen = []
+    for index, kind in enumerate(predictions.kinds):
+        labels, scores = predictions.labels[:, index], predictions.scores[:, index]
+        positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+        if not len(positives) or not len(negatives):
+            continue
+        best, worst = positives[scores[positives].argmax()], positives[scores[positives].argmin()]
+        alarm = negatives[scores[negatives].argmax()]
+        roles = {"found": best, **({"missed": worst} if worst != best else {}), "false alarm": alarm}
+        chosen += [Shown(kind, role, predictions.study_ids[row], float(scores[row])) for role, row in roles.items()]
+    return chosen
+
+
+def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
+    """Read the chosen cases, one pass over the data, and draw each beside its heat-map.
+
+    Raises:
+        XLIPError: none of the chosen cases is in the data: it is another set than the one that was evaluated.
+    """
+    wanted = {one.study_id for one in shown}
+    pixels = dict(_pixels(cases, wanted, model.image_size, model.preprocess))
+    if shown and not pixels:
+        raise XLIPError(
+            f"none of the {len(wanted)} cases to show, such as {shown[0].study_id}, is in the data; "
+            "name the set that was evaluated with --data"
+        )
+    kinds = list(dict.fromkeys(one.kind for one in shown))
+    directions = {
+        kind: pair[0] - pair[1] for kind, pair in zip(kinds, text_classifier(model, prompts, kinds), strict=True)
+    }
+    # A map of any kind is one product with these: an image shown for several kinds is encoded once.
+    losses = _losses(model, pixels)
+    rows = []
+    for kind in kinds:
+        present = [one for one in shown if one.kind == kind and one.study_id in pixels]
+        if present:
+            caption = "; ".join(f"{one.role}: {one.study_id}" for one in present)
+            rows.append((kind, caption, panel_grid([_panels(present, pixels, losses, directions[kind])])))
+    return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
+
+
+def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
+    """The gallery as a section of a page."""
+    if not gallery.rows:
+        return
+    page.heading("Best and worst cases")
+    page.text(
+        "For each finding the image with it that scored highest (found) and lowest (missed), and the image without "
+        "it that scored highest (false alarm; the label may be at fault). Beside each, what speaks for the "
+        "finding: how much of the cosine to its positive prompts, less that to its negative ones, is lost when a "
+        "cell of the image is blurred. Coloured is what is above zero and above the image's median, up to its "
+        "maximum (yellow); the numbers are its range, so the colours of two images are not on one scale. No "
+        "colour: nothing in the image speaks for the finding."
+    )
+    page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
+    if evaluation.evaluator != "zeroshot":
+        page.text("The scores come from a trained classifier; the maps show the prompts of the model it started from.")
+    for kind, caption, picture in gallery.rows:
+        page.subheading(readable(kind)).figure(picture, caption)
+    if gallery.missing:
+        page.text(f"{gallery.missing} cases are not shown, their images were not found.", note=True)
+
+
+def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str) -> Iterator[tuple[str, Array]]:
+    """(study id of the scores, uint8 (size, size)) of the wanted cases that can be read."""
+    for case in cases:
+        # Scores of a study over its views go by the id without the view.
+        names = [name for name in (case.study_id, case.study_id.rpartition("/")[0]) if name in wanted]
+        if names and case.image is not None:
+            try:
+                yield names[0], fit(decode(case.image), size, preprocess)
+            except XLIPError:
+                continue  # it is counted as missing
+
+
+def _losses(model: ImageTextModel, pixels: dict[str, Array]) -> dict[str, torch.Tensor]:
+    """`occlusion` of each image, (cells, cells, E)."""
+    if not pixels:
+        return {}
+    batch = torch.from_numpy(np.stack(list(pixels.values()))).unsqueeze(1).float() / 255
+    return dict(zip(pixels, occlusion(model, batch), strict=True))
+
+
+def _panels(
+    shown: Sequence[Shown], pixels: dict[str, Array], losses: dict[str, torch.Tensor], direction: torch.Tensor
+) -> list[Panel]:
+    panels = []
+    for one in shown:
+        heat = (losses[one.study_id] @ direction).numpy()
+        panels += [
+            Panel(pixels[one.study_id], f"{one.role}\nscore {one.score:.3f}"),
+            Panel(pixels[one.study_id], "what speaks for it", heat=heat),
+        ]
+    return panels

@@ -1,0 +1,187 @@
+"""`xlip report`: page, table and model card of one evaluation (PROTOCOLS 2 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xlip.errors import XLIPError
+from xlip.evaluate.page import Page
+from xlip.pages import sections
+from xlip.pages.evaluation import Evaluation, from_result, read_evaluation
+from xlip.pages.kind_table import kind_csv
+from xlip.pages.model_card import model_card
+from xlip.pages.operating_points import OperatingPoints
+from xlip.pages.training_facts import set_statistics, training_facts
+
+if TYPE_CHECKING:
+    from xlip.evaluate.adapter import ImageTextModel
+    from xlip.evaluate.suite import Outcome
+    from xlip.pages.gallery import Gallery
+    from xlip.results.result import Result
+
+PAGE, TABLE, CARD = "report.html", "per_kind.csv", "README.md"
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """`xlip report`."""
+
+    evaluation: str
+    """Folder of an evaluation: metrics.json, scores.csv."""
+    out: str
+    """Folder for report.html, per_kind.csv and the model card README.md."""
+    model: str = ""
+    """Folder of the run or model that was evaluated: adds cases with heat-maps and, to the card, the training."""
+    data: str = ""
+    """Prepared Parquet or CSV that was evaluated; with `model`."""
+    image_column: str = "path"
+    """CSV: column of image paths, relative to the file."""
+    prompts: str = ""
+    """Prompt set that the heat-maps answer to: a shipped one or a YAML file; default: the evaluation's."""
+
+
+def report(config: ReportConfig) -> list[Path]:
+    """Write the report of an evaluation's folder; returns the files.
+
+    Raises:
+        XLIPError: not the folder of an evaluation, an evaluation of another model or of other data, or only one of
+            model and data.
+    """
+    from xlip.evaluate.adapter import load_model
+
+    if bool(config.model) != bool(config.data):
+        raise XLIPError("report: --model and --data go together (cases with heat-maps need both); give both or none")
+    evaluation = read_evaluation(Path(config.evaluation))
+    if not config.model:
+        return write_report(evaluation, Path(config.out))
+    options = {"image_column": config.image_column, "prompts": config.prompts}
+    gallery = gallery_of(evaluation, load_model(config.model), config.data, **options)
+    split_name = _official_split(config.data)
+    return write_report(evaluation, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
+
+
+def add_report(
+    result: Result, folder: Path, *, model: ImageTextModel | None = None, run: str = "", data: str = ""
+) -> list[Path]:
+    """Add page, table and model card to the folder of a result in memory.
+
+    Args:
+        result: what an evaluator returned.
+        folder: where `metrics.json` and the rest stand.
+        model: adds the cases of a classifying evaluator with heat-maps, where it is the one that was evaluated.
+        run: folder of the run, whose records go into the card.
+        data: the set that was evaluated; it names the official split too.
+
+    Raises:
+        XLIPError: the metrics are not what the schema says, or the data are not those of the result.
+    """
+    evaluation = from_result(result)
+    own = model is not None and model.identity == evaluation.metrics["checkpoint"]
+    gallery = gallery_of(evaluation, model, data) if model is not None and own and data else None
+    split_name = _official_split(data) if data else ""
+    return write_report(evaluation, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
+
+
+def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
+    """Add a report to the folder of every entry of a suite; returns a line for each that has a fault."""
+    from xlip.evaluate.adapter import load_model
+
+    problems, models = [], {}
+    for one in outcomes:
+        if one.result is None or one.folder is None:
+            continue
+        try:
+            if one.spec not in models:
+                models[one.spec] = load_model(one.spec)
+            add_report(one.result, one.folder, model=models[one.spec], run=one.spec, data=one.data)
+        except XLIPError as error:
+            problems.append(f"{one.model} {one.entry}: no report ({error})")
+    return problems
+
+
+def _official_split(data: str) -> str:
+    """Name of the published split that a set was prepared with; '' for its source's own."""
+    return str(set_statistics(Path(data)).get("split_name", ""))
+
+
+def write_report(
+    evaluation: Evaluation, out: Path, *, gallery: Gallery | None = None, run: Path | None = None, split_name: str = ""
+) -> list[Path]:
+    """`report.html`, `per_kind.csv` (where something was classified) and the card `README.md` into a folder."""
+    page, points = evaluation_page(evaluation, gallery=gallery, split_name=split_name)
+    facts = training_facts(run) if run else None
+    name = run.name if run else str(evaluation.metrics["checkpoint"])
+    files = {CARD: model_card(evaluation, points, name=name, facts=facts)}
+    if evaluation.per_kind:
+        files[TABLE] = kind_csv(evaluation, points)
+    out.mkdir(parents=True, exist_ok=True)
+    for file, text in files.items():
+        (out / file).write_text(text, "utf-8")
+    page.write(out / PAGE)
+    return [out / PAGE, *(out / file for file in files)]
+
+
+def evaluation_page(
+    evaluation: Evaluation, *, gallery: Gallery | None = None, split_name: str = ""
+) -> tuple[Page, OperatingPoints | None]:
+    """The page, and the decisions that it shows."""
+    set_name = str(evaluation.metrics["split"]).rsplit(":", 2)[0]
+    page = Page(f"{TITLES.get(evaluation.evaluator, evaluation.evaluator)} on {set_name}")
+    sections.headline(page, evaluation)
+    sections.kinds(page, evaluation)
+    sections.other_figures(page, evaluation)
+    sections.shares(page, evaluation)
+    sections.published(page, evaluation, split_name)
+    sections.prompts(page, evaluation)
+    sections.curves(page, evaluation)
+    sections.calibration(page, evaluation)
+    points = sections.decisions(page, evaluation)
+    if gallery is not None:
+        from xlip.pages.gallery import section
+
+        section(page, evaluation, gallery)
+    sections.retrieval(page, evaluation)
+    sections.glossary(page)
+    return page, points
+
+
+TITLES = {
+    "zeroshot": "Zero-shot classification",
+    "probe": "Linear probe",
+    "finetune": "Fine-tuning",
+    "retrieval": "Image-text retrieval",
+    "grounding": "Phrase grounding",
+}
+
+
+def gallery_of(
+    evaluation: Evaluation, model: ImageTextModel, data: str, *, image_column: str = "path", prompts: str = ""
+) -> Gallery:
+    """Best and worst cases of an evaluation, read from its data; empty where nothing was classified.
+
+    Args:
+        evaluation: what was measured.
+        model: what it was measured on.
+        data: the prepared set or CSV file that was evaluated, with any split.
+        image_column: of a CSV file.
+        prompts: set that the heat-maps answer to; default: the evaluation's.
+
+    Raises:
+        XLIPError: another checkpoint than the one that was evaluated, or other data.
+    """
+    from xlip.evaluate.cases import Origin
+    from xlip.pages.gallery import Gallery, choose, draw
+    from xlip.study.prompts import load_prompts
+
+    if evaluation.predictions is None or "query" in evaluation.metrics:
+        return Gallery(())
+    said = evaluation.metrics["checkpoint"]
+    if model.identity != said:
+        raise XLIPError(f"--model is the checkpoint {model.identity}, the evaluation is of {said}; name that one")
+    prompt_set = load_prompts(prompts or str(evaluation.metrics.get("prompts", "xlip")).partition("@")[0])
+    subject = model.with_preprocess(evaluation.metrics["preprocessing"].partition("/")[0])
+    cases = Origin(data, require="image", image_column=image_column).cases()
+    return draw(subject, cases, choose(evaluation.predictions), prompt_set)

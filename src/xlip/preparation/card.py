@@ -1,0 +1,236 @@
+"""The end of a preparation: quarantine table, statistics and data card, computed from what is in the Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import compress
+from operator import and_
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.preparation.card_pictures import contact_sheet, histograms
+from xlip.preparation.part import write_final
+from xlip.preparation.plan import Plan, id_digest
+from xlip.preparation.target import STATS, Target
+from xlip.study.record import STATE_NAMES
+
+EXAMPLES = 3
+REASONS = (
+    ("killed the process", "killed the process that read it"),
+    ("took more than", "took too long to read"),
+    ("bomb", "too large: a decompression bomb?"),
+    ("multi-frame", "multi-frame DICOM"),
+    ("neither an image nor DICOM", "neither an image nor DICOM"),
+    ("holds no image", "DICOM without an image"),
+    ("not a readable", "not a readable image"),
+    (" not found", "image file not found"),
+    ("cannot read", "cannot read"),
+    ("is empty (0 bytes)", "empty file"),
+    ("duplicate study id", "duplicate study id"),
+    ("another image of the report", "another image of the report"),
+    ("modality", "modality is not X-ray"),
+)
+"""Words of a reason -> its class, so that equal reasons count together."""
+
+
+@dataclass
+class Summary:
+    """What `prepare` kept, dropped and why; written as `stats.json`."""
+
+    source: str
+    settings: dict[str, Any]
+    parts: int = 0
+    parts_done: int = 0
+    kept: int = 0
+    images: int = 0
+    reports: int = 0
+    pairs: int = 0
+    patients: int = 0
+    split_name: str = ""
+    split_checksum: str = ""
+    splits: Counter[str] = field(default_factory=Counter)
+    views: Counter[str] = field(default_factory=Counter)
+    sexes: Counter[str] = field(default_factory=Counter)
+    sections: Counter[str] = field(default_factory=Counter)
+    boxes: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
+    """Short side of the originals, pixels: least, median, greatest."""
+    report_words: dict[str, float] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Class of reason -> rows."""
+    examples: dict[str, list[list[str]]] = field(default_factory=dict)
+    """Class of reason -> the first rows and their reasons."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is there (`--shard` runs end before that)."""
+        return self.parts_done == self.parts
+
+    def count(self, columns: Mapping[str, list[Any]]) -> None:
+        """Add kept studies, as `light_columns` yields them."""
+        has_report = [report is not None for report in columns["report"]]
+        self.kept += len(has_report)
+        self.images += sum(columns["has_image"])
+        self.reports += sum(has_report)
+        self.pairs += sum(map(and_, columns["has_image"], has_report))
+        self.splits.update(columns["split"])
+        self.views.update(view or "unknown" for view in columns["view"])
+        self.sexes.update(sex or "unknown" for sex in columns["sex"])
+        self.sections.update(columns["section"])
+        self.boxes.update(columns["box"])
+        labels = Counter(zip(columns["label_kind"], columns["label_state"], strict=True))
+        for (kind, state), number in labels.items():
+            self.kinds.setdefault(kind, Counter())[STATE_NAMES[state]] += number
+
+
+@dataclass
+class Measures:
+    """Numbers of every study that the histograms show: 4 bytes each."""
+
+    short_sides: array[int] = field(default_factory=lambda: array("i"))
+    words: array[int] = field(default_factory=lambda: array("i"))
+    ages: array[float] = field(default_factory=lambda: array("f"))
+    patients: array[int] = field(default_factory=lambda: array("Q"))
+
+    def count(self, columns: Mapping[str, list[Any]]) -> None:
+        """Add studies."""
+        self.patients.extend(map(id_digest, columns["patient_id"]))
+        short_sides = map(min, columns["width"], columns["height"])
+        self.short_sides.extend(compress(short_sides, columns["has_image"]))
+        self.words.extend(len(report.split()) for report in columns["report"] if report is not None)
+        self.ages.extend(age for age in columns["age"] if age is not None)
+
+
+def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) -> Summary:
+    """Write the card when every part is there, and put the set in its place.
+
+    Raises:
+        XLIPError: nothing usable was found.
+    """
+    summary = Summary(source, settings, parts=plan.parts, parts_done=len(target.journals()))
+    if plan.split:
+        summary.split_name, summary.split_checksum = plan.split.name, plan.split.checksum
+    if not summary.complete:
+        return summary
+    write_final(target.work / "quarantine.csv", _quarantine(target, summary))
+    measures = Measures()
+    files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
+    for columns in light_columns(files):
+        summary.count(columns)
+        measures.count(columns)
+    if not summary.kept:
+        target.discard()
+        worst = summary.dropped.most_common(1)
+        said = f"; {worst[0][1]} rows: {worst[0][0]} ({summary.examples[worst[0][0]][0][1]})" if worst else ""
+        raise XLIPError(f"{settings['root']}: no usable study{said}")
+    summary.patients = len(np.unique(np.frombuffer(measures.patients, np.uint64)))
+    summary.sizes, summary.report_words = _spread(measures.short_sides), _spread(measures.words)
+    write_final(target.work / "contact_sheet.png", contact_sheet(files))
+    write_final(target.work / "histograms.png", histograms(summary.kinds, vars(measures)))
+    write_final(target.work / "README.md", readme(summary).encode())
+    # Last: its presence says that everything else is there.
+    write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True) + "\n").encode())
+    target.finish()
+    return summary
+
+
+def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:
+    """Columns of Parquet files without image and mask bytes, 1024 studies at a time.
+
+    `has_image` beside the columns of one value a study; `section`, `box`, `label_kind` and `label_state` one after
+    another, without saying whose they are.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    plain = ["patient_id", "split", "view", "sex", "age", "report", "width", "height"]
+    nested = ["labels", "sections.list.element.name", "boxes.list.element.kind", "image.path"]
+    for file in files:
+        with file.open("rb") as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(1024, columns=plain + nested):
+                columns = {name: batch[name].to_pylist() for name in plain}
+                columns["has_image"] = batch["image"].is_valid().to_pylist()
+                labels, sections, boxes = (pc.list_flatten(batch[name]) for name in ("labels", "sections", "boxes"))
+                flat = {"label_kind": labels, "label_state": labels, "section": sections, "box": boxes}
+                fields = {"label_kind": "kind", "label_state": "state", "section": "name", "box": "kind"}
+                yield columns | {name: pc.struct_field(flat[name], fields[name]).to_pylist() for name in flat}
+
+
+def _quarantine(target: Target, summary: Summary) -> bytes:
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["row", "reason"])
+    for journal in target.journals():
+        for row, reason in json.loads(journal.read_bytes())["dropped"]:
+            table.writerow([row, reason])
+            name = reason_class(reason)
+            summary.dropped[name] += 1
+            shown = summary.examples.setdefault(name, [])
+            if len(shown) < EXAMPLES:
+                shown.append([row, reason])
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def reason_class(reason: str) -> str:
+    """A reason without its names and numbers."""
+    return next((name for words, name in REASONS if words in reason), reason[:80])
+
+
+def _spread(values: array[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    numbers = np.frombuffer(values, np.int32)
+    return {"least": int(numbers.min()), "median": float(np.median(numbers)), "greatest": int(numbers.max())}
+
+
+def readme(summary: Summary) -> str:
+    """The data card as Markdown."""
+    lines = [
+        f"# {summary.source}, prepared by xlip",
+        "",
+        "Made for research; not for clinical use. The licence and the terms of the original set apply to these files.",
+        "",
+        f"{summary.kept} studies of {summary.patients} patients: {summary.images} images, {summary.reports} reports, "
+        f"{summary.pairs} pairs, in {summary.parts} Parquet files.",
+        "",
+        *_table(("setting", "value"), sorted(summary.settings.items())),
+    ]
+    if summary.split_name:
+        lines += ["", f"Split `{summary.split_name}`, checksum `{summary.split_checksum}`."]
+    for title, counts in (("split", summary.splits), ("view", summary.views), ("sex", summary.sexes)):
+        lines += ["", *_table((title, "studies"), sorted(counts.items()))]
+    for title, counts in (("section", summary.sections), ("boxes of kind", summary.boxes)):
+        lines += ["", *_table((title, "number"), counts.most_common())] if counts else []
+    if summary.kinds:
+        rows = [(kind, *(states[s] for s in STATE_NAMES.values())) for kind, states in sorted(summary.kinds.items())]
+        lines += ["", *_table(("kind", *STATE_NAMES.values()), rows)]
+    for title, spread in (("short side, pixels", summary.sizes), ("words of a report", summary.report_words)):
+        lines += ["", *_table((title, "value"), list(spread.items()))] if spread else []
+    lines += ["", "![a sample of the images](contact_sheet.png)", "", "![histograms](histograms.png)", ""]
+    lines += ["## Dropped rows", "", *_dropped(summary)]
+    return "\n".join(lines) + "\n"
+
+
+def _dropped(summary: Summary) -> list[str]:
+    if not summary.dropped:
+        return ["None."]
+    rows = [
+        (reason, number, "; ".join(row for row, _ in summary.examples[reason]))
+        for reason, number in summary.dropped.most_common()
+    ]
+    return [*_table(("reason", "rows", "examples"), rows), "", "All of them: `quarantine.csv`."]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> list[str]:
+    body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body]

@@ -1,0 +1,172 @@
+"""One part of a preparation, made by one process: images loaded, reports composed and tagged, file written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.files import whole_file, write_whole, writing
+from xlip.images.files import decode, encode, load_for_storage
+from xlip.images.square import shrink
+from xlip.preparation.plan import Unit
+from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
+from xlip.sources.source import Candidate, Dropped
+from xlip.study.parquet import write_stream
+from xlip.study.record import Box, Entity, Study
+
+JOURNAL = "journal"
+
+
+class InterruptedRunError(XLIPError):
+    """A fault that no row is to blame for (disk full, source gone): the run stops and can be resumed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker needs to know."""
+
+    root: Path
+    work: Path
+    short_side: int = 256
+    lossless: bool = False
+    priority: str = DEFAULT_PRIORITY
+
+
+def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callable[[int], None]) -> int:
+    """Write the part file and then its journal entry; returns the number of studies kept.
+
+    Args:
+        unit: the rows.
+        settings: of the run.
+        fatal: rows (by number) that killed an earlier process, with the reason; they go to quarantine unread.
+        tick: called with the number of each row before it is read.
+
+    Raises:
+        InterruptedRunError: nothing could be written, or the source has vanished.
+    """
+    if any(isinstance(row, Candidate) and (row.complete or row.study.report) for row in unit.rows):
+        _tagger()[0]("")  # loads the lexicon before the first row, whose time is watched
+    dropped: list[tuple[str, str]] = []
+    studies = _tagged(_loaded(unit, settings, fatal, dropped, tick))
+    kept = write_part(studies, settings.work, f"{unit.name}.parquet")
+    entry = {"key": unit.key, "kept": kept, "dropped": dropped}
+    write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(entry).encode())
+    return kept
+
+
+def load_study(candidate: Candidate, settings: Settings) -> Study:
+    """The whole study of a candidate: completed, report composed, image in storable form, boxes as shares.
+
+    Raises:
+        XLIPError: it cannot be used; the message says why.
+    """
+    study = candidate.study
+    if candidate.complete:
+        study = candidate.complete(study)
+    if study.report is None and study.sections:
+        study = study._replace(report=compose_sections(study.sections, settings.priority))
+    image = candidate.file if candidate.file is not None else study.image
+    if image is not None:
+        study = _with_image(study, image, candidate, settings)
+    elif study.report is None:
+        raise XLIPError("neither a report nor an image")
+    return study
+
+
+def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings) -> Study:
+    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless)
+    known = (study.width, study.height) if study.width and study.height else (stored.width, stored.height)
+    return study._replace(
+        image=stored.data,
+        width=known[0],
+        height=known[1],
+        pixel_spacing=study.pixel_spacing or stored.pixel_spacing,
+        masks={kind: _shrunk_mask(png, settings.short_side) for kind, png in study.masks.items()},
+        boxes=study.boxes or _shares(candidate.boxes, candidate.frame or (stored.width, stored.height)),
+    )
+
+
+def _shrunk_mask(png: bytes, short_side: int) -> bytes:
+    """A mask at the size of the stored image; a pixel is white where half of it was."""
+    mask = decode(png)
+    return encode((shrink(mask, short_side) >= 128).astype(np.uint8) * 255, lossless=True)
+
+
+def _shares(boxes: tuple[Box, ...], frame: tuple[int, int]) -> tuple[Box, ...]:
+    """Boxes in pixels of a frame (width, height) as shares of it, cut at its border; what lies outside is left out."""
+    width, height = frame
+    made = []
+    for box in boxes:
+        left, top = max(box.x / width, 0.0), max(box.y / height, 0.0)
+        right, bottom = min((box.x + box.width) / width, 1.0), min((box.y + box.height) / height, 1.0)
+        if right > left and bottom > top:
+            made.append(Box(box.kind, left, top, right - left, bottom - top))
+    return tuple(made)
+
+
+def _loaded(
+    unit: Unit,
+    settings: Settings,
+    fatal: dict[int, str],
+    dropped: list[tuple[str, str]],
+    tick: Callable[[int], None],
+) -> Iterator[Study]:
+    for number, row in enumerate(unit.rows):
+        if isinstance(row, Dropped):
+            dropped.append((row.row, row.reason))
+            continue
+        tick(number)
+        try:
+            if number in fatal:
+                raise XLIPError(f"{row.file or row.study.study_id}: {fatal[number]}")
+            yield load_study(row, settings)
+        except (XLIPError, OSError) as error:
+            if row.file is not None and not settings.root.exists():
+                raise InterruptedRunError(
+                    f"{settings.root}: the source has vanished; bring it back and run the same command again"
+                ) from error
+            dropped.append((row.study.study_id, str(error)))
+
+
+def _tagged(studies: Iterator[Study]) -> Iterator[Study]:
+    """Entities, and who found them, for the reports that have none."""
+    for study in studies:
+        if study.report and not study.entities:
+            tag, tagger = _tagger()
+            study = study._replace(entities=tag(study.report), tagger=tagger)
+        yield study
+
+
+def _tagger() -> tuple[Callable[[str], tuple[Entity, ...]], str]:
+    """The tagger and its `id@version`, imported where a report needs it."""
+    from xlip.reports.entities import TAGGER, tag
+
+    return tag, TAGGER
+
+
+def write_part(studies: Iterator[Study], folder: Path, name: str) -> int:
+    """One Parquet file that is whole or not there; returns the number of its studies."""
+    with _writing(folder / name), whole_file(folder / name) as stream:
+        return write_stream(studies, stream)
+
+
+def write_final(path: Path, data: bytes) -> None:
+    """Write a small file of a preparation that is whole or not there.
+
+    Raises:
+        InterruptedRunError: it cannot be written.
+    """
+    with _writing(path):
+        write_whole(path, data)
+
+
+def _writing(path: Path) -> AbstractContextManager[None]:
+    advice = "make room or choose another --out, then run the same command again: it goes on where it stopped"
+    return writing(path, advice, InterruptedRunError)

@@ -1,0 +1,1 @@
+"""Report texts: their sections, their entities and the kinds that they speak of."""

@@ -1,0 +1,67 @@
+"""Medical entities of a report and the disease kinds it speaks of; the work is done in `xlip.reports.tagger`.
+
+Found once, offline (DESIGN 2.3), and stored as character spans.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from xlip.reports.tagger.rules import VERSION, rule_tagger
+from xlip.study.kinds import NO_FINDING, kinds
+from xlip.study.record import ABSENT, PRESENT, STATE_NAMES, Entity
+
+TAGGER = f"xlip-rules-en@{VERSION}"
+STATES = {name: state for state, name in STATE_NAMES.items()}
+"""Assertions that say something of this patient now; what is past or only asked about does not count."""
+_RANK = {"present": 2, "uncertain": 1, "absent": 0}
+_HEARSAY = re.compile(r"(?i)\b(indication|history|clinical information|comparison|technique|reason for exam\w*)\s*:")
+_SECTION = re.compile(r"(?i)\b(findings|impression|conclusion)\s*:|" + _HEARSAY.pattern.removeprefix("(?i)"))
+
+
+def tag(text: str) -> tuple[Entity, ...]:
+    """Entities of one English text, in order, never overlapping; offsets count characters of `text`."""
+    return rule_tagger("en").tag(text)
+
+
+def tag_all(texts: Iterable[str]) -> list[tuple[Entity, ...]]:
+    """`tag` of every text."""
+    return [tag(text) for text in texts]
+
+
+def kinds_of(text: str, entities: Sequence[Entity]) -> dict[str, int]:
+    """Kind -> PRESENT, ABSENT or UNCERTAIN, as the report says; present outweighs uncertain outweighs absent.
+
+    No_Finding is present where the report calls the chest normal, or denies kinds, and states or doubts none. It is
+    absent where a kind is present that no normal chest has; an incidental kind (`Kind.incidental`) leaves it open. What
+    stands under Indication, History, Comparison or Technique does not count, whoever found the entities.
+    """
+    hearsay = _hearsay(text) if ":" in text else []
+    found: dict[str, str] = {}
+    for entity in entities:
+        if entity.kind is None or entity.assertion not in _RANK:
+            continue
+        if any(start <= entity.start < end for start, end in hearsay):
+            continue
+        if _RANK[entity.assertion] >= _RANK[found.get(entity.kind, "absent")]:
+            found[entity.kind] = entity.assertion
+    normal = found.pop(NO_FINDING, None)
+    states = {kind: STATES[assertion] for kind, assertion in found.items()}
+    verdict = _no_finding(states, normal == "present")
+    return states if verdict is None else {**states, NO_FINDING: verdict}
+
+
+def _no_finding(states: dict[str, int], called_normal: bool) -> int | None:
+    stated = [kind for kind, state in states.items() if state != ABSENT]
+    if any(states[kind] == PRESENT and not kinds()[kind].incidental for kind in stated if kind in kinds()):
+        return ABSENT
+    if stated:
+        return None
+    return PRESENT if called_normal or len(states) > 1 else None
+
+
+def _hearsay(text: str) -> list[tuple[int, int]]:
+    heads = list(_SECTION.finditer(text))
+    ends = [*(head.start() for head in heads), len(text)][1:]
+    return [(head.start(), end) for head, end in zip(heads, ends, strict=True) if _HEARSAY.match(head.group())]

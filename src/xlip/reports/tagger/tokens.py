@@ -1,0 +1,41 @@
+"""Report text to a spaCy `Doc` of folded words; the offsets into the text are kept beside it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from spacy.tokens import Doc
+
+from xlip.reports.tagger.lexicon import WORD, Lexicon, fold
+from xlip.reports.tagger.reading import READING, Reading
+
+OTHER = "\u00b7"
+"""Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
+MARKS = frozenset(".,;:?!()/-\u2013\u2014")
+JOINERS = ("and", "or", "nor")
+"""Words that make a list; a lexicon of another language spells its own as these."""
+_MARKUP = re.compile(r"<[A-Za-z/!][^<>]{0,200}>|&(?:[A-Za-z]{2,8}|#\d{1,6});|\b[Xx]{4,}\b")
+"""Tags and entities of HTML and the XXXX of de-identification: read as white space."""
+
+
+class ReportTokenizer:
+    """A spaCy tokenizer that folds case, accents, plurals and known misspellings, so that phrases match as they are."""
+
+    def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
+        self.vocab = vocab
+        self._known = {**{word: word for word in (*MARKS, *JOINERS)}, **lexicon.spelling}
+
+    def __call__(self, text: str) -> Doc:
+        """A `Doc` whose words are folded; `doc.user_data[READING]` holds the text and the tokens' characters."""
+        read = _MARKUP.sub(lambda match: " " * len(match.group()), text) if _may_hold_markup(text) else text
+        matches = list(WORD.finditer(read))
+        known = self._known
+        words = [known.get(fold(match.group()), OTHER) for match in matches]
+        doc = Doc(self.vocab, words=words)
+        doc.user_data[READING] = Reading(text, words, [m.start() for m in matches], [m.end() for m in matches])
+        return doc
+
+
+def _may_hold_markup(text: str) -> bool:
+    return "<" in text or "&" in text or "xxxx" in text or "XXXX" in text

@@ -1,0 +1,46 @@
+"""What every evaluator returns: scores beside the truth, figures, and all that makes them repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of one model for the kinds of one split, in the order of its cases."""
+
+    kinds: tuple[str, ...]
+    study_ids: tuple[str, ...]
+    patients: Array
+    """(n,) ids; intervals draw patients."""
+    labels: Array
+    """(n, K) int8: 1, 0, and -1 for unknown and uncertain."""
+    scores: Array
+    """(n, K) float64, finite; probabilities in [0, 1] for every evaluator that has them."""
+    groups: Mapping[str, Array] = field(default_factory=dict)
+    """Subgroup name (sex, age, view, source) -> (n,) values, '' where unknown."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One evaluator on one data set."""
+
+    evaluator: str
+    """Its name in the registry."""
+    identity: Mapping[str, str]
+    """checkpoint, split (name:size:checksum), preprocessing, and prompts or seeds where they matter (PROTOCOLS)."""
+    metrics: Mapping[str, Any]
+    """The content of `metrics.json` but for the identity; a figure that cannot be computed is null."""
+    predictions: Predictions | None = None
+    """None for evaluators that do not classify (retrieval, grounding)."""
+    validation: Predictions | None = None
+    """Of the validation split, where there is one: thresholds and temperatures are chosen on it, never on the test."""
+    dropped: tuple[tuple[str, str], ...] = ()
+    """(row, reason) of what could not be read."""
+    seconds: float = 0.0

@@ -1,0 +1,92 @@
+"""MIMIC-CXR and MIMIC-CXR-JPG (Johnson et al. 2019): images with the report of their study.
+
+The reports are in MIMIC-CXR, the labels and the split table in MIMIC-CXR-JPG: unpack both into one folder, or name the
+folder of the reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from xlip.errors import XLIPError
+from xlip.reports.sections import sections
+from xlip.sources.chexpert import KINDS
+from xlip.sources.chexpert import labels as chexpert_labels
+from xlip.sources.source import Candidate, Dropped, first_existing, number, optional_table, read_table, relative
+from xlip.study.record import Study
+
+VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "XTABLE LATERAL": "LATERAL"}
+SPLITS = {"train": "train", "validate": "val", "test": "test"}
+CHOICES = ("frontal", "all")
+
+
+def studies(root: Path, reports: str = "", views: str = "frontal") -> Iterator[Candidate | Dropped]:
+    """Images of `mimic-cxr-2.0.0-metadata.csv[.gz]`, each with its study's report, labels and split.
+
+    Args:
+        root: holds the tables and `files/p10/p10000032/s50414267/*.jpg` (or `.dcm`).
+        reports: folder that holds `files/p10/p10000032/s50414267.txt`; default: `root`, or `root/mimic-cxr-reports`.
+        views: `frontal` (PA and AP) or `all`.
+    """
+    if views not in CHOICES:
+        raise XLIPError(f"views: expected one of {', '.join(CHOICES)}; got {views!r}")
+    table = first_existing(root, "mimic-cxr-2.*-metadata.csv", "mimic-cxr-2.*-metadata.csv.gz")
+    splits = {
+        row["dicom_id"]: SPLITS.get(row["split"], "train")
+        for _, row in optional_table(root, "mimic-cxr-2.*-split.csv", "mimic-cxr-2.*-split.csv.gz")
+    }
+    labels = _study_labels(root)
+    texts = root.joinpath(reports) if reports else _reports_folder(root)
+    for line, row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+        view = VIEWS.get(row["ViewPosition"].strip().upper(), "")
+        if views == "frontal" and view not in ("PA", "AP"):
+            yield Dropped(f"{table.name}:{line}", f"view {row['ViewPosition'] or 'unknown'} is not frontal")
+            continue
+        patient, name, dicom = row["subject_id"], f"s{row['study_id']}", row["dicom_id"]
+        folder = f"files/p{patient[:2]}/p{patient}"
+        file = _image(root / folder / name, dicom)
+        if file is None:
+            yield Dropped(f"{table.name}:{line}", f"image file {folder}/{name}/{dicom} not found")
+            continue
+        study = Study(
+            f"mimic-cxr/{name}/{dicom}",
+            f"mimic-cxr/{patient}",
+            "mimic-cxr",
+            image_path=relative(file, root),
+            labels=dict(labels.get(row["study_id"], ())),
+            view=view,
+            split=splits.get(dicom, "train"),
+            width=int(number(row.get("Columns", "")) or 0),
+            height=int(number(row.get("Rows", "")) or 0),
+        )
+        yield Candidate(study, file, partial(_with_report, texts / folder / f"{name}.txt"))
+
+
+def _with_report(file: Path, study: Study) -> Study:
+    try:
+        text = file.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return study  # an image alone
+    return study._replace(sections=sections(text))
+
+
+def _reports_folder(root: Path) -> Path:
+    apart = root / "mimic-cxr-reports"
+    return apart if apart.is_dir() else root
+
+
+def _image(folder: Path, dicom: str) -> Path | None:
+    candidates = (folder / f"{dicom}.{suffix}" for suffix in ("jpg", "dcm", "png"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _study_labels(root: Path) -> dict[str, tuple[tuple[str, int], ...]]:
+    """Study id -> labels; the table of the CheXpert labeler, as small as it goes."""
+    shared: dict[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]] = {}
+    found = {}
+    for _, row in optional_table(root, "mimic-cxr-2.*-chexpert.csv", "mimic-cxr-2.*-chexpert.csv.gz"):
+        known = tuple(chexpert_labels({column: row.get(column, "") for column in KINDS}).items())
+        found[row["study_id"]] = shared.setdefault(known, known)
+    return found

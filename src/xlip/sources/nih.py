@@ -1,0 +1,84 @@
+"""ChestX-ray14 (Wang et al. 2017): images with 14 labels mined from reports, all of them known for every image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from xlip.sources.source import (
+    Candidate,
+    Dropped,
+    first_existing,
+    images_under,
+    number,
+    optional_table,
+    read_table,
+    relative,
+    sex_of,
+    spacing_of,
+    years,
+)
+from xlip.study.kinds import NO_FINDING
+from xlip.study.record import ABSENT, PRESENT, Box, Study
+
+LABELS = (
+    *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia"),
+    *("Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax"),
+)
+FRAME = (1024, 1024)
+"""Pixels that the published boxes count in: those of the published PNG files."""
+
+
+def studies(root: Path) -> Iterator[Candidate | Dropped]:
+    """Rows of `Data_Entry_2017*.csv`; images in `images/` or `images_*/images/`.
+
+    The split is `test` for what `test_list.txt` names, where that list is there; boxes come from `BBox_List_2017.csv`.
+    """
+    table = first_existing(root, "Data_Entry_2017*.csv")
+    files = images_under(root, "images", "images_*/images")
+    boxes, tested = _boxes(root), _listed(root / "test_list.txt")
+    for line, row in read_table(table, ("Image Index", "Finding Labels", "Patient ID")):
+        name, found = row["Image Index"], set(row["Finding Labels"].split("|"))
+        unknown = found - set(LABELS) - {"No Finding"}
+        if unknown or not found:
+            yield Dropped(f"{table.name}:{line}", f"Finding Labels: unknown label {sorted(unknown)}")
+        elif name not in files:
+            yield Dropped(f"{table.name}:{line}", f"image file {name} not found")
+        else:
+            labels = {label: PRESENT if label in found else ABSENT for label in LABELS}
+            labels[NO_FINDING] = PRESENT if "No Finding" in found else ABSENT
+            study = Study(
+                f"nih/{name}",
+                f"nih/{row['Patient ID']}",
+                "nih",
+                image_path=relative(files[name], root),
+                labels=labels,
+                view=row.get("View Position", "") if row.get("View Position", "") in ("PA", "AP") else "",
+                split="test" if name in tested else "train",
+                width=int(number(row.get("OriginalImage[Width", "")) or 0),
+                height=int(number(row.get("Height]", "")) or 0),
+                pixel_spacing=spacing_of(row, "y]", "OriginalImagePixelSpacing[x"),
+                sex=sex_of(row.get("Patient Sex") or row.get("Patient Gender") or ""),
+                age=_age(row.get("Patient Age", "")),
+            )
+            yield Candidate(study, files[name], boxes=tuple(boxes.get(name, ())), frame=FRAME)
+
+
+def _age(text: str) -> float | None:
+    age = years(text)
+    return age if age is not None and age < 120 else None  # the table holds a few ages above 400
+
+
+def _boxes(root: Path) -> dict[str, list[Box]]:
+    found: dict[str, list[Box]] = defaultdict(list)
+    for _, row in optional_table(root, "BBox_List_2017*.csv"):
+        kind = "Infiltration" if row["Finding Label"] == "Infiltrate" else row["Finding Label"]
+        sides = [number(row.get(column, "")) for column in ("Bbox [x", "y", "w", "h]")]
+        if kind in LABELS and all(side is not None for side in sides):
+            found[row["Image Index"]].append(Box(kind, *(side or 0.0 for side in sides)))
+    return found
+
+
+def _listed(file: Path) -> frozenset[str]:
+    return frozenset(file.read_text("utf-8").split()) if file.is_file() else frozenset()

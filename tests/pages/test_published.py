@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xlip.evaluate.classification import classification_metrics
+from xlip.evaluate.page import Page
+from xlip.pages.comparison_table import ours_of, published_sections
+from xlip.pages.evaluation import Evaluation, from_result
+from xlip.pages.operating_points import operating_points
+from xlip.pages.published import Column, Ours, Table, differences, published_tables
+from xlip.preparation.splits.nih import SPLITS
+from xlip.results.result import Predictions, Result
+from xlip.study.kinds import kinds
+
+TABLES = {table.id: table for table in published_tables()}
+COLUMNS = [(table, column) for table in published_tables() for column in table.columns]
+
+
+def column(table: str, name: str) -> tuple[Table, Column]:
+    return TABLES[table], next(one for one in TABLES[table].columns if one.name == name)
+
+
+def same_as(table: Table, column: Column) -> Ours:
+    """An evaluation that differs in nothing."""
+    return Ours(table.evaluator, column.split, column.images or 100, column.kinds)
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=lambda item: getattr(item, "id", "") or item.name)
+def test_every_column_is_whole_and_of_known_kinds(table: Table, column: Column) -> None:
+    assert set(column.kinds) <= set(kinds())
+    cells = [row[column.name] for row in table.rows.values() if column.name in row]
+    assert cells
+    assert all(len(values) == len(table.metrics) for values in cells)
+    assert all(5 < value < 100 for values in cells for value in values)
+    assert all(set(row) <= {one.name for one in table.columns} for row in table.rows.values())
+
+
+def test_the_tables_hold_the_figures_that_were_published() -> None:
+    assert TABLES["mavl-zero-shot"].rows["CheXzero"]["ChestX-ray14"] == (67.0, 22.0, 65.4)
+    assert TABLES["maco-finetune"].rows["MRM"]["ChestX-ray14"] == (79.4, 84.0, 85.9)
+    assert "CheXpert" not in TABLES["maco-finetune"].rows["MedKLIP"]
+    assert {one.split for _, one in COLUMNS if one.set == "nih"} == set(SPLITS)
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=lambda item: getattr(item, "id", "") or item.name)
+def test_only_a_stated_split_of_equal_size_protocol_and_kinds_is_comparable(table: Table, column: Column) -> None:
+    ours = same_as(table, column)
+    assert (differences(ours, table, column) == []) == (column.split_source == "stated")
+    stated = replace(column, split_source="stated")
+    changes: list[dict[str, Any]] = [{"evaluator": "probe"}, {"split": "mine"}, {"kinds": ours.kinds[1:]}]
+    if column.images:
+        changes.append({"images": column.images + 1})
+    for change in changes:
+        assert len(differences(replace(ours, **change), table, stated)) == 1, change
+
+
+def test_more_kinds_do_no_harm_without_training_but_they_do_with_it() -> None:
+    for name, reasons in (("mavl-zero-shot", 0), ("maco-finetune", 1)):
+        table, nih = column(name, "ChestX-ray14")
+        ours = same_as(table, nih)
+        assert len(differences(replace(ours, kinds=(*ours.kinds, "No_Finding")), table, nih)) == reasons
+
+
+def official(evaluator: str = "zeroshot", **more: Any) -> Evaluation:
+    """Random scores of 25,596 images for the 14 kinds of ChestX-ray14 and one more."""
+    _, nih = column("mavl-zero-shot", "ChestX-ray14")
+    names, rng = (*nih.kinds, "No_Finding"), np.random.default_rng(0)
+    labels = (rng.random((25596, len(names))) < 0.1).astype(np.int8)
+    scores = rng.random(labels.shape) * 0.9 + 0.1 * labels
+    test = Predictions(names, tuple(map(str, range(25596))), np.arange(25596), labels, scores)
+    identity = {"checkpoint": "a", "split": "nih/test:25596:abc", "preprocessing": "p", "prompts": "xlip@2"}
+    return from_result(Result(evaluator, identity, {**classification_metrics(test, replicates=2), **more}, test))
+
+
+def html(evaluation: Evaluation, split_name: str) -> str:
+    page = Page("x")
+    published_sections(page, evaluation, split_name)
+    return "".join(page._parts)
+
+
+def test_our_figures_stand_beside_the_comparable_ones_over_their_kinds() -> None:
+    evaluation = official()
+    text = html(evaluation, "nih/official")
+    _, nih = column("mavl-zero-shot", "ChestX-ray14")
+    area = np.mean([evaluation.per_kind[kind]["auroc"] for kind in nih.kinds])
+    assert evaluation.predictions is not None
+    points = operating_points(evaluation.predictions, None)
+    assert points is not None
+    best = [points.table[kind]["oracle"] for kind in nih.kinds]
+    cells = (100 * area, 100 * np.mean([m.f1 for m in best]), 100 * np.mean([m.accuracy for m in best]))
+    ours = "".join(f"<td>{value:.1f}</td>" for value in cells)
+    assert f"<td>this run</td>{ours}" in text
+    assert "<td>MAVL</td><td>73.6</td><td>26.3</td><td>82.8</td>" in text
+    assert "90.1" not in text  # of CheXpert, with which nothing here can be compared
+
+
+def test_without_the_official_split_no_published_number_is_shown() -> None:
+    text = html(official(), "")
+    assert "another split: nih/official, ours nih/test" in text
+    assert "No published figure was measured as these were" in text
+    assert "73.6" not in text
+    assert ours_of(official(), "nih/official").split == "nih/official"

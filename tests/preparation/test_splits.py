@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xlip.errors import XLIPError
+from xlip.preparation.splits import Item, Split, make_split, names, rule
+from xlip.preparation.splits.rule import LEFT_OUT, halves
+from xlip.study.record import Study
+
+
+def items(count: int, **fields: object) -> list[Item]:
+    base = {"positive": False, "split": "train"}
+    return [
+        Item(**{"study_id": f"s/{n:05d}", "patient_id": f"s/p{n // 2}", "file": f"{n:05d}.png", **base, **fields})
+        for n in range(count)
+    ]
+
+
+def everything(folder: Path) -> list[Item]:
+    """A set that every rule accepts, with the lists it needs in the folder."""
+    made = [
+        Item(
+            f"x/patient{n // 2}/study1/{n}",
+            f"x/p{n // 2}",
+            f"{n}.png",
+            n % 3 == 0,
+            ("train", "val", "test")[n // 14 % 3],
+        )
+        for n in range(84)
+    ]
+    folder.mkdir(exist_ok=True)
+    lists = {
+        "train_val_list.txt": range(60), "test_list.txt": range(60, 84), "mrm_train_list.txt": range(40),
+        "mrm_val_list.txt": range(40, 60), "mrm_test_list.txt": range(60, 84), "rsna_medklip_test.txt": range(20),
+        "rsna_mrm_train.txt": range(40), "rsna_mrm_val.txt": range(40, 60), "rsna_mrm_test.txt": range(60, 84),
+        "train.txt": range(40), "val.txt": range(40, 60), "test.txt": range(60, 84),
+    }  # fmt: skip
+    for name, numbers in lists.items():
+        (folder / name).write_text("".join(f"{n}.png 0 1\n" for n in numbers))
+    (folder / "chexpert_mavl456.txt").write_text("".join(f"x/patient{n // 2}/study1\n" for n in range(84)))
+    return made
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_split_is_disjoint_repeatable_and_independent_of_the_order(name: str, tmp_path: Path) -> None:
+    made = everything(tmp_path)
+    first = make_split(name, made, tmp_path)
+    mixed = made[:]
+    random.Random(0).shuffle(mixed)
+    again = make_split(name, mixed, tmp_path)
+    assert first.parts == again.parts
+    assert first.checksum == again.checksum
+    assert set(first.parts) <= {item.study_id for item in made}
+    assert set(first.parts.values()) <= {"train", "val", "test"}
+    assert first.counts["test"] > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_checksum_sees_one_study_that_moves(name: str, tmp_path: Path) -> None:
+    split = make_split(name, everything(tmp_path), tmp_path)
+    some = next(id_ for id_, part in split.parts.items() if part == "test")
+    assert Split(name, {**split.parts, some: "train"}).checksum != split.checksum
+    assert Split(name + "2", split.parts).checksum != split.checksum
+    assert len(split.checksum) == 12
+
+
+def test_halves_are_those_of_scikit_learn() -> None:
+    from sklearn.model_selection import train_test_split
+
+    ids = [f"p{n}" for n in range(26684)]
+    train, rest = train_test_split(ids, test_size=0.3, random_state=0)
+    assert halves(ids, 0.3, 0) == (list(train), list(rest))
+
+
+def test_rsna_gloria_has_the_published_sizes_and_its_first_half_is_test() -> None:
+    from sklearn.model_selection import train_test_split
+
+    made = [Item(f"rsna/{n:05d}", f"rsna/{n:05d}", f"{n:05d}.dcm", False, "train") for n in range(26684)]
+    split = make_split("rsna/gloria", [*made, Item("rsna/t", "rsna/t", "t.dcm", False, "test")], Path())
+    assert split.counts == {"test": 4003, "train": 18678, "val": 4003}
+    _, rest = train_test_split([item.patient_id for item in made], test_size=0.3, random_state=0)
+    test, _ = train_test_split(rest, test_size=0.5, random_state=0)
+    assert {id_ for id_, part in split.parts.items() if part == "test"} == set(test)
+
+
+def test_siim_is_stratified_and_leaves_unlabelled_images_out() -> None:
+    made = [Item(f"siim/{n}", f"siim/{n}", f"{n}.dcm", n < 200, "train") for n in range(1000)]
+    split = make_split("siim/dedup", [*made, Item("siim/x", "siim/x", "x.dcm", False, "test")], Path())
+    sick = [split.parts[f"siim/{n}"] for n in range(200)]
+    assert (sick.count("train"), sick.count("val"), sick.count("test")) == (140, 30, 30)
+    assert len(split.parts) == 1000
+
+
+def test_official_nih_validation_takes_whole_patients(tmp_path: Path) -> None:
+    made = items(4000)
+    (tmp_path / "train_val_list.txt").write_text("".join(f"{i.file}\n" for i in made[:3000]))
+    (tmp_path / "test_list.txt").write_text("".join(f"{i.file}\n" for i in made[3000:]))
+    split = make_split("nih/official", made, tmp_path)
+    patients = {part: {i.patient_id for i in made if split.parts[i.study_id] == part} for part in split.counts}
+    assert not patients["train"] & patients["val"]
+    assert split.counts["test"] == 1000
+    assert abs(split.counts["val"] - 300) < 60
+
+
+def test_a_study_outside_the_split_is_unused() -> None:
+    split = Split("a", {"s/1": "test"})
+    assert split.applied(Study("s/1", "p", "s")).split == "test"
+    assert split.applied(Study("s/2", "p", "s")).split == LEFT_OUT
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(XLIPError, match=r"unknown split 'nih/best'.*nih/official"):
+        rule("nih/best")
+    with pytest.raises(XLIPError, match=r"train_val_list\.txt"):
+        make_split("nih/official", items(4), tmp_path)
+    (tmp_path / "train.txt").write_text("a.png\n")
+    (tmp_path / "val.txt").write_text("a.png\n")
+    (tmp_path / "test.txt").write_text("b.png\n")
+    with pytest.raises(XLIPError, match="disjoint"):
+        make_split("lists", items(4), tmp_path)
+    (tmp_path / "val.txt").write_text("c.png\n")
+    with pytest.raises(XLIPError, match="none of the images"):
+        make_split("lists", items(4), tmp_path)
+    with pytest.raises(XLIPError, match="no test part"):
+        make_split("covidx/official", items(4), tmp_path)
+
+
+def test_patient_split_keeps_patients_whole_and_its_shares() -> None:
+    made = items(6000)
+    parts = make_split("patients/70-15-15", made, Path()).parts
+    by_patient: dict[str, set[str]] = {}
+    for item in made:
+        by_patient.setdefault(item.patient_id, set()).add(parts[item.study_id])
+    assert all(len(found) == 1 for found in by_patient.values())
+    assert abs(np.mean([part == "train" for part in parts.values()]) - 0.7) < 0.03

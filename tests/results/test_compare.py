@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xlip.cli import main
+from xlip.errors import XLIPError
+from xlip.metrics.comparison import paired_bootstrap
+from xlip.metrics.delong import delong_test
+from xlip.results.compare import HEADER, compare, table_rows, write_comparison
+from xlip.results.result import Predictions
+from xlip.results.scores_file import write_scores
+
+KINDS = ("Effusion", "Edema", "Hernia")
+COUNT = 120
+SPLIT = f"set/test:{COUNT}:0123456789ab"
+IDENTITY = {"checkpoint": "aaa", "prompts": "xlip@2", "preprocessing": "letterbox/64", "split": SPLIT}
+
+
+def predictions(noise: float) -> Predictions:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((COUNT, 3)) < 0.4).astype(np.int8)
+    labels[:, 2] = 0
+    labels[:4, 2] = 1  # too few for the macro mean
+    labels[5, 0] = -1
+    scores = labels + rng.normal(size=(COUNT, 3)) + noise * np.random.default_rng(1).normal(size=(COUNT, 3))
+    ids = tuple(f"s{row}" for row in range(COUNT))
+    return Predictions(KINDS, ids, np.array([f"p{row // 2}" for row in range(COUNT)]), labels, scores)
+
+
+def folder(path: Path, made: Predictions, **identity: str) -> str:
+    path.mkdir()
+    (path / "metrics.json").write_text(json.dumps({"macro_auroc": None, **IDENTITY, **identity}))
+    write_scores(path / "scores.csv", made)
+    return str(path)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    return folder(tmp_path / "a", predictions(0)), folder(tmp_path / "b", predictions(2.5), checkpoint="bbb")
+
+
+def test_the_comparison_has_the_figures_of_both_tests(pair: tuple[str, str]) -> None:
+    a, b = predictions(0), predictions(2.5)
+    found = compare(*pair, replicates=200)
+    assert found.measured == paired_bootstrap(a.labels, a.scores, b.scores, a.patients, replicates=200)
+    for column, p in enumerate(found.delong_p):
+        assert p == delong_test(a.labels[:, column], a.scores[:, column], b.scores[:, column]).p
+    assert found.measured.macro.ci95[0] > 0  # a is the better one
+    assert found.measured.macro.p < 0.05
+    assert (found.kinds, found.left_out) == (KINDS, ("Hernia",))
+    assert (found.a.identity["checkpoint"], found.b.identity["checkpoint"]) == ("aaa", "bbb")
+
+
+def test_an_evaluation_does_not_differ_from_itself(pair: tuple[str, str]) -> None:
+    row = compare(pair[0], pair[0], replicates=20)
+    assert [(kind.difference, kind.p) for kind in (*row.measured.per_kind, row.measured.macro)] == [(0, 1)] * 4
+    assert row.delong_p == (1, 1, 1)
+
+
+def test_studies_are_matched_by_name_and_not_by_row(pair: tuple[str, str], tmp_path: Path) -> None:
+    other = predictions(2.5)
+    order = np.random.default_rng(3).permutation(COUNT)
+    shuffled = replace(
+        other,
+        study_ids=tuple(other.study_ids[row] for row in order),
+        **{name: getattr(other, name)[order] for name in ("patients", "labels", "scores")},
+    )
+    moved = folder(tmp_path / "c", shuffled, split=SPLIT.replace("set/test", "elsewhere"))
+    assert compare(pair[0], moved, replicates=20).measured == compare(*pair, replicates=20).measured
+
+
+def test_kinds_are_matched_by_name_and_the_rest_is_named(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = predictions(2.5)
+    labels, scores = other.labels[:, [1, 0]], other.scores[:, [1, 0]]
+    more = replace(
+        other,
+        kinds=("Edema", "Effusion", "Mass"),
+        labels=np.c_[labels, labels[:, 0]],
+        scores=np.c_[scores, scores[:, 0]],
+    )
+    fewer = folder(tmp_path / "c", more)
+    found, whole = compare(pair[0], fewer, replicates=20), compare(*pair, replicates=20)
+    assert (found.kinds, found.only_a, found.only_b) == (("Effusion", "Edema"), ("Hernia",), ("Mass",))
+    assert found.measured.per_kind == whole.measured.per_kind[:2]
+    assert main(["compare", pair[0], fewer, "--replicates", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "not compared, scored by A alone: Hernia" in shown
+    assert "not compared, scored by B alone: Mass" in shown
+
+
+def test_the_command_prints_a_table_and_writes_strict_json(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["compare", *pair, "--out", str(tmp_path / "new" / "out"), "--replicates", "50"]) == 0
+    shown = capsys.readouterr().out
+    for words in (*KINDS, "macro mean", "A - B", "95 % interval", "p bootstrap", "p DeLong", "checkpoint bbb"):
+        assert words in shown
+    assert "Not in the macro mean, fewer than 10 positives or negatives: Hernia" in shown
+    assert f"{COUNT} images of {COUNT // 2} patients" in shown
+    assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["comparison.json"]
+    written = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(), parse_constant=pytest.fail)
+    assert written == compare(*pair, replicates=50).to_json()
+    assert written["a"] == {"folder": pair[0], **IDENTITY}
+    macro = written["macro"]
+    assert macro["difference"] == pytest.approx(macro["auroc_a"] - macro["auroc_b"])
+    assert macro["ci95"][0] < macro["difference"] < macro["ci95"][1]
+    assert set(written["per_kind"]["Edema"]) == {*macro, "delong_p"}
+    assert (written["images"], written["patients"], written["left_out"]) == (COUNT, COUNT // 2, ["Hernia"])
+
+
+def test_no_p_value_is_shown_as_nothing(tmp_path: Path) -> None:
+    sure = folder(tmp_path / "a", replace(MADE, scores=MADE.labels.astype(np.float64)))
+    rows = table_rows(compare(sure, folder(tmp_path / "b", predictions(9)), replicates=5000))
+    assert {row[HEADER.index("p DeLong")] for row in rows[:2]} == {"<0.001"}
+    assert {row[HEADER.index("p bootstrap")] for row in rows[:2]} == {"<0.001"}
+    assert rows[-1][:2] == ("macro mean", "1.000")
+
+
+def test_what_cannot_be_computed_is_null(tmp_path: Path) -> None:
+    made = predictions(0)
+    one = folder(tmp_path / "a", replace(made, labels=np.ones_like(made.labels)))
+    found = compare(one, one, replicates=5)
+    write_comparison(found, tmp_path)
+    written = json.loads((tmp_path / "comparison.json").read_text(), parse_constant=pytest.fail)
+    assert written["macro"]["difference"] is None
+    assert written["per_kind"]["Edema"]["ci95"] == [None, None]
+    assert written["per_kind"]["Edema"]["delong_p"] is None
+
+
+def without(made: Predictions, row: int) -> Predictions:
+    rows = [place for place in range(COUNT) if place != row]
+    ids = tuple(made.study_ids[place] for place in rows)
+    return replace(made, study_ids=ids, **{n: getattr(made, n)[rows] for n in ("patients", "labels", "scores")})
+
+
+MADE = predictions(0)
+TWICE = replace(MADE, study_ids=("s1", *MADE.study_ids[1:]))
+
+
+@pytest.mark.parametrize(
+    ("other", "split", "message"),
+    [
+        (
+            MADE,
+            SPLIT.replace("0123", "4567"),
+            r"the splits differ: .*/a has set/test:120:0123456789ab, .*/c has .*4567",
+        ),
+        (MADE, SPLIT.replace("120", "119"), "the splits differ"),
+        (without(MADE, 3), SPLIT, r"the studies of scores\.csv differ: s3 is not in"),
+        (TWICE, SPLIT, r"the studies of scores\.csv differ: s0 is not in"),
+        (
+            replace(MADE, labels=1 - np.abs(MADE.labels)),
+            SPLIT,
+            "the labels of 120 studies differ between .*, first s0;",
+        ),
+        (replace(MADE, patients=np.arange(COUNT)), SPLIT, "the patients of 120 studies differ"),
+        (
+            replace(MADE, kinds=("Mass", "Nodule", "Fibrosis")),
+            SPLIT,
+            "no kind in common; .*/a has Effusion, .*has Mass",
+        ),
+    ],
+)
+def test_evaluations_that_are_not_comparable_are_refused(
+    other: Predictions, split: str, message: str, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(XLIPError, match=message) as caught:
+        compare(pair[0], folder(tmp_path / "c", other, split=split))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_that_stands_there_twice_cannot_be_matched(tmp_path: Path) -> None:
+    order = np.r_[1, 0, 2:COUNT]
+    moved = replace(TWICE, study_ids=tuple(TWICE.study_ids[row] for row in order))
+    a = folder(tmp_path / "a", replace(MADE, study_ids=("s2", "s1", *MADE.study_ids[2:])))
+    with pytest.raises(XLIPError, match=r"the studies of scores\.csv differ: .*has others, or some twice"):
+        compare(a, folder(tmp_path / "b", moved))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"expected the folder of an evaluation with metrics\.json and scores\.csv; no "),
+        ("{", r"metrics\.json: expected the JSON object that an evaluation writes"),
+        ("7", r"metrics\.json: expected the JSON object that an evaluation writes"),
+        ("{}", r"metrics\.json: expected a key split"),
+    ],
+)
+def test_a_folder_that_is_no_evaluation_is_refused(
+    text: str | None, message: str, pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = Path(pair[1]) / "metrics.json"
+    metrics.unlink() if text is None else metrics.write_text(text)
+    with pytest.raises(XLIPError, match=message):
+        compare(*pair)
+    assert main(["compare", *pair]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_score_that_is_no_number_is_refused_with_its_row(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = Path(pair[1]) / "scores.csv"
+    lines = scores.read_text().splitlines()
+    cells = lines[6].split(",")
+    lines[6] = ",".join([*cells[:3], "nan", *cells[4:]])
+    scores.write_text("\n".join(lines))
+    assert main(["compare", *pair, "--out", str(tmp_path / "out")]) == 2
+    assert "scores.csv:7: the score of Edema is 'nan'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_takes_two(count: int, pair: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *[pair[0]] * count]) == 2
+    assert f"expected two folders, A and B; got {count}" in capsys.readouterr().err
