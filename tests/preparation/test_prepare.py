@@ -189,7 +189,8 @@ def test_a_second_run_replaces_the_first(root: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "part-00007.parquet").write_bytes(b"left over")
     run(root, tmp_path / "out")
     card = ["README.md", "contact_sheet.png", "histograms.png"]
-    assert sorted(contents(tmp_path / "out")) == [*card, "part-00000-of-00001.parquet", "quarantine.csv", "stats.json"]
+    tables = ["part-00000-of-00001.parquet", "quarantine.csv", "stats.json", "warnings.csv"]
+    assert sorted(contents(tmp_path / "out")) == [*card, *tables]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 

@@ -188,7 +188,7 @@ def test_urls_are_read_and_written(tmp_path: Path) -> None:
     summary = prepare("csv", "memory://raw/table.csv", "memory://made/set", workers=0, options=options)
     assert summary.kept == 2
     names = {file.name for file in UPath("memory://made/set").iterdir()}
-    assert {"part-00000-of-00001.parquet", "stats.json", "README.md", "quarantine.csv"} <= names
+    assert {"part-00000-of-00001.parquet", "stats.json", "README.md", "quarantine.csv", "warnings.csv"} <= names
     assert not {"plan.json", "journal"} & names
     data = UPath("memory://made/set/part-00000-of-00001.parquet").read_bytes()
     (tmp_path / "copy.parquet").write_bytes(data)

@@ -42,6 +42,10 @@ def run_prepare(config: PrepareConfig) -> None:
         print(f"dropped {count}: {reason}")
     if summary.dropped:
         print(f"every dropped row: {out}/quarantine.csv")
+    for reason, count in summary.noticed.most_common():
+        print(f"warning {count}: {reason}")
+    if summary.noticed:
+        print(f"every warning: {out}/warnings.csv")
 
 
 def _print_kinds(kinds: dict[str, Any]) -> None:

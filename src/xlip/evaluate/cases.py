@@ -14,7 +14,7 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.square import fit
 from xlip.sources.csv import studies as csv_studies
-from xlip.sources.source import Dropped
+from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import canonical
 from xlip.study.parquet import parquet_files, read_studies, schema
 from xlip.study.record import Box, Study
@@ -92,7 +92,7 @@ class Origin:
         for row in csv_studies(Path(self.data), **{name: getattr(self, name) for name in names}):
             if isinstance(row, Dropped):
                 dropped.append((row.row, row.reason))
-            elif row.file is not None and (row.study.report or self.require != "report"):
+            elif isinstance(row, Candidate) and row.file is not None and (row.study.report or self.require != "report"):
                 yield _case(row.study, row.file)
 
 

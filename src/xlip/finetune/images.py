@@ -14,7 +14,7 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.square import fit
 from xlip.sources.csv import studies as csv_studies
-from xlip.sources.source import Dropped
+from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import canonical
 from xlip.study.labels import label_codes
 from xlip.study.parquet import read_studies
@@ -131,7 +131,7 @@ def _csv(
     for row in csv_studies(Path(data), **options, kinds=columns.kinds):
         if isinstance(row, Dropped):
             dropped.append((row.row, row.reason))
-        elif row.study.labels:
+        elif isinstance(row, Candidate) and row.study.labels:
             yield row.study, row.file
 
 

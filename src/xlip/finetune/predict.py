@@ -16,7 +16,7 @@ from xlip.finetune.classifier import XLIPClassifier
 from xlip.images.files import decode
 from xlip.images.square import fit
 from xlip.sources.folder import studies as folder_studies
-from xlip.sources.source import Dropped, read_table
+from xlip.sources.source import Candidate, Dropped, read_table
 from xlip.study.parquet import read_studies
 
 Pair = tuple[str, Any]
@@ -111,5 +111,5 @@ def _in_folder(path: Path, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
     for row in folder_studies(path):
         if isinstance(row, Dropped):
             dropped.append((row.row, row.reason))
-        elif row.file is not None:
+        elif isinstance(row, Candidate) and row.file is not None:
             yield row.study.image_path, row.file

@@ -1,4 +1,4 @@
-"""The end of a preparation: quarantine table, statistics and data card, computed from what is in the Parquet files."""
+"""The end of a preparation: tables of drops and warnings, statistics and card, computed from the Parquet files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import and_
@@ -44,7 +44,7 @@ REASONS = (
 
 @dataclass
 class Summary:
-    """What `prepare` kept, dropped and why; written as `stats.json`."""
+    """What `prepare` kept, dropped or repaired, and why; written as `stats.json`."""
 
     source: str
     settings: dict[str, Any]
@@ -70,6 +70,10 @@ class Summary:
     """Class of reason -> rows."""
     examples: dict[str, list[list[str]]] = field(default_factory=dict)
     """Class of reason -> the first rows and their reasons."""
+    noticed: Counter[str] = field(default_factory=Counter)
+    """Kind of warning -> rows."""
+    noticed_examples: dict[str, list[list[str]]] = field(default_factory=dict)
+    """Kind of warning -> the first rows, their files and warnings."""
 
     @property
     def complete(self) -> bool:
@@ -111,18 +115,20 @@ class Measures:
         self.ages.extend(age for age in columns["age"] if age is not None)
 
 
-def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) -> Summary:
+def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *, strict: bool = False) -> Summary:
     """Write the card when every part is there, and put the set in its place.
 
     Raises:
-        XLIPError: nothing usable was found.
+        XLIPError: nothing usable was found; or, where `strict`, something was guessed, repaired or lost.
     """
     summary = Summary(source, settings, parts=plan.parts, parts_done=len(target.journals()))
     if plan.split:
         summary.split_name, summary.split_checksum = plan.split.name, plan.split.checksum
     if not summary.complete:
         return summary
-    write_final(target.work / "quarantine.csv", _quarantine(target, summary))
+    entries = [json.loads(journal.read_bytes()) for journal in target.journals()]
+    write_final(target.work / "quarantine.csv", _quarantine(entries, summary))
+    write_final(target.work / "warnings.csv", _warnings(entries, summary))
     measures = Measures()
     files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
     for columns in light_columns(files):
@@ -133,6 +139,12 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any]) ->
         worst = summary.dropped.most_common(1)
         said = f"; {worst[0][1]} rows: {worst[0][0]} ({summary.examples[worst[0][0]][0][1]})" if worst else ""
         raise XLIPError(f"{settings['root']}: no usable study{said}")
+    if strict and summary.noticed:
+        kinds = "; ".join(f"{count} x {reason}" for reason, count in summary.noticed.most_common())
+        raise XLIPError(
+            f"{settings['root']}: strict: expected no warnings, got {summary.noticed.total()} ({kinds}); all are in "
+            f"{target.work / 'warnings.csv'}; mend them, or run the same command without --strict"
+        )
     summary.patients = len(np.unique(np.frombuffer(measures.patients, np.uint64)))
     summary.sizes, summary.report_words = _spread(measures.short_sides), _spread(measures.words)
     write_final(target.work / "contact_sheet.png", contact_sheet(files))
@@ -166,18 +178,33 @@ def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:
                 yield columns | {name: pc.struct_field(flat[name], fields[name]).to_pylist() for name in flat}
 
 
-def _quarantine(target: Target, summary: Summary) -> bytes:
+def _quarantine(entries: list[dict[str, Any]], summary: Summary) -> bytes:
+    rows = [row for entry in entries for row in entry["dropped"]]
+    _add(rows, reason_class, summary.dropped, summary.examples)
+    return _csv(("row", "reason"), rows)
+
+
+def _warnings(entries: list[dict[str, Any]], summary: Summary) -> bytes:
+    rows = [row for entry in entries for row in entry["noticed"]]
+    _add(rows, lambda reason: reason.partition(": ")[0], summary.noticed, summary.noticed_examples)
+    return _csv(("row", "file", "reason"), rows)
+
+
+def _add(
+    rows: list[list[str]], kind_of: Callable[[str], str], counts: Counter[str], examples: dict[str, list[list[str]]]
+) -> None:
+    """Count rows by the kind of their reason, the last cell, and keep the first of each kind."""
+    for row in rows:
+        kind = kind_of(row[-1])
+        counts[kind] += 1
+        shown = examples.setdefault(kind, [])
+        if len(shown) < EXAMPLES:
+            shown.append(row)
+
+
+def _csv(head: tuple[str, ...], rows: list[list[str]]) -> bytes:
     text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["row", "reason"])
-    for journal in target.journals():
-        for row, reason in json.loads(journal.read_bytes())["dropped"]:
-            table.writerow([row, reason])
-            name = reason_class(reason)
-            summary.dropped[name] += 1
-            shown = summary.examples.setdefault(name, [])
-            if len(shown) < EXAMPLES:
-                shown.append([row, reason])
+    csv.writer(text).writerows([head, *rows])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
@@ -217,18 +244,16 @@ def readme(summary: Summary) -> str:
     for title, spread in (("short side, pixels", summary.sizes), ("words of a report", summary.report_words)):
         lines += ["", *_table((title, "value"), list(spread.items()))] if spread else []
     lines += ["", "![a sample of the images](contact_sheet.png)", "", "![histograms](histograms.png)", ""]
-    lines += ["## Dropped rows", "", *_dropped(summary)]
+    lines += ["## Dropped rows", "", *_reasons(summary.dropped, summary.examples, "quarantine.csv"), ""]
+    lines += ["## Warnings", "", *_reasons(summary.noticed, summary.noticed_examples, "warnings.csv")]
     return "\n".join(lines) + "\n"
 
 
-def _dropped(summary: Summary) -> list[str]:
-    if not summary.dropped:
+def _reasons(counts: Counter[str], examples: Mapping[str, list[list[str]]], file: str) -> list[str]:
+    if not counts:
         return ["None."]
-    rows = [
-        (reason, number, "; ".join(row for row, _ in summary.examples[reason]))
-        for reason, number in summary.dropped.most_common()
-    ]
-    return [*_table(("reason", "rows", "examples"), rows), "", "All of them: `quarantine.csv`."]
+    rows = [(kind, number, "; ".join(row[0] for row in examples[kind])) for kind, number in counts.most_common()]
+    return [*_table(("reason", "rows", "examples"), rows), "", f"All of them: `{file}`."]
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from xlip.errors import XLIPError
 from xlip.files import whole_file, write_whole, writing
 from xlip.images.files import decode, encode, load_for_storage
 from xlip.images.square import shrink
+from xlip.notices import noticed
 from xlip.preparation.plan import Unit
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
 from xlip.study.record import Box, Entity, Study
 
@@ -39,6 +40,16 @@ class Settings:
     priority: str = DEFAULT_PRIORITY
 
 
+@dataclass
+class Account:
+    """What became of the rows of a part beside the studies that were kept."""
+
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    """Row and reason."""
+    noticed: list[tuple[str, str, str]] = field(default_factory=list)
+    """Row, file and reason."""
+
+
 def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callable[[int], None]) -> int:
     """Write the part file and then its journal entry; returns the number of studies kept.
 
@@ -53,10 +64,9 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
     """
     if any(isinstance(row, Candidate) and (row.complete or row.study.report) for row in unit.rows):
         _tagger()[0]("")  # loads the lexicon before the first row, whose time is watched
-    dropped: list[tuple[str, str]] = []
-    studies = _tagged(_loaded(unit, settings, fatal, dropped, tick))
-    kept = write_part(studies, settings.work, f"{unit.name}.parquet")
-    entry = {"key": unit.key, "kept": kept, "dropped": dropped}
+    account = Account()
+    kept = write_part(_loaded(unit, settings, fatal, account, tick), settings.work, f"{unit.name}.parquet")
+    entry = {"key": unit.key, "kept": kept, **vars(account)}
     write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(entry).encode())
     return kept
 
@@ -112,36 +122,39 @@ def _shares(boxes: tuple[Box, ...], frame: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def _loaded(
-    unit: Unit,
-    settings: Settings,
-    fatal: dict[int, str],
-    dropped: list[tuple[str, str]],
-    tick: Callable[[int], None],
+    unit: Unit, settings: Settings, fatal: dict[int, str], account: Account, tick: Callable[[int], None]
 ) -> Iterator[Study]:
     for number, row in enumerate(unit.rows):
         if isinstance(row, Dropped):
-            dropped.append((row.row, row.reason))
+            account.dropped.append((row.row, row.reason))
+            continue
+        if isinstance(row, Noticed):
+            account.noticed.append((row.row, row.file, row.reason))
             continue
         tick(number)
-        try:
-            if number in fatal:
-                raise XLIPError(f"{row.file or row.study.study_id}: {fatal[number]}")
-            yield load_study(row, settings)
-        except (XLIPError, OSError) as error:
-            if row.file is not None and not settings.root.exists():
-                raise InterruptedRunError(
-                    f"{settings.root}: the source has vanished; bring it back and run the same command again"
-                ) from error
-            dropped.append((row.study.study_id, str(error)))
-
-
-def _tagged(studies: Iterator[Study]) -> Iterator[Study]:
-    """Entities, and who found them, for the reports that have none."""
-    for study in studies:
-        if study.report and not study.entities:
-            tag, tagger = _tagger()
-            study = study._replace(entities=tag(study.report), tagger=tagger)
+        with noticed() as found:
+            try:
+                if number in fatal:
+                    raise XLIPError(f"{row.file or row.study.study_id}: {fatal[number]}")
+                study = load_study(row, settings)
+            except (XLIPError, OSError) as error:
+                if row.file is not None and not settings.root.exists():
+                    raise InterruptedRunError(
+                        f"{settings.root}: the source has vanished; bring it back and run the same command again"
+                    ) from error
+                account.dropped.append((row.study.study_id, str(error)))
+                continue
+            study = _tagged(study)
+        account.noticed += [(study.study_id, study.image_path, reason) for reason in found]
         yield study
+
+
+def _tagged(study: Study) -> Study:
+    """With entities, and who found them, where there is a report that has none."""
+    if not study.report or study.entities:
+        return study
+    tag, tagger = _tagger()
+    return study._replace(entities=tag(study.report), tagger=tagger)
 
 
 def _tagger() -> tuple[Callable[[str], tuple[Entity, ...]], str]:

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 
 from xlip.preparation.splits import Item, Split
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Dropped, Row
 from xlip.study.record import Study
 
 PART = 2048
 """Studies of a part file at most."""
 SMALL_PART, SPREAD = 64, 16
 """A set that fills them is cut into at least 16 parts of 64, so that several processes share a small set too."""
-SCHEMA_VERSION = "2"
-
-Row = Candidate | Dropped
+SCHEMA_VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def parts_of(studies: int) -> int:
 
 
 def units(rows: Iterable[Row], plan: Plan) -> Iterator[Unit]:
-    """The rows of each part in order; a repeated id becomes a drop, a drop stays with its neighbours."""
+    """The rows of each part in order; a repeated id becomes a drop; drops and notices stay with their neighbours."""
     seen: set[int] = set()
     part, count = 0, 0
     unit = _Builder(plan, part)
@@ -139,7 +137,7 @@ def id_digest(text: str) -> int:
 
 
 def _first_only(row: Row, repeated: frozenset[int], seen: set[int]) -> Row:
-    if isinstance(row, Dropped) or not repeated:
+    if not isinstance(row, Candidate) or not repeated:
         return row
     number = id_digest(row.study.study_id)
     if number not in repeated:
@@ -152,7 +150,7 @@ def _first_only(row: Row, repeated: frozenset[int], seen: set[int]) -> Row:
 
 def _described(row: Row) -> str:
     """A row in words that are the same in every run: no address of a function, no image bytes."""
-    if isinstance(row, Dropped):
+    if not isinstance(row, Candidate):
         return repr(row)
     study: Study = row.study
     image = b""

@@ -1,4 +1,4 @@
-"""`xlip prepare`: a raw data set to a folder of Parquet parts, a quarantine table and a data card.
+"""`xlip prepare`: a raw data set to a folder of Parquet parts, tables of drops and warnings, and a data card.
 
 Two passes over the source's tables: the survey counts and fixes the parts (`prepare_plan`), then processes make one
 part each (`prepare_unit`, `prepare_pool`). A part and its journal entry are final: a killed run goes on from there.
@@ -15,15 +15,15 @@ from typing import Any
 from xlip.errors import XLIPError
 from xlip.preparation.card import Summary, finish
 from xlip.preparation.part import Settings
-from xlip.preparation.plan import Plan, Row, Unit, survey, units
+from xlip.preparation.plan import Plan, Unit, survey, units
 from xlip.preparation.pool import run_units
 from xlip.preparation.splits import Item, Split, make_split, rule
 from xlip.preparation.splits.rule import by_hash
-from xlip.preparation.target import Target, discard_partials, open_path
+from xlip.preparation.target import Target, open_path
 from xlip.reports.entities import TAGGER
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
 from xlip.sources import load_source
-from xlip.sources.source import Candidate
+from xlip.sources.source import Candidate, Row
 
 ENCODINGS = ("jpeg", "png")
 KEPT_ROWS = 20_000
@@ -62,6 +62,8 @@ class PrepareConfig:
     """Folder with your copies of the official lists; default: root."""
     shard: str = ""
     """i/n: make only the i-th n-th of the parts (i from 0), to divide a set over n machines."""
+    strict: bool = False
+    """Take warnings for errors: no set is written where anything was guessed, repaired or lost."""
     options: dict[str, Any] = field(default_factory=dict)
     """The source's own: `--options.image_column path`, say."""
 
@@ -82,9 +84,10 @@ def prepare(
     split: str = "",
     lists: str | Path = "",
     shard: str = "",
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
-    """Write `out/part-*.parquet`, `quarantine.csv`, `stats.json`, `README.md` and pictures; all or nothing.
+    """Write Parquet parts, `quarantine.csv`, `warnings.csv`, `stats.json`, `README.md` and pictures; all or nothing.
 
     A run that was stopped in any way goes on where it stopped when it is called again with the same arguments.
 
@@ -103,10 +106,11 @@ def prepare(
         split: name of a split, see `xlip.preparation.splits`; it replaces the source's own.
         lists: folder of the official lists that the split reads; default: `root`.
         shard: `i/n` (from 0) makes part of the parts; the run that finds all of them done writes the card.
+        strict: take warnings for errors; the same call without it then goes on from there.
         progress: called now and then.
 
     Raises:
-        XLIPError: wrong layout or option, nothing usable, `out` holds something else or cannot be written.
+        XLIPError: wrong layout or option, nothing usable, `out` is foreign or not writable, warnings where `strict`.
     """
     root, out = open_path(root), open_path(out)
     index, count = _checked(holdout, validation, short_side, encoding, sections, shard)
@@ -114,18 +118,16 @@ def prepare(
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {"holdout": holdout, "validation": validation, "seed": seed}
     settings = {"root": str(root), **named, "tagger": TAGGER, **shares, **(options or {})}
-    splitter = _splitter(split, open_path(lists) if str(lists) not in ("", ".") else root)
     read = _once(partial(_rows, source, root, options or {}, holdout, validation, seed))
-    plan = survey(read(), {"source": source, **settings}, splitter)
+    plan = survey(read(), {"source": source, **settings}, _splitter(split, lists, root))
     target = Target.at(out, shared=count > 1)
     worker = Settings(root, target.work, short_side, encoding == "png", sections)
     with target.opened(plan):
-        discard_partials(target.work)
         meter = _Meter(progress, plan.studies)
         wanted = (unit for unit in units(read(), plan) if unit.part % count == index)
         run_units(_unfinished(wanted, target, meter), worker, workers, meter.add)
         meter.close()
-        return finish(target, plan, source, settings)
+        return finish(target, plan, source, settings, strict=strict)
 
 
 def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
@@ -138,12 +140,13 @@ def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
     return lambda: kept
 
 
-def _splitter(name: str, lists: Path) -> Callable[[list[Item]], Split] | None:
+def _splitter(name: str, lists: str | Path, root: Path) -> Callable[[list[Item]], Split] | None:
     """What makes the named split of the items; None where none is asked for."""
     if not name:
         return None
     rule(name)  # an unknown name is refused before the set is read
-    return lambda items: make_split(name, items, lists)
+    folder = open_path(lists) if str(lists) not in ("", ".") else root
+    return lambda items: make_split(name, items, folder)
 
 
 def held_out(patient_id: str, seed: int, share: float) -> bool:

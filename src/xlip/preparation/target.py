@@ -55,6 +55,7 @@ class Target:
         lock = self._lock()
         try:
             self._start(plan)
+            _discard_partials(self.work)
             yield
         finally:
             if lock:
@@ -93,7 +94,7 @@ class Target:
         for file in self.work.glob("part-*.parquet"):
             file.unlink()
         remove_tree(self.work / JOURNAL)
-        for name in (PLAN, "quarantine.csv"):
+        for name in (PLAN, "quarantine.csv", "warnings.csv"):
             (self.work / name).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
@@ -137,7 +138,7 @@ class Target:
         write_final(note, json.dumps({"key": plan.key, "parts": plan.parts, "studies": plan.studies}).encode())
 
 
-def discard_partials(folder: Path) -> None:
+def _discard_partials(folder: Path) -> None:
     """Remove half-written files that killed runs left."""
     if is_local(folder):
         for file in (*folder.glob(".*.partial"), *(folder / JOURNAL).glob(".*.partial")):

@@ -47,10 +47,27 @@ class Dropped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A row that is kept although something in it was guessed, repaired or lost: where it stands, and what.
+
+    It stands beside the `Candidate` of its row. Of `reason`, the words before the first `: ` name the kind, under which
+    notices are counted together (see `xlip.notices`, for what comes to light only when an image or a report is read).
+    """
+
+    row: str
+    reason: str
+    file: str = ""
+    """The file, relative to the root, where `row` does not name it."""
+
+
+Row = Candidate | Dropped | Noticed
+
+
 class Source(Protocol):
     """One public data set or family: a generator over the files under `root`."""
 
-    def __call__(self, root: Path, **options: Any) -> Iterator[Candidate | Dropped]:
+    def __call__(self, root: Path, **options: Any) -> Iterator[Row]:
         """Yield every row once, in a fixed order.
 
         Raises:
