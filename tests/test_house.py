@@ -29,7 +29,8 @@ ORDER = (
     ("train",),
     ("finetune",),
     ("suites", "evaluate"),
-    ("pages", "demo"),
+    ("pages",),
+    ("demo",),
     ("cli",),
 )
 """A room imports from rows above its own only, for types too."""

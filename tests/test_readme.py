@@ -92,9 +92,7 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
     assert "kept 40 studies (40 images, 40 reports, 40 pairs) of 40 patients" in shown
     assert "after 2 steps" in shown
     for page in (
-        "results/mine/index.html",
         "results/mine/report.html",
-        "results/csv/index.html",
         "results/csv/report.html",
         "results/csv/metrics.json",
     ):

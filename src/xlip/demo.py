@@ -18,16 +18,18 @@ from torch import Tensor
 from xlip.batches.augmentation import Augment
 from xlip.batches.streams import SetConfig, Streams
 from xlip.evaluate.heatmap import heat_map
-from xlip.evaluate.page import Page, figure_text
-from xlip.evaluate.plots import Panel, bars, panel_grid
-from xlip.evaluate.zeroshot import ZeroShotResult, evaluate_zero_shot, text_classifier
+from xlip.evaluate.zeroshot import evaluate_zero_shot, text_classifier
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import patches
 from xlip.objectives.masking import mask_patches
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS
 from xlip.objectives.response import response
+from xlip.pages.flat_figures import number, span
+from xlip.pages.page import Page
+from xlip.pages.plots import Panel, bars, panel_grid
 from xlip.phantom import PHANTOM_NOTICE, Phantom, generate
 from xlip.preparation.run import prepare
+from xlip.results.result import Result
 from xlip.study.prompts import load_prompts
 from xlip.train.build import ModelConfig
 from xlip.train.loop import PretrainConfig, pretrain
@@ -221,9 +223,8 @@ def _pixels(phantoms: list[Phantom]) -> Tensor:
     return torch.from_numpy(np.stack([phantom.pixels for phantom in phantoms])).unsqueeze(1).float() / 255
 
 
-def _figures(result: ZeroShotResult) -> dict[str, Any]:
-    json_ = result.to_json()
-    return {name: json_[name] for name in ("macro_auroc", "macro_ci95", "per_kind")}
+def _figures(result: Result) -> dict[str, Any]:
+    return {name: result.metrics[name] for name in ("macro_auroc", "macro_ci95", "per_kind")}
 
 
 def _peak_rss_mb() -> float:
@@ -232,18 +233,22 @@ def _peak_rss_mb() -> float:
     return sum(usage) * unit / 1e6
 
 
-def _page(results: dict[str, ZeroShotResult], metrics: dict[str, Any], pictures: tuple[bytes, bytes]) -> Page:
+def _page(results: dict[str, Result], metrics: dict[str, Any], pictures: tuple[bytes, bytes]) -> Page:
     page = Page("XLIP demo: few pairs, many lone images and reports").text(PHANTOM_NOTICE, note=True)
     rows = [
-        (name, figure_text(result.macro_auroc), " to ".join(map(figure_text, result.macro_ci95)))
+        (name, number(result.metrics["macro_auroc"]), span(*result.metrics["macro_ci95"]))
         for name, result in results.items()
     ]
     page.table(("trained on", "macro zero-shot AUROC", "95 % interval"), rows)
     page.text(
         f"{metrics['steps']} steps each; {metrics['seconds']} s and {metrics['peak_rss_mb']} MB in all.", note=True
     )
-    series = {name: tuple(m.auroc for m in result.measured) for name, result in results.items()}
-    page.figure(bars(results["xlip"].kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
+    series = {
+        name: tuple(one["auroc"] for one in result.metrics["per_kind"].values()) for name, result in results.items()
+    }
+    page.figure(
+        bars(list(results["xlip"].metrics["per_kind"]), series), "Zero-shot AUROC of each kind on held-out phantoms"
+    )
     page.heading("Which parts of the image speak for the finding")
     page.figure(
         pictures[0],

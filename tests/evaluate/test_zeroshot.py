@@ -11,22 +11,18 @@ import yaml
 
 from tiny import KINDS, tiny_model
 from xlip.errors import XLIPError
-from xlip.evaluate.zeroshot import (
-    ZeroShotResult,
-    evaluate_zero_shot,
-    kind_scores,
-    text_classifier,
-    write_result,
-)
+from xlip.evaluate.zeroshot import evaluate_zero_shot, kind_scores, text_classifier
 from xlip.identity import checkpoint_id
 from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
+from xlip.results.folder import write_folder
+from xlip.results.result import Result
 from xlip.study.prompts import load_prompts
 
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}
-BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped"}
+BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped", "evaluator", "sanity", "seconds"}
 COUNT = 60
 MODEL = tiny_model().eval()
 
@@ -47,7 +43,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(table: Path) -> ZeroShotResult:
+def result(table: Path) -> Result:
     return evaluate_zero_shot(MODEL, str(table), patient_column="patient", replicates=50)
 
 
@@ -75,21 +71,21 @@ def test_scores_follow_the_formula_and_lie_in_their_range() -> None:
     assert torch.allclose(classifier[0, 0], mean / mean.norm(), atol=1e-5)
 
 
-def test_swapped_prompts_give_one_minus_the_area(table: Path, result: ZeroShotResult, tmp_path: Path) -> None:
+def test_swapped_prompts_give_one_minus_the_area(table: Path, result: Result, tmp_path: Path) -> None:
     prompts = load_prompts("xlip")
     swapped = {kind: {"positive": [*prompts.negative(kind)], "negative": [*prompts.positive(kind)]} for kind in KINDS}
-    for kind in result.kinds:
+    for kind in result.metrics["per_kind"]:
         swapped[kind] = {"positive": [*prompts.negative(kind)], "negative": [*prompts.positive(kind)]}
     sets = {"swapped": {"version": 1, "positive": ["{}"], "negative": ["no {}"], "kinds": swapped}}
     (tmp_path / "swapped.yaml").write_text(yaml.safe_dump({"sets": sets}))
     other = evaluate_zero_shot(MODEL, str(table), prompts=str(tmp_path / "swapped.yaml"), replicates=2)
-    for ours, theirs in zip(result.measured, other.measured, strict=True):
-        assert ours.auroc != 0.5
-        assert theirs.auroc == pytest.approx(1 - ours.auroc, abs=1e-9)
+    for kind, ours in result.metrics["per_kind"].items():
+        assert ours["auroc"] != 0.5
+        assert other.metrics["per_kind"][kind]["auroc"] == pytest.approx(1 - ours["auroc"], abs=1e-9)
 
 
-def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: ZeroShotResult, tmp_path: Path) -> None:
-    write_result(result, tmp_path / "out")
+def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: Result, tmp_path: Path) -> None:
+    write_folder(result, tmp_path / "out")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert set(metrics) == ASKED | BESIDES
     assert set(metrics["per_kind"]) == {"Edema", "Effusion", "Pleural_Thickening"}
@@ -102,18 +98,19 @@ def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: Z
     assert metrics["preprocessing"] == "letterbox/64"
     assert metrics["split"].startswith(f"my:{COUNT}:")
     assert metrics["images"] == COUNT
-    names = {"metrics.json", "scores.csv", "dropped.csv", "roc.png", "index.html"}
+    names = {"metrics.json", "scores.csv", "dropped.csv"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_scores_csv_repeats_the_figures(result: ZeroShotResult, tmp_path: Path) -> None:
-    write_result(result, tmp_path / "out")
+def test_scores_csv_repeats_the_figures(result: Result, tmp_path: Path) -> None:
+    write_folder(result, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))
-    for index, (kind, measured) in enumerate(zip(result.kinds, result.measured, strict=True)):
+    assert result.predictions is not None
+    for index, (kind, measured) in enumerate(result.metrics["per_kind"].items()):
         labels, scores = ([float(row[name]) for row in rows] for name in (f"label:{kind}", kind))
-        assert scores == pytest.approx(result.scores[:, index], abs=6e-7)
-        assert (sum(labels), len(labels)) == (measured.positives, COUNT)
+        assert scores == pytest.approx(result.predictions.scores[:, index], abs=6e-7)
+        assert (sum(labels), len(labels)) == (measured["positives"], COUNT)
 
 
 def test_a_kind_without_positives_is_null_and_left_out(table: Path, tmp_path: Path) -> None:
@@ -121,7 +118,7 @@ def test_a_kind_without_positives_is_null_and_left_out(table: Path, tmp_path: Pa
     blank = [line.rpartition(",")[0] + (",0" if i else ",Infiltration") for i, line in enumerate(lines)]
     copy = rewrite(table, tmp_path, lines[0], lines[0])
     copy.write_text("\n".join(blank))
-    json_ = evaluate_zero_shot(MODEL, str(copy), kinds="Infiltration", replicates=5).to_json()
+    json_ = evaluate_zero_shot(MODEL, str(copy), kinds="Infiltration", replicates=5).metrics
     assert json_["per_kind"]["Infiltration"]["auroc"] is None
     assert json_["per_kind"]["Infiltration"]["ci95"] == [None, None]
     assert json_["macro_auroc"] is None
@@ -140,7 +137,7 @@ def test_prepared_parquet_scores_its_test_split_alone(tmp_path: Path) -> None:
     prepare("phantom", Path(), tmp_path / "set", workers=0, holdout=0.5, options={"count": 40, "size": 64})
     whole = evaluate_zero_shot(MODEL, str(tmp_path / "set"), replicates=2)
     train = evaluate_zero_shot(MODEL, str(tmp_path / "set"), split="train", replicates=2)
-    tested, trained = ({case.study_id for case in found.cases} for found in (whole, train))
+    tested, trained = (set(found.predictions.study_ids) for found in (whole, train) if found.predictions)
     assert tested
     assert not tested & trained
     assert len(tested | trained) == 40
@@ -152,7 +149,7 @@ def test_an_unreadable_image_is_dropped_and_named(table: Path, tmp_path: Path) -
     copy = rewrite(table, tmp_path, "\n0.png", "\nbroken.png")
     (tmp_path / "broken.png").write_bytes(b"not an image at all")
     found = evaluate_zero_shot(MODEL, str(copy), replicates=2)
-    assert len(found.cases) == COUNT - 1
+    assert found.metrics["images"] == COUNT - 1
     ((row, reason),) = found.dropped
     assert row.endswith("my:2")
     assert "broken.png" in reason
@@ -161,7 +158,7 @@ def test_an_unreadable_image_is_dropped_and_named(table: Path, tmp_path: Path) -
 def test_an_image_that_is_not_there_is_dropped_with_its_line(table: Path, tmp_path: Path) -> None:
     copy = rewrite(table, tmp_path, "\n1.png", "\ngone.png")
     found = evaluate_zero_shot(MODEL, str(copy), replicates=2)
-    assert found.dropped == [("my.csv:3", "image file gone.png not found")]
+    assert found.dropped == (("my.csv:3", "image file gone.png not found"),)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +197,8 @@ def test_the_checkpoint_id_follows_the_weights(tmp_path: Path) -> None:
     assert len(first) == 12
 
 
-def test_scores_do_not_depend_on_the_batch_size(table: Path, result: ZeroShotResult) -> None:
+def test_scores_do_not_depend_on_the_batch_size(table: Path, result: Result) -> None:
     again = evaluate_zero_shot(MODEL, str(table), batch_size=1, replicates=2)
-    assert np.allclose(again.scores, result.scores, atol=1e-5)
+    assert again.predictions is not None
+    assert result.predictions is not None
+    assert np.allclose(again.predictions.scores, result.predictions.scores, atol=1e-5)

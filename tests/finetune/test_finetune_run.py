@@ -65,9 +65,10 @@ def test_every_cell_is_trained_once_and_the_best_model_is_kept(data: str, tmp_pa
 
 def test_the_start_is_the_zero_shot_result_of_the_same_images(data: str, tmp_path: Path) -> None:
     done = finetune(config(data, tmp_path), model=MODEL)
-    other = evaluate_zero_shot(MODEL, data, kinds="Effusion,Cardiomegaly,No_Finding", replicates=2)
+    other = evaluate_zero_shot(MODEL, data, kinds="Effusion,Cardiomegaly,No_Finding", replicates=2).predictions
     assert done.zero_shot is not None
-    assert [case.study_id for case in other.cases] == done.data.study_ids[done.zero_shot.test].tolist()
+    assert other is not None
+    assert list(other.study_ids) == done.data.study_ids[done.zero_shot.test].tolist()
     assert np.allclose(done.zero_shot.scores, other.scores, atol=1e-5)
     assert finetune(config(data, tmp_path / "r", recipe=replace(RECIPE, head="random")), model=MODEL).zero_shot is None
 

@@ -80,13 +80,6 @@ def test_the_report_of_a_retrieval(phantoms: Path, tmp_path: Path) -> None:
     assert (seen.widths, seen.broken, seen.overflow, seen.console) == ([], 0, 0, [])
 
 
-def test_the_page_of_zero_shot(evaluation: Path, tmp_path: Path) -> None:
-    seen = look(evaluation / "index.html", tmp_path)
-    assert len(seen.widths) == 1
-    assert all(seen.widths)
-    assert (seen.unnamed, seen.overflow, seen.console) == (0, 0, [])
-
-
 def test_the_contact_sheet_of_inspect(phantoms: Path, tmp_path: Path) -> None:
     assert cli.main(["inspect", str(phantoms), "--out", str(tmp_path / "sheet.html"), "--limit", "6"]) == 0
     seen = look(tmp_path / "sheet.html", tmp_path)

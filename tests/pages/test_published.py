@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from xlip.evaluate.classification import classification_metrics
-from xlip.evaluate.page import Page
 from xlip.pages.comparison_table import ours_of, published_sections
 from xlip.pages.evaluation import Evaluation, from_result
 from xlip.pages.operating_points import operating_points
+from xlip.pages.page import Page
 from xlip.pages.published import Column, Ours, Table, differences, published_tables
 from xlip.preparation.splits.nih import SPLITS
 from xlip.results.result import Predictions, Result

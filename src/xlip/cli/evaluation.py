@@ -6,56 +6,63 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xlip.cli.show import print_dropped, print_left_out, print_table
+from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from xlip.evaluate.suite import EvaluateConfig
     from xlip.evaluate.zeroshot import ZeroShotConfig
     from xlip.pages.write import ReportConfig
     from xlip.results.compare import CompareConfig
+    from xlip.results.result import Result
 
 
 def run_zeroshot(config: ZeroShotConfig) -> None:
     """Classify zero-shot."""
-    from dataclasses import asdict
     from pathlib import Path
 
-    from xlip.evaluate.page import TABLE_HEADER, figure_text, table_rows
-    from xlip.evaluate.zeroshot import evaluate_zero_shot, write_result
+    from xlip.evaluate.adapter import load_model
+    from xlip.evaluate.cases import open_cases
+    from xlip.evaluate.zeroshot import ZeroShot
+    from xlip.pages.write import add_report
+    from xlip.results.folder import write_folder
+    from xlip.study.prompts import load_prompt_sets
 
     if config.query:
         _run_query(config)
         return
-    options = {name: value for name, value in asdict(config).items() if name not in ("out", "query", "neutral")}
-    options["cache"] = not options.pop("no_cache")
-    result = evaluate_zero_shot(options.pop("model"), options.pop("data"), **options)
-    write_result(result, Path(config.out))
-    print_table(TABLE_HEADER, table_rows(result))
-    low, high = (figure_text(bound) for bound in result.macro_ci95)
-    print(f"macro AUROC {figure_text(result.macro_auroc)} ({low} to {high})")
-    print_left_out(result.left_out)
+    load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
+    columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
+    options = {name: getattr(config, name) for name in ("prompts", "batch_size", "replicates", "seed")}
+    cases, model = open_cases(config.data, **columns), load_model(config.model)
+    result = ZeroShot(cache=not config.no_cache, **options).run(model, cases)
+    write_folder(result, Path(config.out))
+    _print_classification(result)
+    same = {name: getattr(config, name) for name in ("data", "image_column", "prompts")}
+    page, *_ = add_report(result, Path(config.out), model=model, run=config.model, **same)
+    print(f"look at {page}")
+
+
+def _print_classification(result: Result) -> None:
+    """Kinds, macro mean, sanity checks, prompt sets, and what makes the figures repeatable."""
+    from xlip.pages.evaluation import from_result
+    from xlip.pages.flat_figures import number, span
+    from xlip.pages.sections import KIND_HEADER, kind_rows
+
+    metrics = result.metrics
+    *kinds, macro = kind_rows(from_result(result))
+    print_table(KIND_HEADER, kinds, last=macro)
+    print(f"macro AUROC {number(metrics['macro_auroc'])} ({span(*metrics['macro_ci95'])})")
+    print_left_out(metrics["left_out"])
     print_dropped(result.dropped)
-    _print_sensitivity(result.sensitivity)
+    print_sanity(metrics)
+    _print_sensitivity(metrics.get("sensitivity", {}))
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
-    page, *_ = _report(config)
-    print(f"look at {page}; {config.out}/index.html is its short form")
-
-
-def _report(config: ZeroShotConfig) -> list[Path]:
-    """The full page, the table and the card, beside the short page."""
-    from xlip.pages.write import ReportConfig, report
-
-    first = config.prompts.partition(",")[0]
-    same = {name: getattr(config, name) for name in ("out", "model", "data", "image_column")}
-    return report(ReportConfig(evaluation=config.out, prompts="" if first == "all" else first, **same))
 
 
 def _print_sensitivity(found: Mapping[str, Any]) -> None:
     """AUROC of each kind under each prompt set, and its spread."""
-    from xlip.evaluate.page import figure_text
+    from xlip.pages.page import figure_text
 
     if not found:
         return
@@ -78,8 +85,8 @@ def _run_query(config: ZeroShotConfig) -> None:
 
     from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
-    from xlip.evaluate.page import figure_text
     from xlip.evaluate.query import Query
+    from xlip.pages.page import figure_text
     from xlip.results.folder import write_folder
     from xlip.study.kinds import canonical
 
@@ -119,6 +126,9 @@ def run_evaluate(config: EvaluateConfig) -> int:
         print(line, file=sys.stderr)
     header, *rows = summary_rows(outcomes)
     print_table(header[:-1], (row[:-1] for row in rows))
+    for one in outcomes:
+        if one.result is not None:
+            print_sanity(one.result.metrics, f"{one.model} {one.entry}: ")
     faults = sum(len(one.problems) for one in outcomes)
     print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0

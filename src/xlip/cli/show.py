@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 DROPPED_SHOWN = 3
 
@@ -33,3 +34,10 @@ def print_left_out(kinds: Sequence[str]) -> None:
 
     if kinds:
         print(left_out_note(kinds))
+
+
+def print_sanity(metrics: Mapping[str, Any], where: str = "") -> None:
+    """Whether the checks that an evaluation runs on itself hold; `where` stands before each line."""
+    for name, check in metrics.get("sanity", {}).items():
+        figures = ", ".join(f"{key} {value}" for key, value in check.items() if key != "holds")
+        print(f"{where}sanity check {name}: {'holds' if check['holds'] else 'FAILS'} ({figures})")

@@ -57,6 +57,8 @@ class Outcome:
     """Path of the set."""
     folder: Path | None = None
     """Where the result was written."""
+    prompts: str = ""
+    """Prompt sets that the entry asks for, as the evaluator takes them."""
 
 
 def run_suite(
@@ -236,7 +238,8 @@ def _run_entry(
     except XLIPError as error:
         return Outcome(name, entry.name, None, (str(error),))
     problems = tuple(one_class_kinds(result.metrics))
-    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name)
+    prompts = str(entry.options.get("prompts", ""))
+    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts)
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +14,6 @@ from torch.nn import functional as F
 from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import (
-    as_metrics,
     classification_metrics,
     over_views,
     predictions_of,
@@ -25,12 +22,9 @@ from xlip.evaluate.classification import (
 from xlip.evaluate.embeddings import embed
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
-from xlip.metrics.kinds import MIN_CASES, KindMetrics, evaluate_kinds, macro
 from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
-from xlip.results.folder import write_dropped
 from xlip.results.result import Array, Predictions, Result
-from xlip.results.scores_file import write_scores
 from xlip.study.prompts import PromptSet, load_prompt_sets
 
 TEXTS_PER_PASS = 256
@@ -152,46 +146,6 @@ class Scored:
         return next(iter(self.by_set.values()))
 
 
-@dataclass(frozen=True)
-class ZeroShotResult:
-    """Figures with all that makes them repeatable."""
-
-    kinds: list[str]
-    measured: list[KindMetrics]
-    macro_ci95: tuple[float, float]
-    identity: dict[str, str]
-    """prompts, split, preprocessing, checkpoint."""
-    cases: list[Case]
-    """Without their pixels."""
-    labels: Array
-    scores: Array
-    dropped: list[tuple[str, str]]
-    sensitivity: Mapping[str, Any] = field(default_factory=dict)
-    """See `xlip.evaluate.sensitivity`; empty for one prompt set."""
-
-    @property
-    def macro_auroc(self) -> float:
-        """Mean over kinds with enough cases."""
-        return macro(self.measured)
-
-    @property
-    def left_out(self) -> list[str]:
-        """Kinds with fewer than `MIN_CASES` positives or negatives: listed, but not in the macro mean."""
-        pairs = zip(self.kinds, self.measured, strict=True)
-        return [kind for kind, m in pairs if min(m.positives, m.negatives) < MIN_CASES]
-
-    @property
-    def predictions(self) -> Predictions:
-        """Scores beside the truth."""
-        return predictions_of(self.cases, self.kinds, self.scores)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of `metrics.json`; a figure that cannot be computed is null."""
-        count = {"images": len(self.cases), "dropped": len(self.dropped)}
-        more = {"sensitivity": self.sensitivity} if self.sensitivity else {}
-        return {**as_metrics(self.kinds, self.measured, self.macro_ci95, **count), **more, **self.identity}
-
-
 def evaluate_zero_shot(
     model: str | XLIPModel | ImageTextModel,
     data: str,
@@ -205,29 +159,16 @@ def evaluate_zero_shot(
     replicates: int = 1000,
     seed: int = 0,
     cache: bool = True,
-) -> ZeroShotResult:
+) -> Result:
     """Score every image of a prepared set or CSV against every kind; images stream, memory stays bounded.
 
     Raises:
         XLIPError: a fault in the data, or no readable image.
     """
-    evaluator = ZeroShot(prompts=prompts, batch_size=batch_size, cache=cache)
     load_prompt_sets(prompts)  # a misspelt set is refused before the model is read
     cases = open_cases(data, image_column=image_column, patient_column=patient_column, kinds=kinds, split=split)
-    scored = evaluator.score(load_model(model) if isinstance(model, str) else model, cases)
-    found = scored.predictions
-    measured, interval = evaluate_kinds(found.labels, found.scores, found.patients, replicates=replicates, seed=seed)
-    return ZeroShotResult(
-        cases.kinds,
-        measured,
-        interval,
-        scored.identity,
-        scored.cases,
-        found.labels,
-        found.scores,
-        cases.dropped,
-        sensitivity(scored.by_set) if len(scored.by_set) > 1 else {},
-    )
+    evaluator = ZeroShot(prompts, batch_size=batch_size, cache=cache, replicates=replicates, seed=seed)
+    return evaluator.run(load_model(model) if isinstance(model, str) else model, cases)
 
 
 @torch.no_grad()
@@ -254,17 +195,3 @@ def kind_scores(embedding: Tensor, classifier: Tensor, scale: Tensor) -> Tensor:
     """softmax([cos(v, t+), cos(v, t-)] * scale)[0]: embedding (n, E), classifier (K, 2, E) -> (n, K) in [0, 1]."""
     logits = torch.einsum("ne,kpe->nkp", embedding.double(), classifier.double()) * scale.double()
     return logits.softmax(-1)[..., 0]
-
-
-def write_result(result: ZeroShotResult, folder: Path) -> None:
-    """`metrics.json`, `scores.csv`, `dropped.csv`, `roc.png` and `index.html` into a folder; whole or not at all."""
-    from xlip.evaluate.page import zero_shot_page
-    from xlip.evaluate.plots import roc_grid
-    from xlip.files import whole_folder
-
-    with whole_folder(folder) as partial:
-        (partial / "metrics.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
-        write_scores(partial / "scores.csv", result.predictions)
-        write_dropped(partial, result.dropped)
-        (partial / "roc.png").write_bytes(roc_grid(result))
-        zero_shot_page(result).write(partial / "index.html")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xlip.evaluate.page import Page
 from xlip.pages.evaluation import Evaluation
 from xlip.pages.flat_figures import share_auroc
+from xlip.pages.page import Page
 from xlip.pages.published import Column, Ours, Table, differences, published_tables
 
 

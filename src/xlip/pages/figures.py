@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xlip.evaluate.plots import COLORS, GRAY, both_classes, canvas, readable, to_png, unit_square
+from xlip.pages.plots import COLORS, GRAY, both_classes, canvas, readable, to_png, unit_square
 
 if TYPE_CHECKING:
     from xlip.metrics.thresholds import ThresholdMetrics

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.evaluate.page import figure_text
-from xlip.evaluate.plots import readable
+from xlip.pages.page import figure_text
+from xlip.pages.plots import readable
 
 LEFT_OUT = ("seconds", "dropped", "examples", "per_kind", "sensitivity")
 """What a page shows elsewhere or not at all."""

@@ -13,12 +13,12 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.heatmap import occlusion
-from xlip.evaluate.page import Page
-from xlip.evaluate.plots import Panel, panel_grid, readable
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.images.files import decode
 from xlip.images.square import fit
 from xlip.pages.evaluation import Evaluation
+from xlip.pages.page import Page
+from xlip.pages.plots import Panel, panel_grid, readable
 from xlip.results.result import Predictions
 from xlip.study.prompts import PromptSet
 

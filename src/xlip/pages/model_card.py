@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xlip.evaluate.plots import readable
 from xlip.pages.evaluation import Evaluation
 from xlip.pages.flat_figures import flat_figures, number
 from xlip.pages.operating_points import RULES, OperatingPoints
+from xlip.pages.plots import readable
 from xlip.pages.sections import KIND_HEADER, kind_rows
 from xlip.pages.training_facts import TrainingFacts
 

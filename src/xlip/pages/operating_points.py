@@ -57,7 +57,7 @@ def operating_points(test: Predictions, validation: Predictions | None) -> Opera
 
 def both_classes(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
     """(kind, labels, scores) of the known cases of each kind that has positives and negatives."""
-    from xlip.evaluate.plots import both_classes as of_arrays
+    from xlip.pages.plots import both_classes as of_arrays
 
     return of_arrays(predictions.kinds, predictions.labels, predictions.scores)
 

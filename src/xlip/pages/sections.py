@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlip.evaluate.page import Page, figure_text
-from xlip.evaluate.plots import bars, readable, roc_curves
 from xlip.metrics.kinds import left_out_note
 from xlip.pages.comparison_table import published_sections
 from xlip.pages.evaluation import Evaluation
@@ -22,6 +20,8 @@ from xlip.pages.flat_figures import (
     span,
 )
 from xlip.pages.operating_points import RULES, OperatingPoints, are_probabilities, both_classes, operating_points
+from xlip.pages.page import Page, figure_text
+from xlip.pages.plots import bars, readable, roc_curves
 
 if TYPE_CHECKING:
     from xlip.results.result import Predictions
@@ -70,8 +70,8 @@ def kinds(page: Page, evaluation: Evaluation) -> None:
     page.heading("Each finding")
     figures = evaluation.per_kind
     names = sorted(figures, key=lambda kind: -(figures[kind]["auroc"] or 0))
-    areas = {"AUROC": [_float(figures[kind]["auroc"]) for kind in names]}
-    spans = {"AUROC": [(_float(low), _float(high)) for low, high in (figures[kind]["ci95"] for kind in names)]}
+    areas = {"AUROC": [figures[kind]["auroc"] for kind in names]}
+    spans = {"AUROC": [figures[kind]["ci95"] for kind in names]}
     page.figure(
         bars(names, areas, spans, label="AUROC"),
         "AUROC of each finding; the line at its end is the 95 % interval, the dotted line is guessing.",
@@ -266,10 +266,6 @@ def point_rows(points: OperatingPoints, rule: str) -> list[tuple[str, ...]]:
         for kind, name, m in points.rows()
         if name == rule
     ]
-
-
-def _float(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _prevalence(evaluation: Evaluation) -> float | None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xlip.errors import XLIPError
-from xlip.evaluate.page import Page
 from xlip.pages import sections
 from xlip.pages.evaluation import Evaluation, from_result, read_evaluation
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
 from xlip.pages.operating_points import OperatingPoints
+from xlip.pages.page import Page
 from xlip.pages.training_facts import set_statistics, training_facts
 
 if TYPE_CHECKING:
@@ -64,7 +64,14 @@ def report(config: ReportConfig) -> list[Path]:
 
 
 def add_report(
-    result: Result, folder: Path, *, model: ImageTextModel | None = None, run: str = "", data: str = ""
+    result: Result,
+    folder: Path,
+    *,
+    model: ImageTextModel | None = None,
+    run: str = "",
+    data: str = "",
+    image_column: str = "path",
+    prompts: str = "",
 ) -> list[Path]:
     """Add page, table and model card to the folder of a result in memory.
 
@@ -74,13 +81,17 @@ def add_report(
         model: adds the cases of a classifying evaluator with heat-maps, where it is the one that was evaluated.
         run: folder of the run, whose records go into the card.
         data: the set that was evaluated; it names the official split too.
+        image_column: of a CSV file.
+        prompts: what was asked for, of which the heat-maps answer to the first set.
 
     Raises:
         XLIPError: the metrics are not what the schema says, or the data are not those of the result.
     """
     evaluation = from_result(result)
     own = model is not None and model.identity == evaluation.metrics["checkpoint"]
-    gallery = gallery_of(evaluation, model, data) if model is not None and own and data else None
+    first = prompts.partition(",")[0]
+    options = {"image_column": image_column, "prompts": "" if first == "all" else first}
+    gallery = gallery_of(evaluation, model, data, **options) if model is not None and own and data else None
     split_name = _official_split(data) if data else ""
     return write_report(evaluation, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
 
@@ -96,7 +107,8 @@ def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
         try:
             if one.spec not in models:
                 models[one.spec] = load_model(one.spec)
-            add_report(one.result, one.folder, model=models[one.spec], run=one.spec, data=one.data)
+            more = {"run": one.spec, "data": one.data, "prompts": one.prompts}
+            add_report(one.result, one.folder, model=models[one.spec], **more)
         except XLIPError as error:
             problems.append(f"{one.model} {one.entry}: no report ({error})")
     return problems

@@ -44,3 +44,9 @@ class Result:
     dropped: tuple[tuple[str, str], ...] = ()
     """(row, reason) of what could not be read."""
     seconds: float = 0.0
+
+    @property
+    def macro_auroc(self) -> float:
+        """Mean AUROC over the kinds with enough cases; NaN where there is none, or where nothing was classified."""
+        value = self.metrics.get("macro_auroc")
+        return float("nan") if value is None else float(value)

@@ -9,10 +9,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from xlip.evaluate.zeroshot import ZeroShotResult
+from typing import Self
 
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --accent: #2f7fc4; }
@@ -136,50 +133,13 @@ def _size(picture: bytes) -> str:
     """Width and height of the picture on the page, so that nothing moves while it loads."""
     from PIL import Image
 
-    from xlip.evaluate.plots import DENSITY
+    from xlip.pages.plots import DENSITY
 
     try:
         width, height = Image.open(io.BytesIO(picture)).size
     except OSError:  # not a picture: the browser says so in its place
         return ""
     return f' width="{width // DENSITY}" height="{height // DENSITY}"'
-
-
-def zero_shot_page(result: ZeroShotResult) -> Page:
-    """The page of `xlip zeroshot`."""
-    from xlip.evaluate.plots import roc_grid
-    from xlip.metrics.kinds import left_out_note
-
-    page = Page("Zero-shot classification").text("Research use only; not a medical device.", note=True)
-    low, high = result.macro_ci95
-    page.text(
-        f"Macro AUROC {figure_text(result.macro_auroc)} (95 % interval {figure_text(low)} to {figure_text(high)})."
-    )
-    page.table(TABLE_HEADER, table_rows(result))
-    if result.left_out:
-        page.text(f"{left_out_note(result.left_out)}.", note=True)
-    if result.dropped:
-        page.text(f"{len(result.dropped)} images could not be read; dropped.csv lists them.", note=True)
-    page.table(("made with", ""), list(result.identity.items()))
-    return page.figure(roc_grid(result), "ROC curve of each kind")
-
-
-TABLE_HEADER = ("kind", "AUROC", "95 % interval", "AUPRC", "positives", "negatives")
-
-
-def table_rows(result: ZeroShotResult) -> list[tuple[str, ...]]:
-    """One row per kind, as text, for pages and terminals."""
-    return [
-        (
-            kind,
-            figure_text(m.auroc),
-            f"{figure_text(m.ci95[0])} to {figure_text(m.ci95[1])}",
-            figure_text(m.auprc),
-            str(m.positives),
-            str(m.negatives),
-        )
-        for kind, m in zip(result.kinds, result.measured, strict=True)
-    ]
 
 
 def figure_text(value: float) -> str:

@@ -13,8 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from xlip.evaluate.zeroshot import ZeroShotResult
-
 Array = np.ndarray[Any, Any]
 GRAY = "#7d7d7d"
 """Lines and letters: about 4:1 against white and against black."""
@@ -89,11 +87,6 @@ def to_webp(figure: Figure) -> bytes:
 def readable(kind: str) -> str:
     """A kind's id as words."""
     return kind.replace("_", " ")
-
-
-def roc_grid(result: ZeroShotResult) -> bytes:
-    """One ROC curve per kind that has both classes."""
-    return roc_curves(result.kinds, result.labels, result.scores)
 
 
 def roc_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
@@ -171,28 +164,29 @@ def _enlarged(heat: Array, shape: tuple[int, ...]) -> Array:
 
 def bars(
     names: Sequence[str],
-    series: Mapping[str, Sequence[float]],
-    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    series: Mapping[str, Sequence[float | None]],
+    intervals: Mapping[str, Sequence[tuple[float | None, float | None]]] | None = None,
     *,
     label: str = "zero-shot AUROC",
     chance: float | None = 0.5,
 ) -> bytes:
     """A figure of each kind, one bar per series, from 0 to 1: with its value, its interval and the line of chance.
 
-    A value that is not finite leaves a gap with a dash.
+    None, or a value that is not finite, leaves a gap with a dash.
     """
     thick = 0.8 / len(series)
     with canvas(1, 1, 8.6, 0.6 + len(names) * max(0.24, 0.17 * len(series))) as (figure, (axis,)):
         for number, (name, values) in enumerate(series.items()):
             places = np.arange(len(names)) + (number - (len(series) - 1) / 2) * thick
-            known = np.nan_to_num(np.asarray(values, float))
+            numbers = np.asarray(values, float)
+            known = np.nan_to_num(numbers)
             axis.barh(places, known, thick * 0.9, label=name, color=COLORS[number % len(COLORS)], alpha=0.65)
             ends = known
             if intervals and name in intervals:
                 low, high = np.nan_to_num(np.asarray(intervals[name], float)).T
                 axis.hlines(places, low, high, color=COLORS[number % len(COLORS)], linewidth=2)
                 ends = np.maximum(known, high)
-            for place, value, end in zip(places, values, ends, strict=True):
+            for place, value, end in zip(places, numbers, ends, strict=True):
                 words = f"{value:.3f}" if np.isfinite(value) else "-"
                 axis.text(end + 0.01, place, words, va="center", fontsize=7.5)
         axis.set_yticks(np.arange(len(names)), [readable(name) for name in names])
