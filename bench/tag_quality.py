@@ -20,7 +20,8 @@ import yaml
 from xlip.reports.entities import TAGGER, kinds_of
 from xlip.reports.sections import compose
 from xlip.reports.tagger.rules import rule_tagger
-from xlip.study.record import PRESENT, UNCERTAIN, Entity
+from xlip.study.labels import PRESENT, UNCERTAIN
+from xlip.study.record import Entity
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"

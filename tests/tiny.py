@@ -12,8 +12,9 @@ from xlip.objectives.objective import Context, Objective
 from xlip.phantom import generate
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.attributes import attribute_families, attribute_targets
+from xlip.study.labels import UNKNOWN
 from xlip.study.prompts import load_prompts
-from xlip.study.record import UNCERTAIN, Study
+from xlip.study.record import Study
 from xlip.train.build import ModelConfig, build_model
 from xlip.train.pretrainer import encode_together
 
@@ -70,14 +71,14 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         report_key=torch.arange(len(reports)),
         prompts=processor.texts(families),
         pairs=pairs,
+        kinds=KINDS,
         attributes=torch.from_numpy(attribute_targets([HEADERS[i % len(HEADERS)] for i in range(len(shown))])),
         attribute_texts=processor.texts([texts[0] for texts in attribute_families()]),
     )
 
 
 def codes(labels: list[dict[str, int]]) -> torch.Tensor:
-    rows = [[2 if label.get(k) == UNCERTAIN else label.get(k, -1) for k in KINDS] for label in labels]
-    return torch.tensor(rows, dtype=torch.int8).view(-1, len(KINDS))
+    return torch.tensor([[label.get(k, UNKNOWN) for k in KINDS] for label in labels], dtype=torch.int8).view(-1, 4)
 
 
 def context_of(model: XLIPModel, batch: Batch, objective: Objective, progress: float = 1.0, seed: int = 0) -> Context:

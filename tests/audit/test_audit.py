@@ -24,6 +24,7 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode, encode
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
+from xlip.study.labels import UNCERTAIN
 from xlip.study.parquet import write_studies
 from xlip.study.record import Study
 
@@ -279,7 +280,7 @@ def test_label_conflicts() -> None:
     index.facts = [
         facts("a", {"No_Finding": 1, "Mass": 1}),
         facts("a", {"Mass": 0}, read=(("Edema", 1),)),
-        facts("a", {"Edema": 0, "Mass": -1}, read=(("Edema", 1), ("Mass", 1))),
+        facts("a", {"Edema": 0, "Mass": UNCERTAIN}, read=(("Edema", 1), ("Mass", 1))),
     ]
     assert [(one.what, one.examples) for one in conflicts(index)] == [
         ("Edema: the label says absent, the report present", ("c",)),

@@ -25,6 +25,7 @@ from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.results.folder import metrics_json, write_folder
 from xlip.results.scores_file import read_scores
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.record import Box
 
 MODEL = tiny_model().eval()
@@ -174,7 +175,7 @@ def test_a_probe_reports_each_seed_and_its_share(phantoms: Path) -> None:
 def test_a_probe_counts_uncertain_training_labels_as_its_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     values = rng.permutation(90)
-    states = np.select([values < 20, values < 60], [0, -1], 1)  # uncertain between absent and present
+    states = np.select([values < 20, values < 60], [ABSENT, UNCERTAIN], PRESENT)
     made = [
         Case(f"c/{i}", f"p{i}", encode(np.full((32, 32), values[i] * 2, np.uint8)), {"Edema": int(states[i])})
         for i in range(90)

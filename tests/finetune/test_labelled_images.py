@@ -12,8 +12,9 @@ from xlip.finetune.images import Columns, read_labelled
 from xlip.images.files import decode, encode
 from xlip.images.square import fit
 from xlip.phantom import generate
+from xlip.study.labels import UNCERTAIN
 from xlip.study.parquet import write_studies
-from xlip.study.record import UNCERTAIN, Study
+from xlip.study.record import Study
 
 
 def image(index: int) -> bytes:

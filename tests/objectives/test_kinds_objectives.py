@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.errors import XLIPError
 from xlip.objectives.kinds import ImageKind, ReportKind, kind_logits
 
 
@@ -37,19 +36,6 @@ def test_the_loss_equals_the_naive_loop_over_known_labels(objective, of_reports:
     term = objective(context)
     assert float(term.total.detach()) == pytest.approx(total, rel=1e-4)
     assert float(term.count) == count > 0
-
-
-@pytest.mark.parametrize(("policy", "known"), [("ignore", 0), ("present", 1), ("absent", 1)])
-def test_the_policy_for_uncertain_labels(policy: str, known: int) -> None:
-    model = tiny_model()
-    batch = tiny_batch(model, 0, 1, 0)
-    batch = replace(batch, image_labels=torch.tensor([[2, -1, -1, -1]], dtype=torch.int8))
-    assert float(ImageKind(uncertain=policy)(context_of(model, batch, ImageKind())).count) == known
-
-
-def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(XLIPError, match=r"image_kind.uncertain: expected one of ignore, present, absent; got 'maybe'"):
-        ImageKind(uncertain="maybe")
 
 
 def test_swapping_positive_and_negative_prompts_flips_the_sign() -> None:

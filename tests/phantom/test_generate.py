@@ -11,7 +11,7 @@ from xlip.errors import XLIPError
 from xlip.phantom import PHANTOM_KINDS, Phantom, generate
 from xlip.phantom.findings import CLASHES, RULES, SEVERITIES
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT
+from xlip.study.labels import ABSENT, PRESENT
 
 SHOWN = [generate(index, size=64) for index in range(300)]
 

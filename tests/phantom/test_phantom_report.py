@@ -9,8 +9,8 @@ from xlip.phantom.findings import PHANTOM_KINDS
 from xlip.phantom.sentences import DENIED, DENIED_AFTER, NOUNS
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.kinds import NO_FINDING
+from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.prompts import prompt_sets
-from xlip.study.record import ABSENT, PRESENT
 
 SYNONYMS = {kind: phrases for one in prompt_sets().values() for kind, phrases in one.synonyms.items()}
 PHRASES = [(kind, noun) for words in (NOUNS, SYNONYMS) for kind, nouns in words.items() for noun in nouns]

@@ -10,6 +10,7 @@ from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.images.files import encode
 from xlip.preparation.inspect import chosen, half_blocks, page
+from xlip.study.labels import UNCERTAIN
 from xlip.study.parquet import write_studies
 from xlip.study.record import Box, Entity, Study
 
@@ -23,7 +24,7 @@ def table(tmp_path: Path) -> Path:
     studies = [
         Study(
             f"a/{number}", "a/p", "a", image=image, report=REPORT, entities=ENTITIES,
-            labels={"Effusion": 1, "Mass": -1}, boxes=(Box("Effusion", 0.25, 0.5, 0.1, 0.2),),
+            labels={"Effusion": 1, "Mass": UNCERTAIN}, boxes=(Box("Effusion", 0.25, 0.5, 0.1, 0.2),),
             sections={"history": "cough <b>"}, width=80, height=60,
             pixel_spacing=(0.2, 0.25), tags=("one",), age=50.0, sex="F",
         )

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from xlip.reports.chexpert import CHEXPERT, NO_FINDING_LABEL, chexpert_labels
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.kinds import kinds
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 
-STATES = st.dictionaries(st.sampled_from(sorted(kinds())), st.sampled_from([1, 0, -1]))
+STATES = st.dictionaries(st.sampled_from(sorted(kinds())), st.sampled_from([PRESENT, ABSENT, UNCERTAIN]))
 
 
 def test_fourteen_labels_of_known_kinds() -> None:

@@ -19,8 +19,9 @@ from xlip.sources.padchest import labels as padchest_labels
 from xlip.sources.siim import mask_of
 from xlip.sources.source import years
 from xlip.study.kinds import canonical, is_kind
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.parquet import read_studies
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN, Study
+from xlip.study.record import Study
 
 
 def made(name: str, tmp_path: Path, **settings: Any) -> dict[str, Study]:

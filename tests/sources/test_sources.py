@@ -20,7 +20,8 @@ from xlip.sources import SOURCES, load_source
 from xlip.sources.covid_chestxray import labels as covid_labels
 from xlip.sources.source import Candidate, Dropped, files_under
 from xlip.study.kinds import kinds
-from xlip.study.record import ABSENT, PRESENT, SEXES, UNCERTAIN, VIEWS, Study
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
+from xlip.study.record import SEXES, VIEWS, Study
 
 needs_phantom = pytest.mark.skipif(
     importlib.util.find_spec("xlip.phantom") is None, reason="xlip.phantom is not there yet"

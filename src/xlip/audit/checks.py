@@ -10,7 +10,7 @@ import numpy as np
 
 from xlip.audit.index import Facts, Index
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT
+from xlip.study.labels import ABSENT, PRESENT
 
 SHORTCUT = 0.5
 """Share of a label's uncertainty that the source takes away, from which a warning is given."""

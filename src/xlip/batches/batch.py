@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xlip.batches.text_batch import TextBatch
+from xlip.study.labels import UNCERTAIN, UncertainPolicy
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Batch:
     pixels: Tensor
     """(B, 1, H, W) in [0, 1]: pairs, then lone images."""
     image_labels: Tensor
-    """(B, K) int8: 1 present, 0 absent, 2 uncertain, -1 unknown."""
+    """(B, K) int8 of `LabelState`."""
     reports: TextBatch
     """R texts: pairs, then lone reports."""
     report_labels: Tensor
@@ -27,12 +28,19 @@ class Batch:
     prompts: TextBatch
     """2 K texts: the positive prompt of every kind, then the negative ones; drawn anew for every step."""
     pairs: int
+    kinds: tuple[str, ...]
+    """The K columns of labels and prompts."""
     attributes: Tensor
     """(B, V) float: what the header says of each image, see `xlip.study.attributes`; (B, 0) where no objective asks."""
     attribute_texts: TextBatch
     """V texts: one of each value; drawn anew for every step."""
 
+    def targets(self, labels: Tensor, uncertain: str) -> Tensor:
+        """Labels (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, as the policy `uncertain` says."""
+        counts_as = torch.from_numpy(UncertainPolicy.parse(uncertain).counts_as(self.kinds))
+        return torch.where(labels == UNCERTAIN, counts_as.to(labels.device), labels)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        names = [field.name for field in fields(self) if field.name != "pairs"]
+        names = [field.name for field in fields(self) if field.name not in ("pairs", "kinds")]
         return replace(self, **{name: getattr(self, name).to(device) for name in names})

@@ -165,6 +165,7 @@ class BatchSampler:
             report_key=torch.tensor([_key(text) for text in reports], dtype=torch.long),
             prompts=self._prompts(step),
             pairs=len(pairs),
+            kinds=self.kinds,
             attributes=self._attribute_targets(with_image),
             attribute_texts=self._drawn("attributes", step, attribute_families() if self.attributes else []),
         )

@@ -16,6 +16,7 @@ from xlip.images.square import fit
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import canonical
+from xlip.study.labels import label_codes, truth
 from xlip.study.parquet import parquet_files, read_studies, schema
 from xlip.study.record import Box, Study
 from xlip.study.subgroups import subgroups
@@ -185,9 +186,7 @@ def images(
 
 def label_matrix(cases: Sequence[Case], kinds: Sequence[str]) -> np.ndarray[Any, Any]:
     """(n, K) int8: 1, 0, and -1 for unknown and uncertain."""
-    return np.array([[case.labels.get(kind, -1) for kind in kinds] for case in cases], np.int8).reshape(
-        len(cases), len(kinds)
-    )
+    return truth(label_codes([case.labels for case in cases], kinds))
 
 
 @dataclass(frozen=True)

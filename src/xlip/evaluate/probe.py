@@ -14,13 +14,12 @@ from xlip.evaluate.cases import Cases, label_matrix, other_split
 from xlip.evaluate.classification import classification_metrics, over_views, predictions_of, source_controlled
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
-from xlip.finetune.labels import resolve
 from xlip.finetune.subsets import folds, label_share
 from xlip.identity import split_id
 from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
 from xlip.results.result import Array, Predictions, Result
-from xlip.study.labels import label_codes
+from xlip.study.labels import UncertainPolicy, label_codes, one_class
 
 FOLDS = 3
 """Of the cross-validation that chooses C where the set has no validation split."""
@@ -101,7 +100,7 @@ class LinearProbe:
 
     def _train(self, parts: _Parts, kinds: list[str], seed: int) -> _Trained:
         codes = label_codes([case.labels for case in parts.train.cases], kinds)
-        labels = resolve(codes, kinds, self.uncertain)
+        labels = UncertainPolicy.parse(self.uncertain, "probe.uncertain").targets(codes, kinds)
         patients = np.array([case.patient_id for case in parts.train.cases])
         chosen = np.flatnonzero(label_share(patients, labels, self.share, seed))
         features, targets = parts.train.images[chosen], labels[chosen]
@@ -116,7 +115,7 @@ class LinearProbe:
         heads = fit_heads(features, targets, c)
         test = predictions_of(parts.test.cases, kinds, heads.probabilities(parts.test.images))
         unseen = over_views(predictions_of(cases, kinds, scores), self.views)
-        return _Trained(over_views(test, self.views), unseen, c, len(chosen), _one_class(targets, kinds))
+        return _Trained(over_views(test, self.views), unseen, c, len(chosen), _untrained(targets, kinds))
 
 
 @dataclass(frozen=True)
@@ -160,10 +159,9 @@ def _of_seed(seed: int, trained: _Trained) -> dict[str, Any]:
     }
 
 
-def _one_class(targets: Array, kinds: list[str]) -> list[str]:
+def _untrained(targets: Array, kinds: list[str]) -> list[str]:
     """Kinds that a small share shows only one class of: their scores are constant."""
-    both = (targets == 1).any(0) & (targets == 0).any(0)
-    return [kind for kind, trained in zip(kinds, both, strict=True) if not trained]
+    return [kind for kind, lacks in zip(kinds, one_class(targets), strict=True) if lacks]
 
 
 def _refuse_shared_patients(name: str, test: Embedded, others: list[Embedded]) -> None:

@@ -19,9 +19,9 @@ from xlip.files import whole_folder
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Fitted, Part, fit
 from xlip.finetune.images import LabelledImages
-from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.subsets import folds, label_share, share_of_patients
+from xlip.study.labels import UncertainPolicy, one_class, truth
 
 Array = np.ndarray[Any, Any]
 FACTS, ARRAYS, MODEL = "cell.json", "scores.safetensors", "model"
@@ -73,7 +73,7 @@ def divide(data: LabelledImages, share: float, count: int = 0) -> list[Rows]:
     Raises:
         XLIPError: no training images, or no test images and no folds.
     """
-    targets = resolve(data.codes, data.kinds, "ignore")
+    targets = truth(data.codes)
     train, own = data.rows("train"), data.rows("val")
     if not len(train):
         there = ", ".join(sorted(set(data.splits.tolist())))
@@ -108,11 +108,11 @@ def train_cell(
 ) -> tuple[Scored, XLIPClassifier]:
     """Draw the share, train `start` in place, score validation and test."""
     began = time.perf_counter()
-    wanted = resolve(data.codes, data.kinds, recipe.uncertain)
-    truth = resolve(data.codes, data.kinds, "ignore")
+    wanted = UncertainPolicy.parse(recipe.uncertain).targets(data.codes, data.kinds)
+    known = truth(data.codes)
     drawn = rows.train[label_share(data.patients[rows.train], wanted[rows.train], cell.fraction, cell.seed)]
-    watched = rows.validation if (~one_class(truth[rows.validation])).any() else rows.validation[:0]
-    validation = Part(data.pixels[watched], truth[watched]) if len(watched) else None
+    watched = rows.validation if (~one_class(known[rows.validation])).any() else rows.validation[:0]
+    validation = Part(data.pixels[watched], known[watched]) if len(watched) else None
     train = Part(data.pixels[drawn], wanted[drawn])
     fitted = fit(start, train, validation, recipe, seed=cell.seed, augment=augment, precision=precision)
     scores = _finite(fitted.classifier.predict_pixels(data.pixels[rows.test]), data.kinds)

@@ -14,7 +14,6 @@ from torch import Tensor
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier, as_pixels
-from xlip.finetune.labels import one_class
 from xlip.finetune.lora import add_adapters, merge_adapters
 from xlip.finetune.losses import build_loss
 from xlip.finetune.parameters import Anchor, between, build_optimizer, copied, trainable
@@ -23,6 +22,7 @@ from xlip.finetune.sampling import balancing_weights, batches
 from xlip.finetune.start import fit_bias
 from xlip.metrics.auroc import auroc
 from xlip.objectives.masking import mask_patches
+from xlip.study.labels import one_class
 from xlip.train.precision import attention_kernel, mixed_precision
 
 Array = np.ndarray[Any, Any]

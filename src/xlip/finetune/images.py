@@ -49,7 +49,7 @@ class LabelledImages:
     splits: Array
     """(n,) str: train, val, test."""
     codes: Array
-    """(n, K) int8: 1 present, 0 absent, 2 uncertain, -1 unknown."""
+    """(n, K) int8 of `LabelState`."""
     pixels: Array
     """(n, S, S) uint8, after the model's preprocessing."""
     dropped: tuple[tuple[str, str], ...] = ()

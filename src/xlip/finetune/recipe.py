@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlip.errors import XLIPError
+from xlip.study.labels import UncertainPolicy
 
 MODES = ("full", "probe", "lora")
 INITS = ("model", "scratch")
@@ -75,6 +76,7 @@ class Recipe:
         for name in ("epochs", "least_steps", "most_steps", "batch_size", "checks", "lora_rank", "lora_alpha"):
             if getattr(self, name) < 1:
                 raise XLIPError(f"recipe.{name}: expected at least 1, got {getattr(self, name)}")
+        UncertainPolicy.parse(self.uncertain, "recipe.uncertain")
         if not 0 < self.layer_decay <= 1:
             raise XLIPError(f"recipe.layer_decay: expected above 0 and at most 1, got {self.layer_decay}")
         if not 0 <= self.patch_keep <= 1:

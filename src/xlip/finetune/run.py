@@ -17,12 +17,12 @@ from xlip.files import whole_folder
 from xlip.finetune.cell import MODEL, Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
-from xlip.finetune.labels import one_class, resolve
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import starting_classifier
 from xlip.identity import checkpoint_id, digest, split_id
 from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
+from xlip.study.labels import UncertainPolicy, one_class, truth
 from xlip.study.prompts import load_prompts
 
 Array = np.ndarray[Any, Any]
@@ -85,7 +85,7 @@ class FineTuned:
     @property
     def truth(self) -> Array:
         """(n, K) of 1, 0, -1; uncertain labels are unknown in every measurement."""
-        return resolve(self.data.codes, self.data.kinds, "ignore")
+        return truth(self.data.codes)
 
 
 def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPModel | None = None) -> FineTuned:
@@ -209,7 +209,7 @@ def _learnable(
 ) -> tuple[LabelledImages, tuple[str, ...]]:
     """The set without the kinds that have one class only among all images that may be trained on."""
     rows = np.unique(np.concatenate([part.train for part in parts]))
-    lacking = one_class(resolve(data.codes, data.kinds, uncertain)[rows])
+    lacking = one_class(UncertainPolicy.parse(uncertain).targets(data.codes, data.kinds)[rows])
     left_out = tuple(kind for kind, lacks in zip(data.kinds, lacking, strict=True) if lacks)
     if lacking.all():
         raise XLIPError(f"{data.name}: no kind is both present and absent in the training part; nothing to learn")

@@ -16,6 +16,7 @@ from xlip.objectives.kinds import kind_logits
 from xlip.objectives.masking import MODES, mask_patches, ramp
 from xlip.objectives.objective import Context, Term, zero
 from xlip.objectives.response import RESPONSES, response, token_weights
+from xlip.study.labels import UncertainPolicy
 
 FLAT = 1e-4
 """Variance (of pixels in [0, 1]) below which a patch is a flat border that normalisation would blow up."""
@@ -40,6 +41,9 @@ class AttMIM:
     """Share of the mode's picks that follow the response once the ramp is over."""
     ramp: float = 0.3
     """Share of the training after which the response chooses fully; it is noise at the start."""
+    uncertain: str = "ignore"
+    """What an uncertain label of a lone image counts as, see `UncertainPolicy.parse`; where it is ignored, the model's
+    score serves."""
     name: str = "attmim"
 
     def __post_init__(self) -> None:
@@ -49,6 +53,7 @@ class AttMIM:
                 raise XLIPError(f"attmim.{name}: expected one of {', '.join(values)}; got {getattr(self, name)!r}")
         if not 0 < self.ratio < 1:
             raise XLIPError(f"attmim.ratio: expected a share between 0 and 1, got {self.ratio}")
+        UncertainPolicy.parse(self.uncertain, "attmim.uncertain")
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """Reports for the pairs, disease-kind prompts for the lone images."""
@@ -59,7 +64,7 @@ class AttMIM:
         batch, model = context.batch, context.model
         if len(batch.pixels) == 0:
             return zero(context)
-        words, weights = query_texts(context, self.entity_weight)
+        words, weights = query_texts(context, self.entity_weight, self.uncertain)
         answer = response(model, context.images.tokens, words, weights, by=self.response)
         share = self.attention_share * ramp(context.progress, self.ramp)
         hidden = mask_patches(
@@ -72,7 +77,7 @@ class AttMIM:
         return patch_error(predicted, batch.pixels, hidden, model.image_tower.patch_size)
 
 
-def query_texts(context: Context, entity_weight: float) -> tuple[Tensor, Tensor]:
+def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore") -> tuple[Tensor, Tensor]:
     """The text tokens that query each image, (B, C, D_text), and their weights in the response, (B, C); 0 = padding.
 
     A pair's are the tokens of its report. A lone image has one token per kind: the kind's positive or negative prompt,
@@ -82,7 +87,7 @@ def query_texts(context: Context, entity_weight: float) -> tuple[Tensor, Tensor]
     batch, pairs = context.batch, context.batch.pairs
     reports, inputs = context.texts["reports"][:pairs], context.inputs["reports"][:pairs]
     report_weights = token_weights(inputs.mask, inputs.is_entity, entity_weight)
-    kinds, kind_weights = _kind_queries(context)
+    kinds, kind_weights = _kind_queries(context, uncertain)
     length = max(reports.tokens.shape[1], kinds.shape[1])
     words = [F.pad(t, (0, 0, 0, length - t.shape[1])) for t in (reports.tokens, kinds.to(reports.tokens.dtype))]
     weights = [F.pad(w, (0, length - w.shape[1])) for w in (report_weights, kind_weights)]
@@ -114,10 +119,10 @@ def patches(pixels: Tensor, size: int) -> Tensor:
     return split.reshape(len(pixels), rows * columns, size * size)
 
 
-def _kind_queries(context: Context) -> tuple[Tensor, Tensor]:
+def _kind_queries(context: Context, uncertain: str) -> tuple[Tensor, Tensor]:
     """One token per kind for each lone image (L, K, D_text), and its weight (L, K)."""
     batch, prompts = context.batch, context.texts["prompts"]
-    present = _presence(context)
+    present = _presence(context, uncertain)
     mask = prompts.mask[..., None].to(prompts.tokens.dtype)
     pooled = (prompts.tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
     positive, negative = pooled.chunk(2)
@@ -126,12 +131,11 @@ def _kind_queries(context: Context) -> tuple[Tensor, Tensor]:
     return share * positive + (1 - share) * negative, present
 
 
-def _presence(context: Context) -> Tensor:
-    """(L, K) in [0, 1]: the label of each kind where it is 0 or 1, else the model's current score, detached."""
+def _presence(context: Context, uncertain: str) -> Tensor:
+    """(L, K) in [0, 1]: the target of each kind where it is 0 or 1, else the model's current score, detached."""
     lone = slice(context.batch.pairs, None)
     with torch.no_grad():
         score = kind_logits(context.images[lone], context.texts["prompts"], context.model.logit_scale_exp()).sigmoid()
-    labels = context.batch.image_labels[lone]
-    known = (labels == 0) | (labels == 1)
+    targets = context.batch.targets(context.batch.image_labels[lone], uncertain)
     # A small floor: an image whose kinds are all absent still has a query.
-    return torch.where(known, labels.float(), score).clamp(min=1e-3)
+    return torch.where(targets >= 0, targets.float(), score).clamp(min=1e-3)

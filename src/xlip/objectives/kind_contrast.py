@@ -12,6 +12,7 @@ from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.objective import Context, Term, zero
+from xlip.study.labels import ABSENT, PRESENT, UncertainPolicy
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,12 @@ class KindContrast:
     """
 
     weight: float = 1.0
+    uncertain: str = "ignore"
+    """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     name: str = "kind_contrast"
+
+    def __post_init__(self) -> None:
+        UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """The prompts."""
@@ -35,25 +41,25 @@ class KindContrast:
 
         Negatives are this rank's: every rank sees every prompt, and images of one rank are enough per prompt.
         """
-        labels = context.batch.image_labels
-        if not bool((labels == 1).any()):
+        targets = context.batch.targets(context.batch.image_labels, self.uncertain)
+        if not bool((targets == PRESENT).any()):
             return zero(context)
         positive = context.texts["prompts"].embedding.chunk(2)[0]
         scores = context.model.logit_scale_exp() * context.images.embedding @ positive.T
-        by_image = present_against_absent(scores, labels)
-        by_prompt = present_against_absent(scores.T, labels.T)
+        by_image = present_against_absent(scores, targets)
+        by_prompt = present_against_absent(scores.T, targets.T)
         return Term(by_image.total + by_prompt.total, by_image.count + by_prompt.count)
 
 
-def present_against_absent(scores: Tensor, labels: Tensor) -> Term:
+def present_against_absent(scores: Tensor, targets: Tensor) -> Term:
     """Sum over rows of -1/|P| sum_{p in P} log(e^s_p / (e^s_p + sum_{n in N} e^s_n)); count = rows with a P.
 
     Args:
         scores: (M, L).
-        labels: (M, L): 1 = in P, 0 = in N, anything else left out.
+        targets: (M, L): 1 = in P, 0 = in N, anything else left out.
     """
-    present = (labels == 1).float()
+    present = (targets == PRESENT).float()
     # Finite, not -inf: a row without an absent item has nothing to compete with, and gets a gradient of 0, not NaN.
-    absent = scores.masked_fill(labels != 0, -1e4).logsumexp(1, keepdim=True)
+    absent = scores.masked_fill(targets != ABSENT, -1e4).logsumexp(1, keepdim=True)
     loss = F.softplus(absent - scores) * present
     return Term((loss.sum(1) / present.sum(1).clamp(min=1)).sum(), (present.sum(1) > 0).sum().float())

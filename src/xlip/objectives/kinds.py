@@ -10,12 +10,9 @@ from torch.nn import functional as F
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
-from xlip.errors import XLIPError
 from xlip.models.xlip import Encodings, XLIPModel
 from xlip.objectives.objective import Context, Term, zero
-from xlip.study.labels import UNCERTAIN_CODE
-
-UNCERTAIN_POLICIES = {"ignore": -1, "present": 1, "absent": 0}
+from xlip.study.labels import UncertainPolicy
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,11 @@ class ImageKind:
 
     weight: float = 1.0
     uncertain: str = "ignore"
-    """What an uncertain label counts as: ignore, present or absent."""
+    """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     name: str = "image_kind"
 
     def __post_init__(self) -> None:
-        _check_policy(self.name, self.uncertain)
+        UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """The prompts."""
@@ -36,7 +33,8 @@ class ImageKind:
 
     def __call__(self, context: Context) -> Term:
         """Sum over known labels of the binary cross-entropy; count = known labels."""
-        return kind_error(context, context.images, context.batch.image_labels, self.uncertain)
+        targets = context.batch.targets(context.batch.image_labels, self.uncertain)
+        return kind_error(context, context.images, targets)
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class ReportKind:
     name: str = "report_kind"
 
     def __post_init__(self) -> None:
-        _check_policy(self.name, self.uncertain)
+        UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """The reports and the prompts."""
@@ -56,7 +54,8 @@ class ReportKind:
 
     def __call__(self, context: Context) -> Term:
         """Sum over known labels of the binary cross-entropy; count = known labels."""
-        return kind_error(context, context.texts["reports"], context.batch.report_labels, self.uncertain)
+        targets = context.batch.targets(context.batch.report_labels, self.uncertain)
+        return kind_error(context, context.texts["reports"], targets)
 
 
 def kind_logits(items: Encodings, prompts: Encodings, scale: Tensor) -> Tensor:
@@ -68,17 +67,11 @@ def kind_logits(items: Encodings, prompts: Encodings, scale: Tensor) -> Tensor:
     return scale * items.embedding @ (positive - negative).T
 
 
-def kind_error(context: Context, items: Encodings, labels: Tensor, uncertain: str) -> Term:
-    """Binary cross-entropy over the known labels (M, K) of items."""
-    labels = torch.where(labels == UNCERTAIN_CODE, UNCERTAIN_POLICIES[uncertain], labels)
-    known = labels >= 0
+def kind_error(context: Context, items: Encodings, targets: Tensor) -> Term:
+    """Binary cross-entropy over the known targets (M, K) of items."""
+    known = targets >= 0
     if not bool(known.any()):
         return zero(context)
     logits = kind_logits(items, context.texts["prompts"], context.model.logit_scale_exp())
-    error = F.binary_cross_entropy_with_logits(logits[known], labels[known].float(), reduction="sum")
+    error = F.binary_cross_entropy_with_logits(logits[known], targets[known].float(), reduction="sum")
     return Term(error, known.sum().float())
-
-
-def _check_policy(name: str, policy: str) -> None:
-    if policy not in UNCERTAIN_POLICIES:
-        raise XLIPError(f"{name}.uncertain: expected one of {', '.join(UNCERTAIN_POLICIES)}; got {policy!r}")

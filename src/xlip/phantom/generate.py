@@ -12,7 +12,8 @@ from xlip.phantom.anatomy import Map, Scene, attenuation, draw_patient, draw_sce
 from xlip.phantom.findings import CLASHES, PHANTOM_KINDS, RULES, Plan, plan
 from xlip.phantom.sentences import write_report
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Entity
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Entity
 
 PHANTOM_NOTICE = "Computer-made phantom with a known truth, for testing software. Not clinical data."
 SIZES = (64, 512)
@@ -73,7 +74,7 @@ def generate(index: int, *, seed: int = 0, size: int = 128) -> Phantom:
         Finding(p.kind, p.side, p.place, p.severity, mask & frame) for p, mask in zip(plans, masks, strict=True)
     )
     present = {item.kind for item in plans}
-    labels = {kind: PRESENT if kind in present else ABSENT for kind in PHANTOM_KINDS}
+    labels: dict[str, int] = {kind: PRESENT if kind in present else ABSENT for kind in PHANTOM_KINDS}
     labels[NO_FINDING] = ABSENT if present else PRESENT
     return Phantom(pixels, report, labels, findings, entities, f"phantom/{seed}/{index}")
 

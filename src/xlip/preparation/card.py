@@ -21,7 +21,7 @@ from xlip.preparation.card_pictures import contact_sheet, histograms
 from xlip.preparation.part import write_final
 from xlip.preparation.plan import Plan, id_digest
 from xlip.preparation.target import STATS, Target
-from xlip.study.record import STATE_NAMES
+from xlip.study.labels import STATED, from_file
 
 EXAMPLES = 3
 REASONS = (
@@ -94,7 +94,7 @@ class Summary:
         self.boxes.update(columns["box"])
         labels = Counter(zip(columns["label_kind"], columns["label_state"], strict=True))
         for (kind, state), number in labels.items():
-            self.kinds.setdefault(kind, Counter())[STATE_NAMES[state]] += number
+            self.kinds.setdefault(kind, Counter())[from_file(state).word] += number
 
 
 @dataclass
@@ -239,8 +239,8 @@ def readme(summary: Summary) -> str:
     for title, counts in (("section", summary.sections), ("boxes of kind", summary.boxes)):
         lines += ["", *_table((title, "number"), counts.most_common())] if counts else []
     if summary.kinds:
-        rows = [(kind, *(states[s] for s in STATE_NAMES.values())) for kind, states in sorted(summary.kinds.items())]
-        lines += ["", *_table(("kind", *STATE_NAMES.values()), rows)]
+        rows = [(kind, *(states[word] for word in STATED)) for kind, states in sorted(summary.kinds.items())]
+        lines += ["", *_table(("kind", *STATED), rows)]
     for title, spread in (("short side, pixels", summary.sizes), ("words of a report", summary.report_words)):
         lines += ["", *_table((title, "value"), list(spread.items()))] if spread else []
     lines += ["", "![a sample of the images](contact_sheet.png)", "", "![histograms](histograms.png)", ""]

@@ -16,8 +16,9 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.square import shrink
 from xlip.reports.highlight import to_html, to_rich
+from xlip.study.labels import LabelState
 from xlip.study.parquet import parquet_files, read_studies
-from xlip.study.record import STATE_NAMES, Study
+from xlip.study.record import Study
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -135,7 +136,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     size = f"{study.width} x {study.height}" if study.width else ""
     if size and study.pixel_spacing:
         size += f", {study.pixel_spacing[0]:.3g} x {study.pixel_spacing[1]:.3g} mm"
-    labels = ", ".join(f"{kind} {STATE_NAMES[state]}" for kind, state in study.labels.items())
+    labels = ", ".join(f"{kind} {LabelState(state).word}" for kind, state in study.labels.items())
     rows = [
         ("patient", study.patient_id),
         ("source", study.source),
@@ -170,7 +171,7 @@ def _card(study: Study) -> str:
 
 
 def _labels(study: Study) -> str:
-    words = ((kind, STATE_NAMES[state]) for kind, state in study.labels.items())
+    words = ((kind, LabelState(state).word) for kind, state in study.labels.items())
     return ", ".join(f'<span class="{word}">{escape(kind)} {word}</span>' for kind, word in words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN, to_file
 
 NO_FINDING_LABEL = "No Finding"
 CHEXPERT: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,8 @@ def chexpert_labels(states: Mapping[str, int]) -> dict[str, int | None]:
         labels["Lung Opacity"] = PRESENT
     pathology = [labels[label] for label in CHEXPERT if label not in (NO_FINDING_LABEL, "Support Devices")]
     clear = bool(states) and not any(state in (PRESENT, UNCERTAIN) for state in pathology)
-    return {**labels, NO_FINDING_LABEL: PRESENT if clear else None}
+    labels[NO_FINDING_LABEL] = PRESENT if clear else None
+    return {label: None if state is None else to_file(state) for label, state in labels.items()}
 
 
 def _strongest(states: Iterable[int]) -> int | None:

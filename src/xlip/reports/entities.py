@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from xlip.reports.tagger.rules import VERSION, rule_tagger
 from xlip.study.kinds import NO_FINDING, kinds
-from xlip.study.record import ABSENT, PRESENT, STATE_NAMES, Entity
+from xlip.study.labels import ABSENT, PRESENT, STATED
+from xlip.study.record import Entity
 
 TAGGER = f"xlip-rules-en@{VERSION}"
-STATES = {name: state for state, name in STATE_NAMES.items()}
-"""Assertions that say something of this patient now; what is past or only asked about does not count."""
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
+"""Assertions that say something of this patient now; what is past or only asked about does not count."""
 _HEARSAY = re.compile(r"(?i)\b(indication|history|clinical information|comparison|technique|reason for exam\w*)\s*:")
 _SECTION = re.compile(r"(?i)\b(findings|impression|conclusion)\s*:|" + _HEARSAY.pattern.removeprefix("(?i)"))
 
@@ -47,7 +47,7 @@ def kinds_of(text: str, entities: Sequence[Entity]) -> dict[str, int]:
         if _RANK[entity.assertion] >= _RANK[found.get(entity.kind, "absent")]:
             found[entity.kind] = entity.assertion
     normal = found.pop(NO_FINDING, None)
-    states = {kind: STATES[assertion] for kind, assertion in found.items()}
+    states: dict[str, int] = {kind: STATED[assertion] for kind, assertion in found.items()}
     verdict = _no_finding(states, normal == "present")
     return states if verdict is None else {**states, NO_FINDING: verdict}
 

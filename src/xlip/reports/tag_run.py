@@ -22,8 +22,9 @@ from xlip.reports.entities import kinds_of
 from xlip.reports.tag_inputs import Document, is_study_table, read_documents
 from xlip.reports.tagger.registry import Tagger, load_tagger
 from xlip.reports.tagger.rules import RuleTagger
+from xlip.study.labels import LabelState
 from xlip.study.parquet import read_studies, schema, write_studies
-from xlip.study.record import STATE_NAMES, Entity, Study
+from xlip.study.record import Entity, Study
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +128,7 @@ def record(document: Document, entities: tuple[Entity, ...], tagger: Tagger) -> 
         "id": document.id,
         "text": document.text,
         "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in entities],
-        "kinds": {kind: STATE_NAMES[state] for kind, state in states.items()},
+        "kinds": {kind: LabelState(state).word for kind, state in states.items()},
         "chexpert": chexpert_labels(states),
         "tagger": tagger.id,
         "note": "; ".join(note for note in (document.note, *_notes(document.text, len(entities), tagger)) if note),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.sources.source import Candidate, Dropped, number, read_table, relative, sex_of, years
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN, Study
+from xlip.study.labels import from_file
+from xlip.study.record import Study
 
 KINDS = {
     "No Finding": "No_Finding",
@@ -28,7 +29,6 @@ KINDS = {
 }
 """Column of a CheXpert table -> kind."""
 TABLES = (("train.csv", "train"), ("valid.csv", "val"), ("test_labels.csv", "test"), ("test.csv", "test"))
-STATES = {1.0: PRESENT, 0.0: ABSENT, -1.0: UNCERTAIN}
 
 
 def studies(root: Path) -> Iterator[Candidate | Dropped]:
@@ -52,19 +52,19 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
 
 
 def labels(row: Mapping[str, str]) -> dict[str, int]:
-    """Known labels of a row: 1 present, 0 absent, -1 uncertain; empty cells are unknown.
+    """Known labels of a row, where 1 is present, 0 absent, -1 uncertain; empty cells are unknown.
 
     Raises:
         XLIPError: a cell says something else.
     """
-    known = {}
+    known: dict[str, int] = {}
     for column, kind in KINDS.items():
         cell = row.get(column, "").strip()
         if cell:
-            state = STATES.get(number(cell) if number(cell) is not None else 9.0)  # type: ignore[arg-type]
-            if state is None:
+            code = number(cell)
+            if code not in (1, 0, -1):
                 raise XLIPError(f"column {column}: expected 1, 0, -1 or empty, got {cell!r}")
-            known[kind] = state
+            known[kind] = from_file(int(code))
     return known
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from xlip.reports.sections import clean
 from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative, sex_of, years
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 PNEUMONIAS = frozenset({
     *("covid-19", "sars", "mers", "mers-cov", "viral", "influenza", "h1n1", "varicella", "herpes"),

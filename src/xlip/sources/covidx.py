@@ -8,7 +8,8 @@ from pathlib import Path
 from xlip.errors import XLIPError
 from xlip.sources.source import Candidate, Dropped, relative
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 CLASSES = {
     "positive": {"COVID-19": PRESENT, NO_FINDING: ABSENT},

@@ -10,9 +10,10 @@ from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.source import Candidate, Dropped, read_table, sex_of, years
 from xlip.study.kinds import canonical, is_kind
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN, Study
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN, LabelState
+from xlip.study.record import Study
 
-STATES = {
+STATES: dict[str, LabelState | None] = {
     **dict.fromkeys(("1", "1.0", "true", "present", "yes"), PRESENT),
     **dict.fromkeys(("0", "0.0", "false", "absent", "no"), ABSENT),
     **dict.fromkeys(("-1", "-1.0", "uncertain"), UNCERTAIN),

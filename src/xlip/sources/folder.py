@@ -11,7 +11,8 @@ from xlip.errors import XLIPError
 from xlip.reports.sections import clean, sections
 from xlip.sources.source import Candidate, Dropped, files_under
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 SUFFIXES = frozenset({
     *("", ".dcm", ".dicom", ".dic", ".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm"),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative, sex_of, years
-from xlip.study.record import PRESENT, Study
+from xlip.study.labels import PRESENT
+from xlip.study.record import Study
 
 VIEWS = {"pa": "PA", "ap": "AP", "lateral": "LATERAL", "ll": "LATERAL"}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from xlip.errors import XLIPError
 from xlip.sources.source import Candidate, Dropped, relative
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
@@ -24,7 +25,7 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
         for folder, pneumonia in (("NORMAL", ABSENT), ("PNEUMONIA", PRESENT)):
             for file in sorted((base / split / folder).glob("*.jp*g")):
                 found = True
-                labels = {"Pneumonia": pneumonia, NO_FINDING: PRESENT - pneumonia}
+                labels = {"Pneumonia": pneumonia, NO_FINDING: ABSENT if pneumonia else PRESENT}
                 id_ = f"kermany/{split}/{folder}/{file.stem}"
                 path = relative(file, root)
                 cause = tuple(word for word in ("bacteria", "virus") if word in file.stem)

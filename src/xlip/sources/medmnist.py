@@ -17,7 +17,8 @@ from xlip.errors import XLIPError
 from xlip.images.files import encode
 from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 CHEST = (
     *("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax"),
@@ -51,7 +52,7 @@ def labels(codes: np.ndarray[Any, Any]) -> dict[str, int]:
     """Labels of a row: 14 flags of ChestMNIST, or the one class of PneumoniaMNIST."""
     if len(codes) == 1:
         sick = PRESENT if codes[0] else ABSENT
-        return {"Pneumonia": sick, NO_FINDING: PRESENT - sick}
+        return {"Pneumonia": sick, NO_FINDING: ABSENT if codes[0] else PRESENT}
     if len(codes) != len(CHEST):
         raise ValueError(f"expected 1 or 14 labels, got {len(codes)}")
     known = {kind: int(bool(code)) for kind, code in zip(CHEST, codes, strict=True)}

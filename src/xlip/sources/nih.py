@@ -20,7 +20,8 @@ from xlip.sources.source import (
     years,
 )
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Box, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Box, Study
 
 LABELS = (
     *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from xlip.reports.sections import clean
 from xlip.sources.source import Candidate, Dropped, first_existing, number, read_table, relative, sex_of
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 TREE = {
     "Atelectasis": ("atelectasis", "laminar atelectasis", "lobar atelectasis", "segmental atelectasis",
@@ -101,7 +102,9 @@ def labels(said: list[str]) -> dict[str, int]:
     findings = words - _NOT_A_FINDING
     if not findings and "normal" not in words:
         return {}
-    known = {kind: PRESENT if findings.intersection(family) else ABSENT for kind, family in TREE.items()}
+    known: dict[str, int] = {
+        kind: PRESENT if findings.intersection(family) else ABSENT for kind, family in TREE.items()
+    }
     known[NO_FINDING] = ABSENT if findings else PRESENT
     return known
 

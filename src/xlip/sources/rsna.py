@@ -8,7 +8,8 @@ from pathlib import Path
 
 from xlip.sources.source import Candidate, Dropped, first_existing, number, optional_table, read_table, relative
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Box, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Box, Study
 
 
 @dataclass
@@ -44,7 +45,7 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
 def labels(target: str, class_: str) -> dict[str, int]:
     """Kinds that the target and the class of a patient state."""
     sick = PRESENT if target == "1" else ABSENT
-    known = {"Pneumonia": sick, "Lung_Opacity": sick}
+    known: dict[str, int] = {"Pneumonia": sick, "Lung_Opacity": sick}
     if sick or class_:
         known[NO_FINDING] = PRESENT if class_ == "Normal" and not sick else ABSENT
     return known

@@ -14,7 +14,8 @@ from PIL import Image
 from xlip.errors import XLIPError
 from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 SIDE = 1024
 """Pixels of every image, which the run lengths count in."""

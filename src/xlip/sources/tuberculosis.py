@@ -10,7 +10,8 @@ from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.source import Candidate, Dropped, relative, sex_of, years
 from xlip.study.kinds import NO_FINDING
-from xlip.study.record import ABSENT, PRESENT, Study
+from xlip.study.labels import ABSENT, PRESENT
+from xlip.study.record import Study
 
 SETS = {"CHNCXR": "shenzhen", "MCUCXR": "montgomery"}
 _SEX = re.compile(r"(?i)(?:patient's sex:\s*)?\b(male|female|[mf])\b")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.sources.source import Candidate, Dropped, number, optional_table, read_table, relative
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN, Box, Study
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
+from xlip.study.record import Box, Study
 
 KINDS = {
     "Atelectasis": "Atelectasis",

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
 from xlip.files import whole_file
+from xlip.study.labels import from_file, to_file
 from xlip.study.record import Box, Entity, Study
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _values() -> dict[str, Callable[[Study], Any]]:
     """Name of a column -> what a study has there, in the order of `schema()`."""
     nested: dict[str, Callable[[Study], Any]] = {
         "image": lambda study: None if study.image is None else {"bytes": study.image, "path": study.image_path},
-        "labels": lambda study: [{"kind": kind, "state": state} for kind, state in sorted(study.labels.items())],
+        "labels": lambda study: [{"kind": kind, "state": to_file(study.labels[kind])} for kind in sorted(study.labels)],
         "entities": lambda study: [
             {name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities
         ],
@@ -107,7 +108,7 @@ def from_row(row: Mapping[str, Any]) -> Study:
         image=image["bytes"],
         image_path=image["path"] or "",
         report=row["report"],
-        labels={item["kind"]: item["state"] for item in row["labels"] or ()},
+        labels={item["kind"]: from_file(item["state"]) for item in row["labels"] or ()},
         entities=tuple(entity_from_row(item) for item in row["entities"] or ()),
         view=row["view"] or "",
         split=row["split"] or "train",

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
-STATE_NAMES = {PRESENT: "present", ABSENT: "absent", UNCERTAIN: "uncertain"}
-"""Label states. A kind that is missing from `Study.labels` is unknown."""
 ENTITY_TYPES = ("finding", "anatomy", "location", "severity", "device", "procedure")
 ASSERTIONS = ("present", "absent", "uncertain", "historical", "hypothetical")
 SIDES = ("", "left", "right", "bilateral")
@@ -67,7 +64,7 @@ class Study(NamedTuple):
     """Where the image came from, relative to the root of its source."""
     report: str | None = None
     labels: Mapping[str, int] = _NOTHING
-    """Canonical kind -> PRESENT, ABSENT or UNCERTAIN; a missing kind is unknown."""
+    """Canonical kind -> PRESENT, ABSENT or UNCERTAIN of `xlip.study.labels`; a missing kind is unknown."""
     entities: tuple[Entity, ...] = ()
     view: str = ""
     split: str = "train"

@@ -11,7 +11,8 @@ from xlip.reports.tagger.lexicon import languages, load_lexicon
 from xlip.reports.tagger.matching import LONGEST_SENTENCE
 from xlip.reports.tagger.reading import READING, Reading
 from xlip.reports.tagger.rules import rule_tagger
-from xlip.study.record import ABSENT, PRESENT, UNCERTAIN, Entity
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
+from xlip.study.record import Entity
 
 WORDS = [
     "no",

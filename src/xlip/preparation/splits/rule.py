@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.study.record import PRESENT, Study
+from xlip.study.labels import PRESENT
+from xlip.study.record import Study
 
 LEFT_OUT = "unused"
 """The part of a study that the split does not use; `prepare` keeps it under this name, no stream reads it."""
