@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from xlip.cli.show import print_table
 from xlip.errors import XLIPError
-from xlip.study.labels import STATED
 
 if TYPE_CHECKING:
     from xlip.audit.run import AuditConfig, AuditReport
@@ -50,6 +49,8 @@ def run_prepare(config: PrepareConfig) -> None:
 
 
 def _print_kinds(kinds: dict[str, Any]) -> None:
+    from xlip.study.labels import STATED
+
     rows = [[kind, *(str(counts[state]) for state in STATED)] for kind, counts in sorted(kinds.items())]
     if rows:
         print_table(("kind", *STATED), rows)
