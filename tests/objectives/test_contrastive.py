@@ -3,39 +3,92 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.objectives.contrastive import Contrastive, info_nce, positive_keys
+from xlip.objectives.contrastive import Contrastive, info_nce, positive_keys, positives
+from xlip.study.kinds import kinds
 
 
-def naive_info_nce(queries, candidates, query_keys, candidate_keys, scale):
+def naive_positives(texts, labels) -> np.ndarray:
+    """Who is a positive of whom, from sets: equal texts, or equal non-empty sets of present kinds."""
+    kinds = [{kind for kind, state in enumerate(row) if state == 1} for row in labels]
+    return np.array(
+        [
+            [x == y or (bool(a) and a == b) for y, b in zip(texts, kinds, strict=True)]
+            for x, a in zip(texts, kinds, strict=True)
+        ]
+    )
+
+
+def naive_info_nce(queries, candidates, positive, scale):
     """Khosla et al. 2020, eq. 2, with loops."""
     total = 0.0
-    for query, key in zip(queries, query_keys, strict=True):
+    for query, wanted in zip(queries, positive, strict=True):
         logits = [scale * float(np.dot(query, candidate)) for candidate in candidates]
         log_sum = np.log(sum(np.exp(value) for value in logits))
-        positives = [
-            j for j, other in enumerate(candidate_keys) if other[0] == key[0] or (key[1] != 0 and other[1] == key[1])
-        ]
-        total += -sum(logits[j] - log_sum for j in positives) / len(positives)
+        total += -sum(logits[j] - log_sum for j in np.flatnonzero(wanted)) / wanted.sum()
     return total
+
+
+@st.composite
+def rows_of_kinds(draw) -> tuple[np.ndarray, np.ndarray]:
+    """Texts (M,) and labels (M, K) of 1 to 200 kinds: equal, or different in a kind or two."""
+    count, kinds = draw(st.integers(1, 9)), draw(st.one_of(st.integers(1, 200), st.integers(62, 66)))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    base = generator.choice([-1, 0, 1, 2], kinds, p=draw(st.sampled_from([[0.9, 0.1, 0, 0], [0.3, 0.3, 0.3, 0.1]])))
+    labels = np.tile(base, (count, 1))
+    for row in labels:
+        for kind in draw(
+            st.lists(st.sampled_from(sorted({0, *range(max(kinds - 4, 0), kinds), min(63, kinds - 1)})), max_size=2)
+        ):
+            row[kind] = draw(st.sampled_from([-1, 0, 1, 2]))
+    return generator.integers(0, draw(st.integers(1, 9)), count), labels.astype(np.int8)
+
+
+@settings(deadline=None)
+@given(rows_of_kinds(), st.integers(1, 10))
+def test_positives_are_equal_texts_or_equal_sets_of_kinds_however_many_kinds(rows, chunk: int) -> None:
+    texts, labels = rows
+    keys = positive_keys(torch.from_numpy(texts), torch.from_numpy(labels))
+    expected = naive_positives(texts, labels)
+    assert np.array_equal(positives(keys, keys).numpy(), expected)
+    rng = np.random.default_rng(0)
+    image, text = rng.normal(size=(2, len(texts), 3))
+    made = info_nce(torch.tensor(image), torch.tensor(text), keys, keys, torch.tensor(2.0), chunk)
+    assert float(made.detach()) == pytest.approx(naive_info_nce(image, text, expected, 2.0), rel=1e-5, abs=1e-5)
+
+
+def test_every_kind_of_the_list_alone_and_every_pair_of_them_is_a_set_of_its_own() -> None:
+    count = max(len(kinds()), 64 + 2)
+    single = torch.eye(count, dtype=torch.int8)
+    first, second = torch.triu_indices(count, count, 1)
+    labels = torch.cat([single, single[first] + single[second]])
+    keys = positive_keys(torch.arange(len(labels)), labels)
+    assert len(keys[:, 1:].unique(dim=0)) == len(labels)
+    assert positives(keys[:200], keys).sum() == 200
 
 
 @pytest.mark.parametrize("chunk", [2, 100])
 def test_info_nce_equals_the_naive_loop(chunk: int) -> None:
     rng = np.random.default_rng(0)
     image, text = rng.normal(size=(2, 7, 5))
-    keys = np.array([[0, 0], [1, 3], [0, 4], [2, 3], [3, 0], [4, 8], [5, 0]])
-    made = info_nce(*(torch.tensor(a) for a in (image, text, keys, keys)), torch.tensor(3.0), chunk)
-    assert float(made.detach()) == pytest.approx(naive_info_nce(image, text, keys, keys, 3.0), rel=1e-5)
+    texts = np.array([0, 1, 0, 2, 3, 4, 5])
+    labels = np.array([[0, 0, 0], [1, 1, 0], [0, 0, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]])
+    keys = positive_keys(torch.tensor(texts), torch.tensor(labels))
+    made = info_nce(torch.tensor(image), torch.tensor(text), keys, keys, torch.tensor(3.0), chunk)
+    assert float(made.detach()) == pytest.approx(
+        naive_info_nce(image, text, naive_positives(texts, labels), 3.0), rel=1e-5
+    )
 
 
-def test_equal_texts_and_equal_kind_sets_share_a_key_and_no_kind_shares_nothing() -> None:
-    labels = torch.tensor([[1, 0, -1], [1, 2, 0], [0, 0, 0], [-1, -1, -1]], dtype=torch.int8)
-    keys = positive_keys(torch.tensor([5, 6, 7, 7]), labels)
-    assert keys[0, 1] == keys[1, 1] != 0
-    assert keys[2, 1] == keys[3, 1] == 0
-    assert keys[2, 0] == keys[3, 0]
+def test_only_present_kinds_make_a_set_and_no_kind_shares_nothing() -> None:
+    labels = torch.tensor([[1, 0, -1], [1, 2, 0], [0, 0, 0], [-1, -1, -1], [2, 0, 0]], dtype=torch.int8)
+    keys = positive_keys(torch.tensor([5, 6, 7, 7, 8]), labels)
+    same = {(0, 1), (1, 0), (2, 3), (3, 2), *((row, row) for row in range(5))}
+    assert {tuple(pair) for pair in positives(keys, keys).nonzero().tolist()} == same
+    assert positive_keys(torch.tensor([5, 6]), labels[:2, :0]).tolist() == [[5, 0], [6, 0]]
 
 
 def test_the_term_uses_pairs_only_and_has_gradients_in_both_towers() -> None:

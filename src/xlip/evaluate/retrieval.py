@@ -117,7 +117,8 @@ class _Pairs:
     @classmethod
     def of(cls, cases: Sequence[Case], kinds: Sequence[str]) -> _Pairs:
         reports = [case.report for case in cases]
-        _, text = np.unique(np.array(reports), return_inverse=True)
+        numbers: dict[str, int] = {}
+        text = np.array([numbers.setdefault(report, len(numbers)) for report in reports])
         present = label_matrix(cases, kinds) == 1
         patients = np.array([case.patient_id for case in cases])
         return cls([case.study_id for case in cases], reports, text, patients, present)

@@ -14,6 +14,9 @@ from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.objective import Context, Term, distributed, zero
 
+KINDS_PER_WORD = 63
+"""Bits of an int64 that leave its sign alone."""
+
 
 @dataclass(frozen=True)
 class Contrastive:
@@ -46,7 +49,7 @@ def both_ways(first: Tensor, second: Tensor, keys: Tensor, scale: Tensor, chunk:
     Args:
         first: (M, E) L2-normalised.
         second: (M, E), row by row the partners of `first`.
-        keys: (M, 2) int64, see `positive_keys`.
+        keys: (M, 1 + W) int64, see `positive_keys`.
         scale: scalar.
         chunk: rows per block.
     """
@@ -66,8 +69,8 @@ def info_nce(
     Args:
         queries: (M, E) L2-normalised.
         candidates: (L, E), the queries' own partners among them.
-        query_keys: (M, 2) int64, see `positive_keys`.
-        candidate_keys: (L, 2) int64.
+        query_keys: (M, 1 + W) int64, see `positive_keys`.
+        candidate_keys: (L, 1 + W) int64.
         scale: scalar.
         chunk: rows per block; logits are recomputed in backward, so at most chunk x L of them exist.
     """
@@ -81,9 +84,28 @@ def info_nce(
 
 
 def positive_keys(report_key: Tensor, labels: Tensor) -> Tensor:
-    """(M, 2) int64: equal texts share column 0, equal non-empty sets of positive kinds share column 1 (0 = no kind)."""
-    bits = 2 ** torch.arange(labels.shape[1], device=labels.device)
-    return torch.stack([report_key, ((labels == 1).long() * bits).sum(1)], 1)
+    """(M, 1 + W) int64: what `positives` compares.
+
+    Column 0 is the text's key. The others spell the set of present kinds, one bit a kind and `KINDS_PER_WORD` kinds a
+    column, so that no two sets look alike however many kinds there are.
+
+    Args:
+        report_key: (M,) int64, equal for equal texts.
+        labels: (M, K), 1 = present.
+    """
+    words = [
+        ((part == 1).long() << torch.arange(part.shape[1], device=labels.device)).sum(1)
+        for part in labels.split(KINDS_PER_WORD, 1)
+    ]
+    return torch.stack([report_key, *words], 1)
+
+
+def positives(query_keys: Tensor, candidate_keys: Tensor) -> Tensor:
+    """(M, L) bool: equal texts, or equal non-empty sets of present kinds (DESIGN 2.1)."""
+    same_kinds = (query_keys[:, 1:] != 0).any(1, keepdim=True)
+    for query, candidate in zip(query_keys[:, 1:].T, candidate_keys[:, 1:].T, strict=True):
+        same_kinds = same_kinds & (query[:, None] == candidate)
+    return same_kinds | (query_keys[:, :1] == candidate_keys[:, 0])
 
 
 def gather(local: Tensor) -> Tensor:
@@ -106,7 +128,5 @@ def gather(local: Tensor) -> Tensor:
 
 def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor) -> Tensor:
     log_probability = (scale * queries.float() @ candidates.float().T).log_softmax(1)
-    same_text = query_keys[:, None, 0] == candidate_keys[None, :, 0]
-    same_kinds = (query_keys[:, None, 1] == candidate_keys[None, :, 1]) & (query_keys[:, None, 1] != 0)
-    positive = (same_text | same_kinds).float()
+    positive = positives(query_keys, candidate_keys).float()
     return -((log_probability * positive).sum(1) / positive.sum(1)).sum()

@@ -51,7 +51,6 @@ class ViewContrast:
 
 
 def _keys(rows: int, device: torch.device) -> Tensor:
-    """(rows, 2): a number of its own for every image of every rank, and no kinds (see `positive_keys`)."""
+    """(rows, 1): a number of its own for every image of every rank, and no kinds (see `positive_keys`)."""
     rank = dist.get_rank() if distributed() else 0
-    numbers = torch.arange(rows, device=device) + (rank << 32)
-    return torch.stack([numbers, torch.zeros_like(numbers)], 1)
+    return torch.arange(rows, device=device)[:, None] + (rank << 32)
