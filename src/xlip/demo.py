@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from xlip.batches.augmentation import Augment
+from xlip.batches.pixels import as_pixels
 from xlip.batches.streams import SetConfig, Streams
 from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.zeroshot import evaluate_zero_shot, text_classifier
@@ -220,7 +221,7 @@ def _examples(kind: str, seed: int, start: int, count: int) -> list[Phantom]:
 
 
 def _pixels(phantoms: list[Phantom]) -> Tensor:
-    return torch.from_numpy(np.stack([phantom.pixels for phantom in phantoms])).unsqueeze(1).float() / 255
+    return as_pixels(np.stack([phantom.pixels for phantom in phantoms]))
 
 
 def _figures(result: Result) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tiny import KINDS, tiny_model
+from xlip.batches.pixels import as_pixels
 from xlip.evaluate.zeroshot import kind_scores, text_classifier
-from xlip.finetune.classifier import as_pixels
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import fit_bias, starting_classifier
 from xlip.phantom import generate

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from tiny import CONFIG, tiny_batch, tiny_model
 from xlip.batches.streams import SetConfig, Streams
@@ -17,6 +18,7 @@ from xlip.preparation.run import prepare
 from xlip.train.loop import PretrainConfig, pretrain, term_gradient_norms
 from xlip.train.optim import OptimConfig, build_optimizer, build_schedule
 from xlip.train.pretrainer import Pretrainer
+from xlip.train.step import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,22 @@ def test_gradient_norms_of_single_terms(data, tmp_path: Path) -> None:
     run = pretrain(config(data, tmp_path / "norms", steps=2, gradient_norms_every=2))
     assert all(run.curve[0][f"gradient_norm/{name}"] > 0 for name in OBJECTIVE_DEFAULTS)
     assert "gradient_norm/attmim" not in run.curve[1]
-    assert callable(term_gradient_norms)
+
+
+def test_a_terms_gradient_norm_is_that_of_its_weighted_loss_alone() -> None:
+    objectives = build_objectives({"contrastive": {"weight": 2.0}, "attmim": {}, "entmlm": {"weight": 0.5}})
+    model = tiny_model()
+    batch, task = tiny_batch(model), Pretrainer(model, objectives)
+    optimizer = build_optimizer(model, OptimConfig())
+    trainer = Trainer(Accelerator(), task, optimizer, build_schedule(optimizer, 1, 2), 1.0)
+    norms = term_gradient_norms(trainer, batch, 0.5, torch.Generator().manual_seed(7))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert set(norms) == {f"gradient_norm/{objective.name}" for objective in objectives}
+    for objective in objectives:
+        model.zero_grad()
+        Pretrainer(model, [objective])(batch, 0.5, torch.Generator().manual_seed(7)).total.backward()
+        squares = sum(float(p.grad.double().pow(2).sum()) for p in model.parameters() if p.grad is not None)
+        assert norms[f"gradient_norm/{objective.name}"] == pytest.approx(squares**0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -209,9 +209,9 @@ def _image_of(study: Study, index: Index) -> Gray | None:
 
 
 def _facts(study: Study) -> Facts:
-    from xlip.reports.entities import kinds_of
+    from xlip.reports.entities import kinds_in_report
 
-    read = kinds_of(study.report, study.entities) if study.report else {}
+    read = kinds_in_report(study) if study.report else {}
     source = next((tag for tag in study.tags if tag.startswith("source:")), "source:" + study.source)
     return Facts(
         source.removeprefix("source:"),

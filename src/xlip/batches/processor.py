@@ -13,17 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xlip.batches.pixels import ImageLike, as_pixels, squares
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
-from xlip.images.files import decode
-from xlip.images.square import fit
 from xlip.study.record import Entity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ImageLike = str | os.PathLike[str] | bytes | np.ndarray[Any, Any] | Any
-"""A path, encoded bytes, a PIL image, or an array (H, W), uint8 or float in [0, 1]."""
 CONFIG_NAME = "xlip_processor.json"
 
 
@@ -39,9 +36,7 @@ class XLIPProcessor:
     def pixels(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
         """One image or several -> float (n, 1, image_size, image_size) in [0, 1]."""
         several = images if isinstance(images, list | tuple) else [images]
-        fitted = [fit(gray(image), self.image_size, self.preprocess) for image in several]
-        stacked = np.stack(fitted) if fitted else np.zeros((0, self.image_size, self.image_size), np.uint8)
-        return torch.from_numpy(stacked).unsqueeze(1).float() / 255
+        return as_pixels(squares(several, self.image_size, self.preprocess))
 
     def texts(self, texts: Sequence[str], entities: Sequence[tuple[Entity, ...]] | None = None) -> TextBatch:
         """Texts -> ids, padded to the longest, cut at `max_tokens`; with entities, aligned to sub-words by offset."""
@@ -87,28 +82,6 @@ class XLIPProcessor:
         settings = json.loads(Path(str(file)).read_text("utf-8"))
         # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
         return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path)), **settings)
-
-
-def gray(image: ImageLike) -> np.ndarray[Any, Any]:
-    """Any accepted image as uint8 (H, W).
-
-    Raises:
-        XLIPError: an array that is not (H, W), or floats outside [0, 1].
-    """
-    if isinstance(image, str | os.PathLike | bytes):
-        return decode(image)
-    if not isinstance(image, np.ndarray | Tensor):
-        return np.asarray(image.convert("L"))
-    array = np.asarray(image)
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
-        array = array.squeeze(0 if array.shape[0] == 1 else -1)
-    if array.ndim != 2:
-        raise XLIPError(f"expected a grayscale image (H, W), got shape {array.shape}")
-    if array.dtype == np.uint8:
-        return array
-    if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-        raise XLIPError(f"expected uint8, or floats in [0, 1]; got {array.dtype} in [{array.min()}, {array.max()}]")
-    return np.round(array * 255).astype(np.uint8)
 
 
 def group_tokens(

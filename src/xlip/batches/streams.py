@@ -17,13 +17,12 @@ from torch import Tensor
 
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
+from xlip.batches.pixels import as_pixels, square
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
-from xlip.images.files import decode
-from xlip.images.square import fit
-from xlip.reports.entities import kinds_of
+from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
-from xlip.study.labels import label_codes
+from xlip.study.labels import UNKNOWN, label_codes
 from xlip.study.parquet import from_row, parquet_files
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Study
@@ -92,12 +91,13 @@ class StudyTable:
         if self.stream == "texts":
             hidden["image"] = None
         elif self.stream == "images":
-            hidden |= {"report": None, "entities": ()}
+            hidden |= {"report": None, "entities": (), "report_kinds": None}
         return study._replace(**hidden)
 
     def reports(self) -> Iterator[str]:
-        """The texts of all sets, once each."""
-        yield from (text for text in self._values("report") if text)
+        """The texts of all sets, once each; lone images have none."""
+        if self.stream != "images":
+            yield from (text for text in self._values("report") if text)
 
     def has_headers(self) -> bool:
         """Whether some image has a value of `xlip.study.attributes`."""
@@ -143,6 +143,7 @@ class BatchSampler:
         self.attributes = attributes
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
+        self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._orders: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
 
     def __call__(self, step: int) -> Batch:
@@ -153,15 +154,16 @@ class BatchSampler:
         pixels = self._pixels([("pairs", *item) for item in pairs] + [("images", *item) for item in images])
         with_image = [study for _, study in pairs + images]
         with_report = [study for _, study in pairs + texts]
-        read = [kinds_of(study.report or "", study.entities) for study in with_report]
-        seen = [{**found, **study.labels} for study, found in zip(with_image, read, strict=False)]
-        labels = seen[: len(pairs)] + [dict(study.labels) for _, study in images]
         reports = [study.report or "" for study in with_report]
+        read = self._report_labels([("pairs", *item) for item in pairs] + [("texts", *item) for item in texts])
+        labels = label_codes([study.labels for study in with_image], self.kinds)
+        own = labels[: len(pairs)]
+        own[own == UNKNOWN] = read[: len(pairs)][own == UNKNOWN]  # a label of the data set outweighs the report
         return Batch(
             pixels=self.augment(pixels, generator) if self.augment else pixels,
-            image_labels=self._codes(labels),
+            image_labels=torch.from_numpy(labels),
             reports=self.processor.texts(reports, [study.entities for study in with_report]),
-            report_labels=self._codes(read),
+            report_labels=torch.from_numpy(read),
             report_key=torch.tensor([_key(text) for text in reports], dtype=torch.long),
             prompts=self._prompts(step),
             pairs=len(pairs),
@@ -180,7 +182,10 @@ class BatchSampler:
 
     def _order(self, stream: str, epoch: int, size: int) -> np.ndarray[Any, Any]:
         if (stream, epoch) not in self._orders:
-            self._orders = {key: order for key, order in self._orders.items() if key != (stream, epoch - 2)}
+            # A step reaches into the next epoch; ranks may skip whole ones.
+            self._orders = {
+                key: order for key, order in self._orders.items() if key[0] != stream or key[1] == epoch - 1
+            }
             rng = np.random.default_rng(_seed(self.seed, stream, epoch))
             self._orders[stream, epoch] = rng.permutation(size)
         return self._orders[stream, epoch]
@@ -192,17 +197,23 @@ class BatchSampler:
             key = (stream, index)
             if key not in self._cache:
                 assert study.image is not None
-                fitted = fit(decode(study.image), size, self.processor.preprocess)
+                fitted = square(study.image, size, self.processor.preprocess)
                 if self._cached_bytes + fitted.nbytes > CACHE_BYTES:
                     stacked[number] = fitted
                     continue
                 self._cache[key] = fitted
                 self._cached_bytes += fitted.nbytes
             stacked[number] = self._cache[key]
-        return torch.from_numpy(stacked).unsqueeze(1).float() / 255
+        return as_pixels(stacked)
 
-    def _codes(self, labels: Sequence[dict[str, int]]) -> Tensor:
-        return torch.from_numpy(label_codes(labels, self.kinds))
+    def _report_labels(self, items: list[tuple[str, int, Study]]) -> np.ndarray[Any, Any]:
+        """(R, K) int8 codes of what the reports say; each is read once, also where the file does not say it."""
+        codes = np.full((len(items), len(self.kinds)), UNKNOWN, np.int8)
+        for number, (stream, index, study) in enumerate(items):
+            if (stream, index) not in self._read:
+                self._read[stream, index] = label_codes([kinds_in_report(study)], self.kinds)[0]
+            codes[number] = self._read[stream, index]
+        return codes
 
     def _prompts(self, step: int) -> TextBatch:
         """One positive and one negative text of each kind."""

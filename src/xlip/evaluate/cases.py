@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from xlip.batches.pixels import square
 from xlip.errors import XLIPError
-from xlip.images.files import decode
-from xlip.images.square import fit
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import canonical
@@ -179,7 +178,7 @@ def images(
     for case in cases:
         assert case.image is not None
         try:
-            yield case, fit(decode(case.image), size, preprocess)
+            yield case, square(case.image, size, preprocess)
         except XLIPError as error:
             dropped.append((case.study_id, str(error)))
 

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, images
@@ -65,8 +65,7 @@ def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Itera
     """Cases with their images (n, 1, S, S) in [0, 1], n at most `batch_size`; the unreadable go to `cases.dropped`."""
     readable = images(cases.items, model.image_size, model.preprocess, cases.dropped)
     while chunk := list(islice(readable, batch_size)):
-        stacked = torch.from_numpy(np.stack([image for _, image in chunk]))
-        yield [case for case, _ in chunk], stacked.unsqueeze(1).float() / 255
+        yield [case for case, _ in chunk], as_pixels(np.stack([image for _, image in chunk]))
 
 
 def _compute(model: ImageTextModel, cases: Cases, batch_size: int) -> Embedded:

@@ -17,9 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xlip.batches.processor import ImageLike, gray
+from xlip.batches.pixels import ImageLike, as_pixels, squares
 from xlip.errors import XLIPError
-from xlip.images.square import fit
 from xlip.models.towers import ImageTower
 from xlip.models.xlip import XLIPModel
 
@@ -116,7 +115,7 @@ class XLIPClassifier(nn.Module):
         single = isinstance(images, str | os.PathLike | bytes | np.ndarray | Tensor) or hasattr(images, "convert")
         several: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
         parts = [
-            self.predict_pixels(np.stack([fit(gray(image), self.image_size, self.preprocess) for image in chunk]))
+            self.predict_pixels(squares(chunk, self.image_size, self.preprocess))
             for chunk in _chunks(several, batch_size)
         ]
         return KindScores(self.kinds, np.concatenate(parts) if parts else np.zeros((0, len(self.kinds))))
@@ -184,11 +183,6 @@ def load_exactly(model: nn.Module, saved: dict[str, Tensor], where: str) -> None
             f"got {theirs.get(name)}); weights and config must come from the same model"
         )
     model.load_state_dict(saved)
-
-
-def as_pixels(images: Array) -> Tensor:
-    """Uint8 (n, S, S) -> float (n, 1, S, S) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).float() / 255
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from xlip.batches.augmentation import Augment
+from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.finetune.classifier import XLIPClassifier, as_pixels
+from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.lora import add_adapters, merge_adapters
 from xlip.finetune.losses import build_loss
 from xlip.finetune.parameters import Anchor, between, build_optimizer, copied, trainable

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from xlip.batches.pixels import square
 from xlip.errors import XLIPError
-from xlip.images.files import decode
-from xlip.images.square import fit
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped
 from xlip.study.kinds import canonical
@@ -95,7 +94,7 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
     kept: list[Study] = []
     for study, image in read(data, columns, [], with_images=True):
         try:
-            pixels[len(kept)] = fit(decode(image), size, preprocess)
+            pixels[len(kept)] = square(image, size, preprocess)
         except XLIPError as error:
             dropped.append((study.study_id, str(error)))
         else:

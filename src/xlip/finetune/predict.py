@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from xlip.batches.pixels import square
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier
-from xlip.images.files import decode
-from xlip.images.square import fit
 from xlip.sources.folder import studies as folder_studies
 from xlip.sources.source import Candidate, Dropped, read_table
 from xlip.study.parquet import read_studies
@@ -90,7 +89,7 @@ def _readable(
 ) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     for id_, image in pairs:
         try:
-            yield id_, fit(decode(image), classifier.image_size, classifier.preprocess)
+            yield id_, square(image, classifier.image_size, classifier.preprocess)
         except XLIPError as error:
             dropped.append((id_, str(error)))
 

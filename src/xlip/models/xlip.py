@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from xlip.batches.processor import ImageLike, XLIPProcessor
+from xlip.batches.pixels import ImageLike
+from xlip.batches.processor import XLIPProcessor
 from xlip.batches.text_batch import TextBatch
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder

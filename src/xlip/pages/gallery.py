@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from xlip.batches.pixels import as_pixels, square
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.heatmap import occlusion
 from xlip.evaluate.zeroshot import text_classifier
-from xlip.images.files import decode
-from xlip.images.square import fit
 from xlip.pages.evaluation import Evaluation
 from xlip.pages.page import Page
 from xlip.pages.plots import Panel, panel_grid, readable
@@ -122,7 +121,7 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
         names = [name for name in (case.study_id, case.study_id.rpartition("/")[0]) if name in wanted]
         if names and case.image is not None:
             try:
-                yield names[0], fit(decode(case.image), size, preprocess)
+                yield names[0], square(case.image, size, preprocess)
             except XLIPError:
                 continue  # it is counted as missing
 
@@ -131,7 +130,7 @@ def _losses(model: ImageTextModel, pixels: dict[str, Array]) -> dict[str, torch.
     """`occlusion` of each image, (cells, cells, E)."""
     if not pixels:
         return {}
-    batch = torch.from_numpy(np.stack(list(pixels.values()))).unsqueeze(1).float() / 255
+    batch = as_pixels(np.stack(list(pixels.values())))
     return dict(zip(pixels, occlusion(model, batch), strict=True))
 
 

@@ -20,7 +20,7 @@ from xlip.preparation.plan import Unit
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
-from xlip.study.record import Box, Entity, Study
+from xlip.study.record import Box, Study
 
 JOURNAL = "journal"
 
@@ -63,7 +63,7 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
         InterruptedRunError: nothing could be written, or the source has vanished.
     """
     if any(isinstance(row, Candidate) and (row.complete or row.study.report) for row in unit.rows):
-        _tagger()[0]("")  # loads the lexicon before the first row, whose time is watched
+        _tagged(Study("", "", "", report=" "))  # loads the lexicon before the first row, whose time is watched
     account = Account()
     kept = write_part(_loaded(unit, settings, fatal, account, tick), settings.work, f"{unit.name}.parquet")
     entry = {"key": unit.key, "kept": kept, **vars(account)}
@@ -150,18 +150,13 @@ def _loaded(
 
 
 def _tagged(study: Study) -> Study:
-    """With entities, and who found them, where there is a report that has none."""
-    if not study.report or study.entities:
+    """With entities, who found them, and what they say of kinds; the source's own entities where it brought some."""
+    if not study.report:
         return study
-    tag, tagger = _tagger()
-    return study._replace(entities=tag(study.report), tagger=tagger)
+    from xlip.reports.entities import TAGGER, tag, with_entities  # loads the tagger: not where there is no report
 
-
-def _tagger() -> tuple[Callable[[str], tuple[Entity, ...]], str]:
-    """The tagger and its `id@version`, imported where a report needs it."""
-    from xlip.reports.entities import TAGGER, tag
-
-    return tag, TAGGER
+    found = (study.entities, study.tagger) if study.entities else (tag(study.report), TAGGER)
+    return with_entities(study, *found)
 
 
 def write_part(studies: Iterator[Study], folder: Path, name: str) -> int:

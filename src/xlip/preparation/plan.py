@@ -23,7 +23,7 @@ PART = 2048
 """Studies of a part file at most."""
 SMALL_PART, SPREAD = 64, 16
 """A set that fills them is cut into at least 16 parts of 64, so that several processes share a small set too."""
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ Found once, offline (DESIGN 2.3), and stored as character spans.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xlip.reports.tagger.rules import VERSION, rule_tagger
 from xlip.study.kinds import NO_FINDING, kinds
 from xlip.study.labels import ABSENT, PRESENT, STATED
-from xlip.study.record import Entity
+from xlip.study.record import Entity, Study
 
 TAGGER = f"xlip-rules-en@{VERSION}"
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
@@ -50,6 +50,16 @@ def kinds_of(text: str, entities: Sequence[Entity]) -> dict[str, int]:
     states: dict[str, int] = {kind: STATED[assertion] for kind, assertion in found.items()}
     verdict = _no_finding(states, normal == "present")
     return states if verdict is None else {**states, NO_FINDING: verdict}
+
+
+def kinds_in_report(study: Study) -> Mapping[str, int]:
+    """`kinds_of` of a study's report: as `prepare` stored it, or read now, where a file is older than that column."""
+    return kinds_of(study.report or "", study.entities) if study.report_kinds is None else study.report_kinds
+
+
+def with_entities(study: Study, entities: tuple[Entity, ...], tagger: str) -> Study:
+    """The study with what a tagger found in its report, and what that says of kinds."""
+    return study._replace(entities=entities, tagger=tagger, report_kinds=kinds_of(study.report or "", entities))
 
 
 def _no_finding(states: dict[str, int], called_normal: bool) -> int | None:

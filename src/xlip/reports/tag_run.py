@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from xlip.errors import XLIPError
 from xlip.files import whole_file, writing
 from xlip.reports.chexpert import chexpert_labels
-from xlip.reports.entities import kinds_of
+from xlip.reports.entities import kinds_of, with_entities
 from xlip.reports.tag_inputs import Document, is_study_table, read_documents
 from xlip.reports.tagger.registry import Tagger, load_tagger
 from xlip.reports.tagger.rules import RuleTagger
@@ -187,7 +187,7 @@ def _tagged_studies(
         for study, entities in zip(waiting.popleft(), found, strict=True):
             summary.documents += 1
             summary.entities += len(entities)
-            yield study._replace(entities=entities, tagger=id_ if study.report else "")
+            yield with_entities(study, entities, id_) if study.report else study._replace(entities=(), tagger="")
 
 
 def _chunked(documents: Iterator[Document]) -> Iterator[list[Document]]:

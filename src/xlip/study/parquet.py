@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 256
-SCHEMA_VERSION = "2"
-"""2 added what `_later_columns` lists and the links and sides of entities; files of version 1 are still read."""
+SCHEMA_VERSION = "3"
+"""3 added `report_kinds`; 2 the others that `_later_columns` lists and the links and sides of entities. Older files are
+read."""
 PICTURES = ("image.bytes", "masks.list.element.png")
 """Parquet columns of bytes that are compressed already."""
 BYTES_PER_GROUP = 16 << 20
@@ -29,8 +30,7 @@ def schema() -> pa.Schema:
     """The Arrow schema of a Parquet file of studies; `image` decodes as an image feature in `datasets`."""
     import pyarrow as pa
 
-    string, small = pa.string(), pa.int8()
-    whole = pa.int32()
+    string, whole = pa.string(), pa.int32()
     entity = pa.struct(
         [
             ("start", whole),
@@ -51,15 +51,21 @@ def schema() -> pa.Schema:
         ("view", string),
         ("image", pa.struct([("bytes", pa.binary()), ("path", string)])),
         ("report", string),
-        ("labels", pa.list_(pa.struct([("kind", string), ("state", small)]))),
+        ("labels", _states()),
         ("entities", pa.list_(entity)),
         *_later_columns(),
     ]
     return pa.schema(columns, metadata={"xlip_schema": SCHEMA_VERSION})
 
 
+def _states() -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.list_(pa.struct([("kind", pa.string()), ("state", pa.int8())]))
+
+
 def _later_columns() -> list[tuple[str, Any]]:
-    """Columns that tables of schema 1 lack; reading fills in the defaults."""
+    """Columns that tables of schemas 1 and 2 lack; reading fills in the defaults."""
     import pyarrow as pa
 
     string, real = pa.string(), pa.float32()
@@ -75,6 +81,7 @@ def _later_columns() -> list[tuple[str, Any]]:
         ("boxes", pa.list_(box)),
         ("masks", pa.list_(pa.struct([("kind", string), ("png", pa.binary())]))),
         ("tags", pa.list_(string)),
+        ("report_kinds", _states()),
     ]
 
 
@@ -87,7 +94,8 @@ def _values() -> dict[str, Callable[[Study], Any]]:
     """Name of a column -> what a study has there, in the order of `schema()`."""
     nested: dict[str, Callable[[Study], Any]] = {
         "image": lambda study: None if study.image is None else {"bytes": study.image, "path": study.image_path},
-        "labels": lambda study: [{"kind": kind, "state": to_file(study.labels[kind])} for kind in sorted(study.labels)],
+        "labels": lambda study: _state_rows(study.labels),
+        "report_kinds": lambda study: None if study.report_kinds is None else _state_rows(study.report_kinds),
         "entities": lambda study: [
             {name: getattr(entity, name) for name in Entity.__slots__} for entity in study.entities
         ],
@@ -96,6 +104,14 @@ def _values() -> dict[str, Callable[[Study], Any]]:
         "masks": lambda study: [{"kind": kind, "png": png} for kind, png in sorted(study.masks.items())],
     }
     return {name: nested.get(name) or attrgetter(name) for name in schema().names}
+
+
+def _state_rows(states: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"kind": kind, "state": to_file(states[kind])} for kind in sorted(states)]
+
+
+def _states_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    return {item["kind"]: from_file(item["state"]) for item in rows}
 
 
 def from_row(row: Mapping[str, Any]) -> Study:
@@ -108,7 +124,7 @@ def from_row(row: Mapping[str, Any]) -> Study:
         image=image["bytes"],
         image_path=image["path"] or "",
         report=row["report"],
-        labels={item["kind"]: from_file(item["state"]) for item in row["labels"] or ()},
+        labels=_states_of(row["labels"] or ()),
         entities=tuple(entity_from_row(item) for item in row["entities"] or ()),
         view=row["view"] or "",
         split=row["split"] or "train",
@@ -131,7 +147,7 @@ def entity_from_row(item: Mapping[str, Any]) -> Entity:
 
 
 def _later_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    spacing = row.get("pixel_spacing")
+    spacing, read = row.get("pixel_spacing"), row.get("report_kinds")
     return {
         "tagger": row.get("tagger") or "",
         "sections": {item["name"]: item["text"] for item in row.get("sections") or ()},
@@ -143,6 +159,7 @@ def _later_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         "boxes": tuple(Box(**item) for item in row.get("boxes") or ()),
         "masks": {item["kind"]: item["png"] for item in row.get("masks") or ()},
         "tags": tuple(row.get("tags") or ()),
+        "report_kinds": None if read is None else _states_of(read),
     }
 
 

@@ -85,3 +85,5 @@ class Study(NamedTuple):
     """Kind -> PNG whose white pixels are the finding; the shape of the stored image."""
     tags: tuple[str, ...] = ()
     """The data set's own words for labels, localisations or MeSH terms, as given."""
+    report_kinds: Mapping[str, int] | None = None
+    """What the report says of kinds, as `xlip.reports.entities.kinds_of` reads it; None where nobody has read it."""
