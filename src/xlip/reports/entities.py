@@ -5,9 +5,9 @@ Found once, offline (DESIGN 2.3), and stored as character spans.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from xlip.reports.headers import find_headers
 from xlip.reports.tagger.rules import VERSION, rule_tagger
 from xlip.study.kinds import NO_FINDING, kinds
 from xlip.study.labels import ABSENT, PRESENT, STATED
@@ -16,8 +16,6 @@ from xlip.study.record import Entity, Study
 TAGGER = f"xlip-rules-en@{VERSION}"
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
 """Assertions that say something of this patient now; what is past or only asked about does not count."""
-_HEARSAY = re.compile(r"(?i)\b(indication|history|clinical information|comparison|technique|reason for exam\w*)\s*:")
-_SECTION = re.compile(r"(?i)\b(findings|impression|conclusion)\s*:|" + _HEARSAY.pattern.removeprefix("(?i)"))
 
 
 def tag(text: str) -> tuple[Entity, ...]:
@@ -72,6 +70,7 @@ def _no_finding(states: dict[str, int], called_normal: bool) -> int | None:
 
 
 def _hearsay(text: str) -> list[tuple[int, int]]:
-    heads = list(_SECTION.finditer(text))
-    ends = [*(head.start() for head in heads), len(text)][1:]
-    return [(head.start(), end) for head, end in zip(heads, ends, strict=True) if _HEARSAY.match(head.group())]
+    """Characters [start, end) of the sections that say nothing of this patient now."""
+    heads = find_headers(text)
+    ends = [*(head.start for head in heads), len(text)][1:]
+    return [(head.start, end) for head, end in zip(heads, ends, strict=True) if head.asserts != "present"]

@@ -6,52 +6,24 @@ import re
 from collections.abc import Iterable, Mapping
 
 from xlip.errors import XLIPError
+from xlip.reports.headers import ADMINISTRATIVE, EXAM_TITLE, PART, find_headers
 
 SECTIONS = (
     *("findings", "impression", "indication", "history", "comparison", "technique", "examination"),
-    *("recommendation", "addendum", "wet_read", "notification", "preamble", "last_paragraph"),
+    *("recommendation", "addendum", "wet_read", "notification", "preamble", "last_paragraph", ADMINISTRATIVE, "whole"),
 )
 """Names that `sections` gives, in the order of a report."""
 DEFAULT_PRIORITY = "findings,impression"
 """Which sections make up a report; see `compose_sections`."""
 
 _MARKS = re.compile(r"X{4,}|_{3,}|\[\*\*.*?\*\*\]")  # Open-i glues some to a word: no word boundary
-_NAMES = {
-    "preamble": "final report",
-    "findings": "findings|finding|findings and impression|findings/impression|report|observations?|body",
-    "impression": "impressions?|conclusions?|opinion|summary|impression and findings|impression/findings|"
-    "provisional findings impression|impression and plan|assessment|interpretation|diagnosis",
-    "indication": "indications?|reason for (?:the )?(?:exam|examination|study|this examination)|clinical indications?|"
-    "indication for study|reason|clinical question|diagnosis/indication",
-    "history": "history|clinical history|patient history|medical history|clinical information|clinical data|"
-    "clinical background|clinical presentation|clinical context|clinical note",
-    "comparison": "comparisons?|comparison studies|comparison studys?|compared to|prior studies|prior study",
-    "technique": "techniques?|procedure|procedure comments|procedural details|protocol|views?|technical factors",
-    "examination": "examinations?|exams?|exam type|type of (?:exam|examination|study)|study|studies|procedure name",
-    "recommendation": "recommendations?|recommendation\\(s\\)|advice|plan",
-    "addendum": "addendum|addenda|addendum \\d+|report addendum",
-    "wet_read": "wet read|preliminary report|preliminary read|wetread",
-    "notification": "notifications?|critical results|communication",
-}
-_KNOWN = {name: re.compile(pattern) for name, pattern in _NAMES.items()}
-# A line that starts with capitals and a colon is a header even where we do not know it ('PORTABLE AP CHEST:'); known
-# ones may stand in any case, and inside a line in capitals: 'no significant findings: ...' is a sentence.
-_WORDS = "|".join(_NAMES.values())
-_INSIDE = (
-    "FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|INDICATIONS?|CLINICAL HISTORY|CLINICAL INFORMATION|HISTORY|COMPARISONS?|"
-    + ("TECHNIQUE|EXAMINATION|REASON FOR EXAM(?:INATION)?|RECOMMENDATIONS?|ADDENDUM|NOTIFICATION")
-)
-_HEADER = re.compile(
-    rf"(?m)^[ \t]*(?:(?P<known>(?i:{_WORDS}))[ \t]*:|"
-    rf"(?P<bare>ADDENDUM|ADDENDA|WET READ|FINAL REPORT)[^\n:]{{0,40}}(?::(?!\d)|$)|"
-    rf"(?P<capitals>[A-Z][A-Z0-9 ,/()&.\-]{{2,70}}):(?!\d))"
-    rf"|(?<=\s)(?P<inside>{_INSIDE})[ \t]*:"
-)
-_EXAM_WORDS = re.compile(r"CHEST|RADIOGRAPH|X-?RAY|PORTABLE|FRONTAL|LATERAL|\bPA\b|\bAP\b|CXR|VIEWS?")
 _NO_PARAGRAPH = re.compile(r"(?im)^\s*(?:final report|final|_+)\s*$")
+_READ = ("findings", "impression", "addendum", "wet_read", EXAM_TITLE)
 _ABBREVIATIONS = frozenset(
-    {"dr", "mr", "mrs", "ms", "vs", "approx", "e.g", "i.e", "fig", "etc", "resp", "st", "ca", "cf", "prof"}
+    {"dr", "dra", "mr", "mrs", "ms", "vs", "approx", "e.g", "i.e", "fig", "etc", "resp", "st", "ca", "cf", "prof"}
 )
+_ABBREVIATED = re.compile(rf"(?i)(?:^|[\s.])(?:[^\W\d_]|{'|'.join(_ABBREVIATIONS)}|med|sra?|mme?|no|nr)$")
+_SEPARATORS = re.compile(r"\s*[|;]\s*$")
 _END = re.compile(r"[.!?]+(?=[\s\"')\]]|$)[\"')\]]*|\n\s*\n|\n(?=\s*(?:\d+[.)]|[-*])\s)")
 
 
@@ -93,27 +65,59 @@ def sections(text: str) -> dict[str, str]:
     """Sections of a report by name, cleaned; empty ones are left out.
 
     Text before the first header is `preamble`. A header that only names the examination ('CHEST, PA AND LATERAL:')
-    opens the findings where the report has no findings of its own. A name that comes twice (addenda) is joined. A
-    report without findings and impression also gets `last_paragraph`.
+    opens the findings where the report has no findings of its own. A name that comes twice (addenda) is joined. What
+    follows the line, or the sentence, of an administrative header ('MRN: 123', 'Dictated by ...') belongs to the section
+    before it. A report without findings and impression also gets `last_paragraph`.
     """
-    parts: list[tuple[str, str]] = []
-    headers = list(_HEADER.finditer(text))
-    parts.append(("preamble", text[: headers[0].start()] if headers else text))
-    ends = [*(header.start() for header in headers[1:]), len(text)]
-    for header, end in zip(headers, ends, strict=False):
-        parts.append((_section_name(header), text[header.end() : end]))
+    parts, last_header = _parts(text)
     named = {name for name, body in parts if clean(body)}
     found: dict[str, str] = {}
     for name, body in parts:
-        wanted = ("examination" if "findings" in named else "findings") if name == "exam_title" else name
-        cleaned = clean(_NO_PARAGRAPH.sub(" ", body))
+        wanted = ("examination" if "findings" in named else "findings") if name == EXAM_TITLE else name
+        cleaned = clean(_SEPARATORS.sub("", _NO_PARAGRAPH.sub(" ", body)))
         if cleaned:
             found[wanted] = " ".join(part for part in (found.get(wanted), cleaned) if part)
     if not {"findings", "impression"} & found.keys():
-        last = _last_paragraph(text, headers[-1].end() if headers else 0)
+        last = _last_paragraph(text, last_header)
         if last:
             found["last_paragraph"] = last
     return found
+
+
+def _parts(text: str) -> tuple[list[tuple[str, str]], int]:
+    """(section, raw text) in order, and where the text after the last header that is not administrative begins."""
+    headers = find_headers(text)
+    parts = [("preamble", text[: headers[0].start] if headers else text)]
+    last_header = 0
+    ends = [*(header.start for header in headers[1:]), len(text)]
+    for header, end in zip(headers, ends, strict=False):
+        body = text[header.end : end]
+        if header.section == PART:
+            before = _before(parts)
+            parts.append((before if before in _READ else "findings", body))
+            continue
+        if header.section != ADMINISTRATIVE:
+            parts.append((header.section, body))
+            last_header = header.end
+            continue
+        cut = _administrative_end(body)
+        parts += [(ADMINISTRATIVE, body[:cut]), (_before(parts), body[cut:])]
+    return parts, last_header
+
+
+def _before(parts: list[tuple[str, str]]) -> str:
+    """The section that what is not named goes on with."""
+    return next(name for name, _ in reversed(parts) if name != ADMINISTRATIVE)
+
+
+def _administrative_end(body: str) -> int:
+    """The end of the line, or of the first sentence, after an administrative header; its words may stand a line below."""
+    start = len(body) - len(body.lstrip())
+    line = body.find("\n", start)
+    for match in _END.finditer(body, start):
+        if not _ABBREVIATED.search(body[start : match.start()]):
+            return match.end() if line < 0 else min(match.end(), line)
+    return len(body) if line < 0 else line
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -131,15 +135,6 @@ def sentences(text: str) -> list[tuple[int, int]]:
         start = match.end()
     spans.append((start, len(text)))
     return [stripped for span in spans if (stripped := _stripped(text, *span))]
-
-
-def _section_name(header: re.Match[str]) -> str:
-    words = header.group("known") or header.group("inside") or header.group("bare") or header.group("capitals")
-    key = " ".join(words.lower().split())
-    for name, pattern in _KNOWN.items():
-        if pattern.fullmatch(key):
-            return name
-    return "exam_title" if _EXAM_WORDS.search(words) else "examination"
 
 
 def _last_paragraph(text: str, start: int) -> str | None:

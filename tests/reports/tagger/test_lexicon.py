@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xlip.errors import XLIPError
-from xlip.reports.tagger.lexicon import BREAKS, CUES, expand, fold, languages, load_lexicon, parse_lexicon
+from xlip.reports.tagger.lexicon import BREAKS, CUES, languages, load_lexicon, parse_lexicon
 from xlip.reports.tagger.rules import rule_tagger
+from xlip.reports.words import expand, fold
 from xlip.study.kinds import is_kind, kinds
 
 PADCHEST_FREQUENT = [

@@ -1,10 +1,9 @@
-"""The words of one language (`data/lexicon/LANGUAGE*.yaml`) as labelled phrases; docs/tagger.md has the format."""
+"""The words of one language (`reports/lexicon/LANGUAGE*.yaml`) as labelled phrases; docs/tagger.md has the format."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from xlip.errors import XLIPError
+from xlip.reports.headers import header_phrases
+from xlip.reports.words import expand, fold
 from xlip.study.kinds import NO_FINDING, kinds
 
 WORD = re.compile(
@@ -28,10 +29,9 @@ CUES = tuple(
 )
 BREAKS = ("stop", "verb", "existential", "pseudo")
 _FILE_KEYS = {
-    "language", "plurals", "spellings", "sections", "normal", "findings", "other_findings", "devices", "procedures",
+    "language", "plurals", "spellings", "normal", "findings", "other_findings", "devices", "procedures",
     "descriptors", "anatomy", "sides", "location", "severity", "combine", "normal_at", "cues",
 }  # fmt: skip
-_INNERMOST = re.compile(r"\(([^()]*)\)")
 
 
 class Label(NamedTuple):
@@ -87,14 +87,6 @@ def load_lexicon(language: str) -> Lexicon:
             raise XLIPError(f"lexicon/{part}: expected keys of its own; {', '.join(twice)} stand in another file too")
         raw |= more
     return parse_lexicon(raw, f"lexicon/{language}.yaml")
-
-
-def fold(word: str) -> str:
-    """A word without case and accents, so that 'Neumotórax' and 'neumotorax' are one."""
-    if word.isascii():
-        return word.lower()
-    parts = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(part for part in parts if not unicodedata.combining(part)) or word
 
 
 def words_of(phrase: str) -> tuple[str, ...]:
@@ -175,20 +167,6 @@ class _Table:
                 yield words
 
 
-def expand(phrase: str) -> list[str]:
-    """'(small|tiny|) nodule' -> 'small nodule', 'tiny nodule', 'nodule'; choices may hold choices."""
-    todo = [phrase]
-    done: dict[str, None] = {}
-    while todo:
-        part = todo.pop()
-        choice = _INNERMOST.search(part)
-        if choice is None:
-            done[" ".join(part.split())] = None
-        else:
-            todo += [part[: choice.start()] + option + part[choice.end() :] for option in choice.group(1).split("|")]
-    return list(done)
-
-
 def _add_names_of_kinds(table: _Table, devices: Mapping[str, Any]) -> None:
     """Names and aliases of kinds.yaml, where the lexicon does not know better."""
     for kind in kinds().values():
@@ -199,8 +177,8 @@ def _add_names_of_kinds(table: _Table, devices: Mapping[str, Any]) -> None:
 
 def _entries(raw: Mapping[str, Any], name: str) -> Iterator[tuple[Label, Iterable[str]]]:
     yield Label("finding", "normal_chest", NO_FINDING), raw.get("normal", ())
-    for assertion, phrases in raw.get("sections", {}).items():
-        yield Label("section", assertion), phrases
+    for assertion, headers in header_phrases(raw["language"]):
+        yield Label("section", assertion), headers
     for key, role in (("findings", "finding"), ("devices", "device"), ("procedures", "procedure")):
         for kind, phrases in raw.get(key, {}).items():
             if kind and kind not in kinds():

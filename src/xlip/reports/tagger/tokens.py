@@ -7,8 +7,9 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from xlip.reports.tagger.lexicon import WORD, Lexicon, fold
+from xlip.reports.tagger.lexicon import WORD, Lexicon
 from xlip.reports.tagger.reading import READING, Reading
+from xlip.reports.words import fold
 
 OTHER = "\u00b7"
 """Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
