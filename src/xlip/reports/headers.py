@@ -32,18 +32,12 @@ _ASIDE = re.compile(r"\s*\([^()]*\)\s*$")
 _LINE = re.compile(r"(?m)^[^\n:\uff1a]{3,60}$")
 _DASH = re.compile(r"(?m)^([^\n:\uff1a]{3,60}?)[ \t]+[-\u2013\u2014][ \t]+(?=\S)")
 _SHOUTED = re.compile(
-    rf"(?<!\S)[{_UPPER}]{{4,}}(?:[ /&][{_UPPER}]{{2,}})*(?=[ \t]+(?:[{_UPPER}][a-z\u00df-\u00ff]|[A-Z] [a-z]|\d{{1,2}}[.)]))"
+    rf"(?<!\S)[{_UPPER}]{{4,}}(?:[ /&][{_UPPER}]{{2,}})*"
+    rf"(?=[ \t]+(?:[{_UPPER}][a-z\u00df-\u00ff]|[A-Z] [a-z]|\d{{1,2}}[.)]))"
 )
 _CAPITALS = re.compile(rf"[{_UPPER}][{_UPPER}0-9 ,/()&.\-]{{2,70}}")
 _BARE = re.compile(r"(?m)^[ \t]*(ADDENDUM|ADDENDA|WET READ|FINAL REPORT)[^\n:]{0,40}(?::(?!\d)|$)")
 _EXAM_WORDS = re.compile(r"CHEST|RADIOGRAPH|X-?RAY|PORTABLE|FRONTAL|LATERAL|\bPA\b|\bAP\b|CXR|VIEWS?|T[OÓ]RAX|THORAX")
-_PART = re.compile(
-    r"(?:both |the |other |right |left )?(?:lungs?|heart|cardiac|cardio\w+|mediastin\w+|hil(?:a|um|ar)|pleura\w*|bon(?:es?|y)|osseous|skelet\w+"
-    r"|soft tissues?|(?:hemi)?diaphragms?|(?:lines|tubes|devices|hardware|support|medical|catheters?)|airways?|trachea|vessels|vascul\w+|pulmonary|aort\w+|(?:upper )?abdomen"
-    r"|spine|ribs|pneumothorax|effusions?|pulm\w+|parénquima|parenchyma|coraz[oó]n|silueta|pleuras?|huesos|costilla\w*|lungen?|herz|knochen|skelett|zwerchfell|hilus"
-    r"|poumons?|c(?:oe|œ)ur|plèvres?|os|médiastin|coração|ossos|mediastino|partes moles|material)\b(?:[ /&,]+[^\W\d_]+){0,4}",
-    re.IGNORECASE,
-)
 _STARTERS = ".!?;|)]}"
 """A header in any case may follow these."""
 
@@ -97,8 +91,8 @@ def find_headers(text: str) -> list[Header]:
     found = [header for match in _COLON.finditer(text) if (header := _before_colon(text, match))]
     found += (Header(*match.span(), *_named(match.group(1))) for match in _BARE.finditer(text))
     found += _without_colon(text)
-    if (signed := _by_pattern().search(text)) is not None:
-        found += (Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical") for match in _signatures(text, signed))
+    signed = _by_pattern().finditer(text)
+    found += (Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical") for match in signed)
     found.sort(key=lambda header: (header.start, -header.end))
     kept: list[Header] = []
     for header in found:
@@ -122,7 +116,7 @@ def _before_colon(text: str, colon: re.Match[str]) -> Header | None:
         if leading or (candidate[0].isupper() and not known.weak):
             return Header(place if leading else start, colon.end(), known.section, known.asserts)
     whole = text[line : colon.start()].strip()
-    if _PART.fullmatch(whole):
+    if _part_pattern().fullmatch(whole):
         return Header(line, line, PART, "present")
     if _CAPITALS.fullmatch(whole) and not text[colon.end() : colon.end() + 1].isdigit():
         section = EXAM_TITLE if _EXAM_WORDS.search(whole) else "examination"
@@ -161,9 +155,10 @@ def _named(words: str) -> tuple[str, str]:
     return known.section, known.asserts
 
 
-def _signatures(text: str, first: re.Match[str]) -> Iterator[re.Match[str]]:
-    yield first
-    yield from _by_pattern().finditer(text, first.end())
+@cache
+def _part_pattern() -> re.Pattern[str]:
+    parts = "|".join(part for group in _groups() for part in group.get("parts", ()))
+    return re.compile(rf"(?i)(?:both |the |other |right |left )?(?:{parts})[^\W\d_]*(?:[ /&,]+[^\W\d_]+){{0,4}}")
 
 
 @cache

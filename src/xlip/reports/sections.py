@@ -66,8 +66,8 @@ def sections(text: str) -> dict[str, str]:
 
     Text before the first header is `preamble`. A header that only names the examination ('CHEST, PA AND LATERAL:')
     opens the findings where the report has no findings of its own. A name that comes twice (addenda) is joined. What
-    follows the line, or the sentence, of an administrative header ('MRN: 123', 'Dictated by ...') belongs to the section
-    before it. A report without findings and impression also gets `last_paragraph`.
+    follows the line, or the sentence, of an administrative header ('MRN: 123', 'Dictated by ...') belongs to the
+    section before it. A report without findings and impression also gets `last_paragraph`.
     """
     parts, last_header = _parts(text)
     named = {name for name, body in parts if clean(body)}
@@ -111,7 +111,7 @@ def _before(parts: list[tuple[str, str]]) -> str:
 
 
 def _administrative_end(body: str) -> int:
-    """The end of the line, or of the first sentence, after an administrative header; its words may stand a line below."""
+    """The end of the line or the first sentence after an administrative header; its words may stand a line below."""
     start = len(body) - len(body.lstrip())
     line = body.find("\n", start)
     for match in _END.finditer(body, start):
