@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds demo real-mini docs clean
+.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds demo real-mini docs schema clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -55,8 +55,11 @@ demo: setup
 real-mini: setup
 	$(BIN)/python bench/real_mini.py --data $(XLIP_DATA) --out runs/real_mini
 
-docs: setup
+docs: setup schema
 	$(BIN)/python bench/results.py
+
+schema: setup
+	$(BIN)/python bench/schema.py
 
 clean:
 	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache

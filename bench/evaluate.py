@@ -32,7 +32,7 @@ def measure(model: str, data: str, split: str, prompts: str) -> dict[str, Any]:
         "prompts": result.identity["prompts"],
         "split": result.identity["split"],
         "preprocessing": result.identity["preprocessing"],
-        "images": result.metrics["images"],
+        "images": result.figures.images,
         "wall_s": round(time.perf_counter() - wall, 1),
         "cpu_s": round(time.process_time() - cpu, 1),
         "peak_mb": round(_peak_mb()),

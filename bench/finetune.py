@@ -34,6 +34,7 @@ from xlip.finetune.fit import Part, fit
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import FinetuneConfig
 from xlip.preparation.run import prepare
+from xlip.results.folder import metrics_json
 
 RESULTS = ROOT / "docs" / "finetune.json"
 KINDS = {"nih": "", "kermany": "Pneumonia"}
@@ -128,7 +129,7 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
             if start != "scratch":
                 config = replace(config, baseline=str(out.with_name(f"{name}-scratch")))
             found = finetune_to(config, say=lambda line: print(f"{out.name}: {line}", flush=True))  # noqa: B023
-            results.setdefault(name, {})[start] = {**found.identity, **found.metrics}
+            results.setdefault(name, {})[start] = metrics_json(found)
     rows = [row for starts in results.values() for one in starts.values() for row in one["table"]]
     return {
         "model": options.model or MODEL,

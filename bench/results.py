@@ -141,9 +141,11 @@ def set_lines(title: str, starts: dict[str, Any], start: str) -> list[str]:
 
 def beside_scratch(table: list[dict[str, Any]], scratch: dict[str, dict[str, Any]]) -> list[str]:
     """The rows of a fine-tuning, each with the figure from scratch of its share."""
-    from xlip.evaluate.finetuning import markdown_rows
+    from xlip.evaluate.finetuning import table_rows
+    from xlip.results.figures import ShareRow
 
-    header, *rows = markdown_rows(table)
+    own = [{name: value for name, value in row.items() if name in ShareRow.model_fields} for row in table]
+    header, *rows = table_rows([ShareRow(**row) for row in own])
     header[-1] = "above scratch" if header[-1] == "above baseline" else header[-1]
     lines = ["| " + " | ".join([*header, "from scratch"]) + " |", "|---" * (len(header) + 1) + "|"]
     for row in rows:

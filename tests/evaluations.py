@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xlip.evaluate.classification import classification_metrics
+from xlip.results.classification import classification_figures
+from xlip.results.figures import FIGURES
 from xlip.results.result import Predictions, Result
 
 KINDS = ("Effusion", "Mass", "Pleural_Thickening", "Hernia")
@@ -26,12 +27,13 @@ def predictions(seed: int = 0, count: int = 80) -> Predictions:
     labels[:, -1] = 0
     labels[:5, 1] = -1
     ids = tuple(f"set/{seed}/{number}" for number in range(count))
-    return Predictions(KINDS, ids, np.arange(count) // 2, labels, scores)
+    groups = {"sex": np.array(["F", "M", "M", ""])[np.arange(count) % 4], "view": np.full(count, "PA")}
+    return Predictions(KINDS, ids, np.arange(count) // 2, labels, scores, groups)
 
 
 def result(*, validation: bool = False, evaluator: str = "zeroshot", **more: Any) -> Result:
-    """As `xlip zeroshot` returns one; `more` are further metrics."""
+    """As `xlip zeroshot` returns one; `more` are further figures."""
     test = predictions()
-    metrics = {**classification_metrics(test, dropped=1, replicates=20), **more}
+    figures = classification_figures(test, FIGURES[evaluator], dropped=1, replicates=20, **more)
     dropped = (("set/9", "the file is <b>damaged</b>"),)
-    return Result(evaluator, IDENTITY, metrics, test, predictions(1) if validation else None, dropped)
+    return Result(evaluator, IDENTITY, figures, test, predictions(1) if validation else None, dropped)

@@ -14,7 +14,7 @@ ROOT = Path(xlip.__file__).parent
 FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
     ("errors",),
-    ("files", "identity", "notices"),
+    ("files", "identity", "notices", "markdown"),
     ("metrics",),
     ("study", "images"),
     ("reports",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -20,6 +19,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.batches.streams import SetConfig, Streams
 from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.zeroshot import evaluate_zero_shot, text_classifier
+from xlip.files import write_json
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import patches
 from xlip.objectives.masking import mask_patches
@@ -103,8 +103,8 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
         "steps": config.steps,
         "notice": PHANTOM_NOTICE,
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
-    _page(results, metrics, pictures).write(out / "index.html")
+    write_json(out / "metrics.json", metrics)
+    _page(metrics, pictures).write(out / "index.html")
     say(f"{metrics['seconds']} s, {metrics['peak_rss_mb']} MB; look at {out}/index.html, figures in {out}/metrics.json")
 
 
@@ -225,7 +225,8 @@ def _pixels(phantoms: list[Phantom]) -> Tensor:
 
 
 def _figures(result: Result) -> dict[str, Any]:
-    return {name: result.metrics[name] for name in ("macro_auroc", "macro_ci95", "per_kind")}
+    figures = result.figures.to_json()
+    return {name: figures[name] for name in ("macro_auroc", "macro_ci95", "per_kind")}
 
 
 def _peak_rss_mb() -> float:
@@ -234,22 +235,17 @@ def _peak_rss_mb() -> float:
     return sum(usage) * unit / 1e6
 
 
-def _page(results: dict[str, Result], metrics: dict[str, Any], pictures: tuple[bytes, bytes]) -> Page:
+def _page(metrics: dict[str, Any], pictures: tuple[bytes, bytes]) -> Page:
     page = Page("XLIP demo: few pairs, many lone images and reports").text(PHANTOM_NOTICE, note=True)
-    rows = [
-        (name, number(result.metrics["macro_auroc"]), span(*result.metrics["macro_ci95"]))
-        for name, result in results.items()
-    ]
+    found = metrics["zeroshot"].items()
+    rows = [(name, number(one["macro_auroc"]), span(*one["macro_ci95"])) for name, one in found]
     page.table(("trained on", "macro zero-shot AUROC", "95 % interval"), rows)
     page.text(
         f"{metrics['steps']} steps each; {metrics['seconds']} s and {metrics['peak_rss_mb']} MB in all.", note=True
     )
-    series = {
-        name: tuple(one["auroc"] for one in result.metrics["per_kind"].values()) for name, result in results.items()
-    }
-    page.figure(
-        bars(list(results["xlip"].metrics["per_kind"]), series), "Zero-shot AUROC of each kind on held-out phantoms"
-    )
+    series = {name: [kind["auroc"] for kind in one["per_kind"].values()] for name, one in found}
+    kinds = list(metrics["zeroshot"]["xlip"]["per_kind"])
+    page.figure(bars(kinds, series), "Zero-shot AUROC of each kind on held-out phantoms")
     page.heading("Which parts of the image speak for the finding")
     page.figure(
         pictures[0],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from xlip.errors import XLIPError
 
@@ -47,6 +49,26 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a small file that is whole or not there."""
     with whole_file(path) as stream:
         stream.write(data)
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[TextIO]:
+    """The same as a stream of UTF-8 text, whose ends of lines are written as they are given (as `csv` needs it)."""
+    with whole_file(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        try:
+            yield text
+        finally:
+            text.detach()  # or it would close the stream before its content is on the disk
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is whole or not there.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not know.
+    """
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 @contextmanager

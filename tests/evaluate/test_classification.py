@@ -5,15 +5,11 @@ import pytest
 
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case
-from xlip.evaluate.classification import (
-    classification_metrics,
-    one_class_kinds,
-    over_views,
-    predictions_of,
-    source_controlled,
-)
+from xlip.evaluate.classification import one_class_kinds, over_views, predictions_of
 from xlip.evaluate.sensitivity import sensitivity
-from xlip.results.result import Predictions
+from xlip.results.classification import classification_figures, source_controlled
+from xlip.results.figures import Classification
+from xlip.results.result import Predictions, Result
 
 
 def cases(labels: list[int], source: str = "a", start: int = 0) -> list[Case]:
@@ -37,23 +33,27 @@ def test_subgroups_that_nobody_knows_are_left_out() -> None:
 
 
 def test_metrics_have_every_field_and_null_for_what_cannot_be_computed() -> None:
-    few = classification_metrics(made([0, 1, 1], [0.1, 0.9, 0.8]), dropped=2, replicates=5)
-    assert few["per_kind"]["Mass"]["auroc"] == 1
-    assert few["macro_auroc"] is None
-    assert few["macro_auprc"] is None
-    assert few["macro_ci95"] == [None, None]
-    assert (few["left_out"], few["images"], few["dropped"]) == (["Mass"], 3, 2)
+    few = classification_figures(made([0, 1, 1], [0.1, 0.9, 0.8]), Classification, dropped=2, replicates=5)
+    assert few.per_kind["Mass"].auroc == 1
+    assert few.macro_auroc is None
+    assert few.macro_auprc is None
+    assert few.macro_ci95 == (None, None)
+    assert (few.left_out, few.images, few.dropped) == (("Mass",), 3, 2)
     rng = np.random.default_rng(0)
-    many = classification_metrics(made([0, 1] * 20, rng.random(40).tolist()), replicates=5)
-    assert many["left_out"] == []
-    assert many["macro_auroc"] == many["per_kind"]["Mass"]["auroc"]
-    assert many["macro_auprc"] == many["per_kind"]["Mass"]["auprc"]
+    many = classification_figures(made([0, 1] * 20, rng.random(40).tolist()), Classification, replicates=5)
+    assert many.left_out == ()
+    assert many.macro_auroc == many.per_kind["Mass"].auroc
+    assert many.macro_auprc == many.per_kind["Mass"].auprc
 
 
 def test_a_column_with_one_class_is_a_line_that_says_which() -> None:
-    (line,) = one_class_kinds(classification_metrics(made([0, 0, 0], [0.1, 0.2, 0.3]), replicates=2))
+    def lines(labels: list[int]) -> list[str]:
+        figures = classification_figures(made(labels, [0.1, 0.2, 0.3]), Classification, replicates=2)
+        return one_class_kinds(Result("zeroshot", {}, figures))
+
+    (line,) = lines([0, 0, 0])
     assert line.startswith("Mass: its labels are all 3 absent")
-    assert one_class_kinds(classification_metrics(made([0, 1], [0.1, 0.2]), replicates=2)) == []
+    assert lines([0, 1, 1]) == []
 
 
 @pytest.mark.parametrize(("how", "expected"), [("max", [0.9, 0.4]), ("mean", [0.6, 0.4])])
@@ -77,16 +77,16 @@ def test_the_controlled_slice_holds_only_sources_with_both_classes() -> None:
     # Told apart by the source alone: perfect over all, inverted inside the mixed source.
     scores = np.array([0.9, 0.9, 0.9, 0.1, 0.1, 0.3, 0.6, 0.2, 0.7])[:, None]
     found = source_controlled(predictions_of(every, ["Mass"], scores))["Mass"]
-    assert found["sources"] == ["mixed"]
-    assert (found["auroc"], found["positives"], found["negatives"]) == (0, 2, 2)
+    assert found.sources == ("mixed",)
+    assert (found.auroc, found.positives, found.negatives) == (0, 2, 2)
     nowhere = source_controlled(predictions_of(every[:5], ["Mass"], scores[:5]))["Mass"]
-    assert (nowhere["auroc"], nowhere["sources"]) == (None, [])
+    assert (nowhere.auroc, nowhere.sources) == (None, ())
 
 
 def test_sensitivity_spans_the_sets() -> None:
     good, bad = made([0, 1] * 10, [0.1, 0.9] * 10), made([0, 1] * 10, [0.5, 0.5] * 10)
     found = sensitivity({"good@1": good, "bad@1": bad})
-    assert found["sets"]["good@1"] == {"macro_auroc": 1, "per_kind": {"Mass": 1}}
-    assert found["spread"] == {"Mass": 0.5}
-    assert found["macro_spread"] == 0.5
-    assert sensitivity({"few@1": made([0, 1], [0.1, 0.2])})["macro_spread"] is None
+    assert found.sets["good@1"].to_json() == {"macro_auroc": 1, "per_kind": {"Mass": 1}}
+    assert found.spread == {"Mass": 0.5}
+    assert found.macro_spread == 0.5
+    assert sensitivity({"few@1": made([0, 1], [0.1, 0.2])}).macro_spread is None

@@ -23,7 +23,8 @@ from xlip.evaluate.retrieval import Retrieval
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.images.files import encode
 from xlip.phantom import generate
-from xlip.results.folder import metrics_json, write_folder
+from xlip.results.figures import FIGURES
+from xlip.results.folder import metrics_json, read_result, write_folder
 from xlip.results.scores_file import read_scores
 from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.record import Box
@@ -54,6 +55,7 @@ def test_every_evaluator_runs_says_what_it_measured_and_can_be_written(
     assert {"checkpoint", "split", "preprocessing"} <= set(result.identity)
     assert result.identity["split"].startswith("phantoms/test:")
     write_folder(result, tmp_path / "out")
+    assert read_result(tmp_path / "out").figures == result.figures
     written = json.loads((tmp_path / "out" / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert written == json.loads(json.dumps(metrics_json(result)))
     assert (tmp_path / "out" / "scores.csv").is_file() == (result.predictions is not None)
@@ -63,11 +65,15 @@ def test_every_evaluator_runs_says_what_it_measured_and_can_be_written(
         assert np.array_equal(again.scores, result.predictions.scores)
 
 
+def test_every_evaluator_has_its_figures() -> None:
+    assert set(FIGURES) == set(EVALUATORS)
+
+
 @pytest.mark.parametrize("name", GENERIC)
 def test_every_evaluator_gives_the_same_twice(name: str, phantoms: Path) -> None:
     evaluator = built(name)
     first, second = (evaluator.run(MODEL, open_cases(str(phantoms), require=evaluator.require)) for _ in range(2))
-    assert json.dumps(first.metrics) == json.dumps(second.metrics)
+    assert first.figures == second.figures
 
 
 def test_an_unknown_evaluator_or_option_is_named() -> None:
@@ -83,17 +89,17 @@ def test_the_first_prompt_set_makes_the_headline(phantoms: Path) -> None:
     alone = ZeroShot(prompts="chexzero", replicates=5).run(MODEL, open_cases(str(phantoms)))
     both = ZeroShot(prompts="chexzero,bare", replicates=5).run(MODEL, open_cases(str(phantoms)))
     assert alone.identity["prompts"] == both.identity["prompts"] == "chexzero@2"
-    assert alone.metrics["per_kind"] == both.metrics["per_kind"]
-    assert "sensitivity" not in alone.metrics
-    assert set(both.metrics["sensitivity"]["sets"]) == {"chexzero@2", "bare@2"}
-    areas = both.metrics["sensitivity"]["sets"]["chexzero@2"]["per_kind"]
-    assert areas == {kind: figures["auroc"] for kind, figures in alone.metrics["per_kind"].items()}
+    assert alone.figures.per_kind == both.figures.per_kind
+    assert alone.figures.sensitivity is None
+    assert set(both.figures.sensitivity.sets) == {"chexzero@2", "bare@2"}
+    areas = both.figures.sensitivity.sets["chexzero@2"].per_kind
+    assert areas == {kind: figures.auroc for kind, figures in alone.figures.per_kind.items()}
 
 
 def test_zero_shot_checks_itself(phantoms: Path) -> None:
-    checks = ZeroShot(replicates=5).run(MODEL, open_cases(str(phantoms))).metrics["sanity"]
-    assert checks["swapped_prompts"]["holds"]
-    assert set(checks) == {"permuted_labels", "swapped_prompts"}
+    checks = ZeroShot(replicates=5).run(MODEL, open_cases(str(phantoms))).figures.sanity
+    assert checks.swapped_prompts.holds
+    assert checks.permuted_labels.ci95[0] < checks.permuted_labels.ci95[1]
 
 
 def test_a_kind_without_prompts_is_found_before_any_image(phantoms: Path, tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ def test_a_kind_without_prompts_is_found_before_any_image(phantoms: Path, tmp_pa
         ZeroShot(prompts=str(tmp_path / "own.yaml")).run(model, open_cases(str(phantoms)))
     assert model.calls == []
     only = open_cases(str(phantoms), kinds="pleural effusion")
-    assert ZeroShot(prompts=str(tmp_path / "own.yaml"), replicates=2).run(model, only).metrics["images"] > 0
+    assert ZeroShot(prompts=str(tmp_path / "own.yaml"), replicates=2).run(model, only).figures.images > 0
 
 
 def test_not_a_number_is_refused(phantoms: Path) -> None:
@@ -135,8 +141,8 @@ def test_a_query_is_measured_against_a_label_where_one_is_named(phantoms: Path) 
     result = Query("effusion", against=("Effusion", "Mass"), replicates=5).run(MODEL, open_cases(str(phantoms)))
     assert result.predictions is not None
     assert np.array_equal(result.predictions.scores[:, 0], result.predictions.scores[:, 1])
-    figures = result.metrics["per_kind"]
-    assert figures["Effusion"]["positives"] == int((result.predictions.labels[:, 0] == 1).sum())
+    figures = result.figures.per_kind
+    assert figures["Effusion"].positives == int((result.predictions.labels[:, 0] == 1).sum())
     assert set(figures) == {"Effusion", "Mass"}
 
 
@@ -154,22 +160,22 @@ def test_the_probe_finds_what_is_linear_and_learns_nothing_from_noise(phantoms: 
     order += [*open_cases(str(phantoms)).items, *open_cases(str(phantoms), split="train").items]
     probe = LinearProbe(seeds=(0,), replicates=5, cache=False)
     result = probe.run(Ordered(), open_cases(str(phantoms), kinds=",".join(kinds)))
-    assert all(result.metrics["per_kind"][kind]["auroc"] == 1 for kind in kinds)
+    assert all(result.figures.per_kind[kind].auroc == 1 for kind in kinds)
     assert result.validation is not None
     assert not set(result.validation.study_ids) & set(result.predictions.study_ids)  # type: ignore[union-attr]
     noise = FakeModel(image=lambda pixels: pixels.flatten(1)[:, :3] * 0 + 1)
     flat = probe.run(noise, open_cases(str(phantoms), kinds=",".join(kinds)))
-    assert all(flat.metrics["per_kind"][kind]["auroc"] == 0.5 for kind in kinds)
+    assert all(flat.figures.per_kind[kind].auroc == 0.5 for kind in kinds)
 
 
 def test_a_probe_reports_each_seed_and_its_share(phantoms: Path) -> None:
     probe = LinearProbe(share=0.2, seeds=(3, 4), c=(0.1,), replicates=5)
-    metrics = probe.run(MODEL, open_cases(str(phantoms))).metrics
+    figures = probe.run(MODEL, open_cases(str(phantoms))).figures
     train = sum(1 for _ in open_cases(str(phantoms), split="train").items)
-    assert [row["seed"] for row in metrics["per_seed"]] == [3, 4]
-    assert all(row["train_images"] == round(0.2 * train) for row in metrics["per_seed"])
-    assert metrics["per_seed"][0]["per_kind"] == {k: one["auroc"] for k, one in metrics["per_kind"].items()}
-    assert metrics["per_seed"][0]["per_kind"] != metrics["per_seed"][1]["per_kind"]
+    assert [row.seed for row in figures.per_seed] == [3, 4]
+    assert all(row.train_images == round(0.2 * train) for row in figures.per_seed)
+    assert figures.per_seed[0].per_kind == {k: one.auroc for k, one in figures.per_kind.items()}
+    assert figures.per_seed[0].per_kind != figures.per_seed[1].per_kind
 
 
 def test_a_probe_counts_uncertain_training_labels_as_its_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +197,7 @@ def test_a_probe_counts_uncertain_training_labels_as_its_policy_says(monkeypatch
         result = probe.run(bright, test)
         assert result.predictions is not None
         shares[policy] = result.predictions.scores.mean()
-        assert set(result.metrics["sanity"]) == {"permuted_labels"}
+        assert result.figures.sanity.swapped_prompts is None
     assert shares["absent"] < shares["ignore"] < shares["present"] == shares["Edema=present"]
     with pytest.raises(XLIPError, match="expected ignore, present, absent, chexpert"):
         LinearProbe(uncertain="maybe", replicates=2).run(bright, test)
@@ -231,37 +237,37 @@ def angle_of(offset: int):
 
 def test_retrieval_ranks_are_those_of_the_geometry() -> None:
     cases = Cases("made", pairs(9), ["Mass", "Nodule"])
-    exact = Retrieval(at=(1, 3), replicates=20).run(FakeModel(level, angle_of(0)), cases).metrics
+    exact = Retrieval(at=(1, 3), replicates=20).run(FakeModel(level, angle_of(0)), cases).figures
     for direction in ("image_to_text", "text_to_image"):
-        assert exact[direction]["recall"]["1"]["mean"] == 1
-        assert exact[direction]["median_rank"] == 1
+        assert getattr(exact, direction).recall["1"].mean == 1
+        assert getattr(exact, direction).median_rank == 1
         # Kinds repeat with period three, and every third pair has none: neighbours never share one.
-        assert exact[direction]["kind_precision"]["1"] == 1
-        assert exact[direction]["kind_precision"]["3"] == pytest.approx(1 / 3, abs=0.12)
-        assert exact[direction]["kind_precision_by_chance"] == pytest.approx(1 / 3)
-    shifted = Retrieval(at=(1, 3), replicates=20).run(FakeModel(level, angle_of(1)), cases).metrics
+        assert getattr(exact, direction).kind_precision["1"] == 1
+        assert getattr(exact, direction).kind_precision["3"] == pytest.approx(1 / 3, abs=0.12)
+        assert getattr(exact, direction).kind_precision_by_chance == pytest.approx(1 / 3)
+    shifted = Retrieval(at=(1, 3), replicates=20).run(FakeModel(level, angle_of(1)), cases).figures
     # Image i lies on the text of pair i - 1, its own is the next one (or, for the last image, the same distance away).
-    assert shifted["image_to_text"]["recall"]["1"]["mean"] == pytest.approx(1 / 9)
-    assert shifted["image_to_text"]["recall"]["3"]["mean"] == 1
+    assert shifted.image_to_text.recall["1"].mean == pytest.approx(1 / 9)
+    assert shifted.image_to_text.recall["3"].mean == 1
 
 
 def test_equal_reports_are_one_report_and_ties_count_against_the_model() -> None:
     same = [f"report number {i // 3}" for i in range(9)]
     cases = Cases("made", pairs(9, same), ["Mass"])
-    found = Retrieval(at=(1,), replicates=5).run(FakeModel(level, angle_of(0)), cases).metrics
-    assert found["distinct_reports"] == 3
+    found = Retrieval(at=(1,), replicates=5).run(FakeModel(level, angle_of(0)), cases).figures
+    assert found.distinct_reports == 3
     blind = FakeModel(lambda pixels: torch.ones(len(pixels), 2), lambda text: [1.0, 1.0])
-    ranks = Retrieval(at=(1,), replicates=5).run(blind, Cases("made", pairs(9), ["Mass"])).metrics
-    assert ranks["image_to_text"]["recall"]["1"]["mean"] == 0
-    assert ranks["image_to_text"]["median_rank"] == 9
+    ranks = Retrieval(at=(1,), replicates=5).run(blind, Cases("made", pairs(9), ["Mass"])).figures
+    assert ranks.image_to_text.recall["1"].mean == 0
+    assert ranks.image_to_text.median_rank == 9
 
 
 def test_retrieval_shows_examples_and_needs_pairs() -> None:
     examples = Retrieval(replicates=2, examples=2).run(FakeModel(level, angle_of(0)), Cases("made", pairs(5), []))
-    shown = examples.metrics["examples"]
-    assert [one["query"] for one in shown] == ["image s0", "image s1", "report number 0", "report number 1"]
-    assert all(one["found"][0]["hit"] for one in shown)
-    assert examples.metrics["image_to_text"]["kind_precision"] == {"1": None, "5": None, "10": None}
+    shown = examples.figures.examples
+    assert [one.query for one in shown] == ["image s0", "image s1", "report number 0", "report number 1"]
+    assert all(one.found[0].hit for one in shown)
+    assert examples.figures.image_to_text.kind_precision == {"1": None, "5": None, "10": None}
     with pytest.raises(XLIPError, match="1 pairs of image and report"):
         Retrieval().run(FakeModel(level, angle_of(0)), Cases("made", pairs(1), []))
 
@@ -282,13 +288,13 @@ def test_grounding_points_where_the_patches_answer(corner: float, pointing: floa
     found = (
         Grounding(by="patches", replicates=5)
         .run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
-        .metrics
+        .figures
     )
-    assert found["pointing"]["mean"] == pointing
-    assert (found["cnr"]["mean"] > 0) == bool(pointing)
-    assert found["region_share"] == pytest.approx(0.25, abs=0.02)
-    assert (found["iou"]["mean"] > 0.6) == bool(pointing)
-    assert found["regions_of_kind"]["Mass"]["regions"] == 1
+    assert found.pointing.mean == pointing
+    assert (found.cnr.mean > 0) == bool(pointing)
+    assert found.region_share == pytest.approx(0.25, abs=0.02)
+    assert (found.iou.mean > 0.6) == bool(pointing)
+    assert found.regions_of_kind["Mass"].regions == 1
 
 
 def test_a_mask_and_the_same_box_are_the_same_region_also_when_the_image_is_not_square() -> None:
@@ -300,11 +306,11 @@ def test_a_mask_and_the_same_box_are_the_same_region_also_when_the_image_is_not_
     figures = [
         Grounding(by="patches", replicates=2)
         .run(FakeModel(patches=hot_corner), Cases("made", [case], ["Mass"]))
-        .metrics
+        .figures
         for case in (boxed, masked)
     ]
     assert figures[0] == figures[1]
-    assert figures[0]["region_share"] == pytest.approx(1 / 12, abs=0.03)
+    assert figures[0].region_share == pytest.approx(1 / 12, abs=0.03)
 
 
 def test_grounding_without_regions_is_a_fault() -> None:
@@ -325,12 +331,12 @@ def test_chance_is_one_half_and_the_prior_is_the_training_share(phantoms: Path) 
     rng = np.random.default_rng(1)  # not the seed of the scores
     labels = [{"Mass": int(rng.random() < 0.3)} for _ in range(2000)]
     many = Cases("made", [Case(str(i), str(i), b"", label) for i, label in enumerate(labels)], ["Mass"])
-    low, high = Chance(replicates=200).run(MODEL, many).metrics["macro_ci95"]
+    low, high = Chance(replicates=200).run(MODEL, many).figures.macro_ci95
     assert low < 0.5 < high
     assert high - low < 0.1
     prior = LabelPrior(replicates=5).run(MODEL, cases)
     assert prior.predictions is not None
-    assert all(one["auroc"] in (0.5, None) for one in prior.metrics["per_kind"].values())
+    assert all(one.auroc in (0.5, None) for one in prior.figures.per_kind.values())
     train = label_matrix(list(open_cases(str(phantoms), split="train").items), cases.kinds)
     expected = ((train == 1).sum(0) + 1) / (len(train) + 2)
     assert prior.predictions.scores[0] == pytest.approx(expected)

@@ -12,11 +12,13 @@ from tiny import tiny_model
 from xlip import cli
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import open_cases
-from xlip.evaluate.finetuning import FineTuning, finetune_to, markdown_rows
+from xlip.evaluate.finetuning import FineTuning, finetune_to, table_rows
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import FinetuneConfig
 from xlip.metrics.kinds import kind_table
 from xlip.preparation.run import prepare
+from xlip.results.figures import ShareRow
+from xlip.results.folder import read_result
 from xlip.results.scores_file import read_scores
 
 KINDS = "Effusion,No_Finding,Nodule"
@@ -89,7 +91,8 @@ def test_differences_are_those_of_the_tables(place: Path) -> None:
             assert found["difference"] == pytest.approx(ours[share]["auroc"] - other["auroc"])
             low, high = found["ci95"]
             assert low <= found["difference"] <= high
-    header, *rows = markdown_rows(list(ours.values()))
+    assert [row.share for row in read_result(place / "ours").figures.table] == list(ours)
+    header, *rows = table_rows([ShareRow(**row) for row in ours.values()])
     assert header[-2:] == ["above zero-shot", "above baseline"]
     assert all(len(row) == len(header) for row in rows)
     assert rows[0][-2:] == ["", ""]
@@ -110,7 +113,7 @@ def test_the_evaluator_gives_what_every_classifying_one_gives(place: Path) -> No
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     result = FineTuning(data=str(place / "set"), **options).run(model, cases)
     asked = {"macro_auroc", "macro_ci95", "macro_auprc", "per_kind", "left_out", "images", "dropped"}
-    assert asked <= set(result.metrics)
+    assert asked <= set(result.figures.to_json())
     assert result.evaluator == FineTuning(data="").name == "finetune"
     assert result.predictions is not None
     assert result.validation is not None
@@ -118,11 +121,11 @@ def test_the_evaluator_gives_what_every_classifying_one_gives(place: Path) -> No
     assert list(result.predictions.study_ids) == [case.study_id for case in again.items]
     assert result.identity["checkpoint"] == "in memory"
     assert set(result.predictions.groups) == {"source", "view"}
-    assert result.metrics["sanity"]["permuted_labels"]["holds"]
+    assert result.figures.sanity.permuted_labels.holds
     controlled = FineTuning(data=str(place / "set"), source_controlled=True, **options).run(model, again)
-    for kind, figures in controlled.metrics["source_controlled"].items():
-        assert figures["auroc"] == controlled.metrics["per_kind"][kind]["auroc"]  # one source holds everything
-        assert figures["sources"] == ["phantom"]
+    for kind, figures in controlled.figures.source_controlled.items():
+        assert figures.auroc == controlled.figures.per_kind[kind].auroc  # one source holds everything
+        assert figures.sources == ("phantom",)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
 
 

@@ -23,6 +23,7 @@ from xlip.study.prompts import load_prompts
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}
 BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped", "evaluator", "sanity", "seconds"}
+BESIDES |= {"subgroups", "long_tail"}
 COUNT = 60
 MODEL = tiny_model().eval()
 
@@ -74,14 +75,16 @@ def test_scores_follow_the_formula_and_lie_in_their_range() -> None:
 def test_swapped_prompts_give_one_minus_the_area(table: Path, result: Result, tmp_path: Path) -> None:
     prompts = load_prompts("xlip")
     swapped = {kind: {"positive": [*prompts.negative(kind)], "negative": [*prompts.positive(kind)]} for kind in KINDS}
-    for kind in result.metrics["per_kind"]:
+    assert result.kinds is not None
+    for kind in result.kinds.per_kind:
         swapped[kind] = {"positive": [*prompts.negative(kind)], "negative": [*prompts.positive(kind)]}
     sets = {"swapped": {"version": 1, "positive": ["{}"], "negative": ["no {}"], "kinds": swapped}}
     (tmp_path / "swapped.yaml").write_text(yaml.safe_dump({"sets": sets}))
     other = evaluate_zero_shot(MODEL, str(table), prompts=str(tmp_path / "swapped.yaml"), replicates=2)
-    for kind, ours in result.metrics["per_kind"].items():
-        assert ours["auroc"] != 0.5
-        assert other.metrics["per_kind"][kind]["auroc"] == pytest.approx(1 - ours["auroc"], abs=1e-9)
+    assert other.kinds is not None
+    for kind, ours in result.kinds.per_kind.items():
+        assert ours.auroc != 0.5
+        assert other.kinds.per_kind[kind].auroc == pytest.approx(1 - ours.auroc, abs=1e-9)
 
 
 def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: Result, tmp_path: Path) -> None:
@@ -107,10 +110,11 @@ def test_scores_csv_repeats_the_figures(result: Result, tmp_path: Path) -> None:
     write_folder(result, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))
     assert result.predictions is not None
-    for index, (kind, measured) in enumerate(result.metrics["per_kind"].items()):
+    assert result.kinds is not None
+    for index, (kind, measured) in enumerate(result.kinds.per_kind.items()):
         labels, scores = ([float(row[name]) for row in rows] for name in (f"label:{kind}", kind))
         assert scores == pytest.approx(result.predictions.scores[:, index], abs=6e-7)
-        assert (sum(labels), len(labels)) == (measured["positives"], COUNT)
+        assert (sum(labels), len(labels)) == (measured.positives, COUNT)
 
 
 def test_a_kind_without_positives_is_null_and_left_out(table: Path, tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_a_kind_without_positives_is_null_and_left_out(table: Path, tmp_path: Pa
     blank = [line.rpartition(",")[0] + (",0" if i else ",Infiltration") for i, line in enumerate(lines)]
     copy = rewrite(table, tmp_path, lines[0], lines[0])
     copy.write_text("\n".join(blank))
-    json_ = evaluate_zero_shot(MODEL, str(copy), kinds="Infiltration", replicates=5).metrics
+    json_ = evaluate_zero_shot(MODEL, str(copy), kinds="Infiltration", replicates=5).figures.to_json()
     assert json_["per_kind"]["Infiltration"]["auroc"] is None
     assert json_["per_kind"]["Infiltration"]["ci95"] == [None, None]
     assert json_["macro_auroc"] is None
@@ -149,7 +153,7 @@ def test_an_unreadable_image_is_dropped_and_named(table: Path, tmp_path: Path) -
     copy = rewrite(table, tmp_path, "\n0.png", "\nbroken.png")
     (tmp_path / "broken.png").write_bytes(b"not an image at all")
     found = evaluate_zero_shot(MODEL, str(copy), replicates=2)
-    assert found.metrics["images"] == COUNT - 1
+    assert found.figures.images == COUNT - 1
     ((row, reason),) = found.dropped
     assert row.endswith("my:2")
     assert "broken.png" in reason

@@ -9,9 +9,10 @@ import torch
 from tiny import tiny_model
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
-from xlip.finetune.fit import Fitted, Part, fit, mean_auroc
+from xlip.finetune.fit import Fitted, Part, fit
 from xlip.finetune.recipe import LOSSES, Recipe
 from xlip.finetune.start import starting_classifier
+from xlip.metrics.auroc import mean_auroc
 from xlip.models.towers import Encoded, ImageTower
 
 KINDS = ("Effusion", "Cardiomegaly")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 
 from xlip.errors import XLIPError
 from xlip.metrics.auroc import auroc
-from xlip.metrics.sanity import _shuffled, permuted_labels, sanity_checks, swapped_prompts
+from xlip.metrics.sanity import _shuffled, permuted_labels, swapped_prompts
+from xlip.results.classification import sanity_checks
 from xlip.results.result import Predictions
 
 
@@ -25,8 +25,8 @@ def predictions(seed: int = 0, count: int = 200) -> Predictions:
 def test_permuted_labels_give_a_half_within_the_interval(seed: int) -> None:
     found = permuted_labels(predictions(seed), seed=seed)
     assert found.holds
-    assert found.ci95[0] <= found.mean <= found.ci95[1]
-    assert found.mean == pytest.approx(0.5, abs=0.015)
+    assert found.ci95[0] <= found.macro_auroc <= found.ci95[1]
+    assert found.macro_auroc == pytest.approx(0.5, abs=0.015)
     assert 0.05 < found.ci95[1] - found.ci95[0] < 0.3
 
 
@@ -52,7 +52,7 @@ def test_kinds_of_one_class_take_no_part() -> None:
     alone = replace(given, kinds=given.kinds[:1], labels=given.labels[:, :1], scores=given.scores[:, :1])
     assert permuted_labels(one) == permuted_labels(alone)
     none = permuted_labels(replace(given, labels=np.zeros((200, 3), np.int8)))
-    assert np.isnan(none.mean)
+    assert np.isnan(none.macro_auroc)
     assert not none.holds
 
 
@@ -60,11 +60,11 @@ def test_swapped_prompts_give_one_minus_the_area() -> None:
     given = predictions()
     found = swapped_prompts(given, 1 - given.scores)
     assert found.holds
-    assert found.largest == pytest.approx(0, abs=1e-9)
+    assert found.largest_deviation == pytest.approx(0, abs=1e-9)
     same = swapped_prompts(given, given.scores)  # what happens when the swap does nothing
     assert not same.holds
     areas = [auroc(given.labels[:, column], given.scores[:, column])[0] for column in range(3)]
-    assert same.largest == pytest.approx(max(abs(2 * area - 1) for area in areas))
+    assert same.largest_deviation == pytest.approx(max(abs(2 * area - 1) for area in areas))
     assert same.kind == given.kinds[int(np.argmax(areas))]
 
 
@@ -79,16 +79,16 @@ def test_one_kind_that_is_not_swapped_is_named() -> None:
 
 def test_the_checks_are_strict_json() -> None:
     given = predictions()
-    checks = json.loads(json.dumps(sanity_checks(given, 1 - given.scores), allow_nan=False))
+    checks = sanity_checks(given, 1 - given.scores).to_json()
     assert {name: check["holds"] for name, check in checks.items()} == {
         "permuted_labels": True,
         "swapped_prompts": True,
     }
     none = replace(given, labels=np.zeros((200, 3), np.int8))
-    empty = json.loads(json.dumps(sanity_checks(none, 1 - given.scores), allow_nan=False))
+    empty = sanity_checks(none, 1 - given.scores).to_json()
     assert empty["permuted_labels"] == {"holds": False, "macro_auroc": None, "ci95": [None, None]}
     assert empty["swapped_prompts"] == {"holds": False, "largest_deviation": None, "kind": ""}
-    assert set(sanity_checks(given)) == {"permuted_labels"}
+    assert set(sanity_checks(given).to_json()) == {"permuted_labels"}
 
 
 def test_a_nan_is_refused() -> None:

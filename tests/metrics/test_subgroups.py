@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from xlip.metrics.kinds import MIN_CASES, kind_table
+from xlip.metrics.kinds import MIN_CASES, KindTable, kind_table
 from xlip.metrics.subgroups import UNKNOWN, subgroup_table
 from xlip.results.result import Predictions
 
@@ -24,7 +26,8 @@ def test_every_subgroup_has_the_figures_of_its_own_cases() -> None:
     for row, value in zip(rows, ("F", "M", ""), strict=True):
         own = sex == value
         parts = found.labels[own], found.scores[own], found.patients[own]
-        assert row.table == kind_table(*parts, replicates=40)
+        figures = {item.name: getattr(row, item.name) for item in fields(KindTable)}
+        assert KindTable(**figures) == kind_table(*parts, replicates=40)
         assert (row.images, row.patients) == (100, len(set(found.patients[own].tolist())))
         assert row.kinds == found.kinds
         whole = kind_table(found.labels, found.scores, found.patients, replicates=1)
@@ -40,7 +43,7 @@ def test_the_whole_is_measured_over_the_kinds_of_the_subgroup() -> None:
     whole = kind_table(found.labels, found.scores, found.patients, replicates=1)
     assert ap.whole_macro_auroc == whole.per_kind[0].auroc
     assert pa.whole_macro_auroc == whole.macro_auroc
-    assert ap.table.macro_auroc == ap.table.per_kind[0].auroc
+    assert ap.macro_auroc == ap.per_kind[0].auroc
 
 
 def test_a_subgroup_without_enough_cases_has_no_mean_and_a_single_value_no_table() -> None:
@@ -49,7 +52,7 @@ def test_a_subgroup_without_enough_cases_has_no_mean_and_a_single_value_no_table
     assert set(tables) == {"view"}
     small = tables["view"][0]
     assert (small.value, small.images, small.kinds) == ("AP", 5, ())
-    assert np.isnan([small.table.macro_auroc, small.whole_macro_auroc]).all()
+    assert np.isnan([small.macro_auroc, small.whole_macro_auroc]).all()
 
 
 @pytest.mark.parametrize("worse", ["F", "M"])
@@ -59,4 +62,4 @@ def test_a_model_that_fails_for_one_sex_is_seen(worse: str) -> None:
     found.scores[own] = np.random.default_rng(1).normal(size=(own.sum(), 2))
     rows = {row.value: row for row in subgroup_table(found, replicates=100)["sex"]}
     good = rows["F" if worse == "M" else "M"]
-    assert rows[worse].table.macro_ci95[1] < rows[worse].whole_macro_auroc < good.table.macro_ci95[0]
+    assert rows[worse].macro_ci95[1] < rows[worse].whole_macro_auroc < good.macro_ci95[0]

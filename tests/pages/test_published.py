@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xlip.evaluate.classification import classification_metrics
 from xlip.pages.comparison_table import ours_of, published_sections
-from xlip.pages.evaluation import Evaluation, from_result
 from xlip.pages.operating_points import operating_points
 from xlip.pages.page import Page
 from xlip.pages.published import Column, Ours, Table, differences, published_tables
 from xlip.preparation.splits.nih import SPLITS
+from xlip.results.classification import classification_figures
+from xlip.results.figures import ZeroShotFigures
 from xlip.results.result import Predictions, Result
 from xlip.study.kinds import kinds
 
@@ -65,7 +65,7 @@ def test_more_kinds_do_no_harm_without_training_but_they_do_with_it() -> None:
         assert len(differences(replace(ours, kinds=(*ours.kinds, "No_Finding")), table, nih)) == reasons
 
 
-def official(evaluator: str = "zeroshot", **more: Any) -> Evaluation:
+def official() -> Result:
     """Random scores of 25,596 images for the 14 kinds of ChestX-ray14 and one more."""
     _, nih = column("mavl-zero-shot", "ChestX-ray14")
     names, rng = (*nih.kinds, "No_Finding"), np.random.default_rng(0)
@@ -73,20 +73,20 @@ def official(evaluator: str = "zeroshot", **more: Any) -> Evaluation:
     scores = rng.random(labels.shape) * 0.9 + 0.1 * labels
     test = Predictions(names, tuple(map(str, range(25596))), np.arange(25596), labels, scores)
     identity = {"checkpoint": "a", "split": "nih/test:25596:abc", "preprocessing": "p", "prompts": "xlip@2"}
-    return from_result(Result(evaluator, identity, {**classification_metrics(test, replicates=2), **more}, test))
+    return Result("zeroshot", identity, classification_figures(test, ZeroShotFigures, replicates=2), test)
 
 
-def html(evaluation: Evaluation, split_name: str) -> str:
+def html(evaluation: Result, split_name: str) -> str:
     page = Page("x")
     published_sections(page, evaluation, split_name)
-    return "".join(page._parts)
+    return page.html()
 
 
 def test_our_figures_stand_beside_the_comparable_ones_over_their_kinds() -> None:
     evaluation = official()
     text = html(evaluation, "nih/official")
     _, nih = column("mavl-zero-shot", "ChestX-ray14")
-    area = np.mean([evaluation.per_kind[kind]["auroc"] for kind in nih.kinds])
+    area = np.mean([evaluation.kinds.per_kind[kind].auroc for kind in nih.kinds])
     assert evaluation.predictions is not None
     points = operating_points(evaluation.predictions, None)
     assert points is not None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,16 @@ from tiny import tiny_model
 from xlip import cli
 from xlip.metrics.calibration import expected_calibration_error
 from xlip.metrics.thresholds import at_threshold, choose_threshold
-from xlip.pages.evaluation import from_result
+from xlip.pages.groups import worst_group_words
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import limits, model_card
 from xlip.pages.operating_points import operating_points
 from xlip.pages.sections import MEANING, temperature_rows
 from xlip.pages.training_facts import TrainingFacts, TrainingSet, training_facts
 from xlip.pages.write import add_report, evaluation_page
+from xlip.results.figures import Gain, SeedFigures, ShareRow
 from xlip.results.folder import write_folder
+from xlip.results.result import Result
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -31,8 +34,11 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def words(validation: bool = False, **more: object) -> str:
-    page, _ = evaluation_page(from_result(result(validation=validation, **more)))
-    return "".join(page._parts)
+    return page_of(result(validation=validation, **more))
+
+
+def page_of(evaluation: Result) -> str:
+    return evaluation_page(evaluation)[0].html()
 
 
 def test_thresholds_come_from_validation_where_there_is_one_and_the_oracle_is_labelled() -> None:
@@ -61,15 +67,15 @@ def test_temperatures_are_fitted_on_validation_alone() -> None:
 
 
 def test_the_csv_repeats_metrics_and_decisions() -> None:
-    evaluation = from_result(result(validation=True))
+    evaluation = result(validation=True)
     assert evaluation.predictions is not None
     points = operating_points(evaluation.predictions, evaluation.validation)
     assert points is not None
-    rows = {row["kind"]: row for row in csv.DictReader(kind_csv(evaluation, points).splitlines())}
+    rows = {row["kind"]: row for row in csv.DictReader(kind_csv(evaluation.kinds, points).splitlines())}
     assert list(rows) == list(KINDS)
-    for kind, figures in evaluation.per_kind.items():
-        assert rows[kind]["auroc"] == ("" if figures["auroc"] is None else str(figures["auroc"]))
-        assert rows[kind]["positives"] == str(figures["positives"])
+    for kind, figures in evaluation.kinds.per_kind.items():
+        assert rows[kind]["auroc"] == ("" if figures.auroc is None else str(figures.auroc))
+        assert rows[kind]["positives"] == str(figures.positives)
     assert rows["Hernia"]["in_macro"] == "0"
     assert rows["Hernia"]["f1@val"] == ""
     assert float(rows["Mass"]["f1@oracle"]) == points.table["Mass"]["oracle"].f1
@@ -83,22 +89,22 @@ def test_what_is_written_and_how_little_else(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "evaluation").iterdir()} == names
     assert {path.name for path in files} == {"report.html", "per_kind.csv", "README.md"}
     text = files[0].read_text("utf-8")
-    assert text.count("<img") == 5
+    assert text.count("<img") == 6
     assert "<script" not in text
     assert "the file is &lt;b&gt;damaged&lt;/b&gt;" in text
     assert all(word in text for word in MEANING)
 
 
 def test_the_hub_reads_the_card(tmp_path: Path) -> None:
-    evaluation = from_result(result(validation=True))
+    evaluation = result(validation=True)
     assert evaluation.predictions is not None
     points = operating_points(evaluation.predictions, evaluation.validation)
     card = model_card(evaluation, points, name="tiny", facts=None)
     read = ModelCard(card)
     assert read.data.library_name == "xlip"
     results = {one.metric_name: one.metric_value for one in read.data.eval_results}
-    assert results["macro AUROC"] == round(evaluation.metrics["macro_auroc"], 4)
-    assert results["AUROC Effusion"] == round(evaluation.per_kind["Effusion"]["auroc"], 4)
+    assert results["macro AUROC"] == round(evaluation.macro_auroc, 4)
+    assert results["AUROC Effusion"] == round(evaluation.kinds.per_kind["Effusion"].auroc, 4)
     assert "AUROC Hernia" not in results  # it could not be computed
     assert {one.dataset_revision for one in read.data.eval_results} == {IDENTITY["split"]}
     for heading in ("Intended use", "Training data", "Results", "Limits"):
@@ -108,7 +114,7 @@ def test_the_hub_reads_the_card(tmp_path: Path) -> None:
 
 
 def test_limits_follow_from_the_figures() -> None:
-    evaluation = from_result(result())
+    evaluation = result()
     facts = TrainingFacts((TrainingSet("images", "set", "phantom"),))
     assert evaluation.predictions is not None
     said = "\n".join(limits(evaluation, operating_points(evaluation.predictions, None), facts))
@@ -117,8 +123,10 @@ def test_limits_follow_from_the_figures() -> None:
     assert "drawn phantoms alone" in said
     assert "1 images could not be read" in said
     assert "AUROC below" not in said  # all are above
-    weak = {**evaluation.per_kind, "Mass": {**evaluation.per_kind["Mass"], "auroc": 0.6, "ci95": [0.45, 0.7]}}
-    worse = from_result(result(per_kind=weak))
+    figures = evaluation.kinds
+    mass = figures.per_kind["Mass"].model_copy(update={"auroc": 0.6, "ci95": (0.45, 0.7)})
+    per_kind = {**figures.per_kind, "Mass": mass}
+    worse = replace(evaluation, figures=figures.model_copy(update={"per_kind": per_kind}))
     said = "\n".join(limits(worse, None, None))
     assert "AUROC below 0.7 for Mass" in said
     assert "the interval reaches 0.5: Mass" in said
@@ -144,7 +152,7 @@ def test_training_facts_come_from_the_run_and_the_statistics_of_its_sets(tmp_pat
     pairs, images = facts.sets
     assert (pairs.source, pairs.counts) == ("openi", {"studies": 9, "images": 8, "reports": 7, "patients": 6})
     assert (images.name, images.source, images.counts) == ("nih", "", {})
-    card = model_card(from_result(result()), None, name="one", facts=facts)
+    card = model_card(result(), None, name="one", facts=facts)
     assert "| pairs | pairs | openi | 9 | 8 | 7 | 6 |" in card
     assert "/gone" not in card
     assert training_facts(tmp_path) is None
@@ -154,22 +162,45 @@ def test_training_facts_come_from_the_run_and_the_statistics_of_its_sets(tmp_pat
 
 
 def test_other_evaluators_show_what_is_theirs() -> None:
-    table = [
-        {"share": "zero-shot", "training_images": 0, "auroc": 0.6, "sd": None, "ci95": [0.5, 0.7]},
-        {
-            "share": "0.01",
-            "training_images": 8,
-            "auroc": 0.7,
-            "sd": 0.01,
-            "ci95": [0.6, 0.8],
-            "over_zero_shot": {"difference": 0.1, "ci95": [0.05, 0.15], "p": 0.002},
-        },
-    ]
-    text = words(evaluator="finetune", table=table, per_seed=[{"seed": 3, "train_images": 8, "macro_auroc": 0.71}])
+    table = (
+        ShareRow(share="zero-shot", auroc=0.6, sd=None, ci95=(0.5, 0.7)),
+        ShareRow(
+            share="0.01",
+            training_images=8,
+            auroc=0.7,
+            sd=0.01,
+            ci95=(0.6, 0.8),
+            over_zero_shot=Gain(difference=0.1, ci95=(0.05, 0.15), p=0.002),
+        ),
+    )
+    text = words(evaluator="finetune", table=table, share=0.01, seeds=(0, 1))
     assert "<td>1 %</td><td>8</td><td>0.700</td><td>0.010</td><td>0.600 to 0.800</td>" in text
-    assert "<td>0.100 (0.050 to 0.150)</td>" in text.replace("+", "")
+    assert "<td>+0.100 (0.050 to 0.150)</td>" in text.replace("&#43;", "+")
+    seed = SeedFigures(seed=3, train_images=8, macro_auroc=0.71, per_kind={}, c=0.1, untrained=())
+    text = words(evaluator="probe", per_seed=(seed,), share=1.0, macro_auroc_mean=0.71, macro_auroc_sd=None)
     assert "<td>3</td><td>8</td><td>0.710</td>" in text
     assert "Label shares and seeds" not in words()
+
+
+def test_every_group_stands_on_the_page_and_the_worst_one_is_named() -> None:
+    evaluation = result()
+    groups = evaluation.kinds.subgroups
+    assert set(groups) == {"sex"}  # all views are alike
+    assert [group.value for group in groups["sex"]] == ["F", "M", "unknown"]
+    assert sum(group.images for group in groups["sex"]) == 80
+    name, worst = evaluation.kinds.worst_group()
+    gaps = {group.value: group.macro_auroc - group.whole_macro_auroc for group in groups["sex"] if group.kinds}
+    assert (name, worst.value) == ("sex", min(gaps, key=gaps.get))
+    text = words()
+    assert f"The worst group is sex {worst.value} ({worst.images} images): macro AUROC {worst.macro_auroc:.3f}" in text
+    for group in groups["sex"]:
+        assert f"<td>sex {group.value}</td>" in text
+    assert "Do rare findings fare as well?" in text
+    alone = evaluation.kinds.model_copy(update={"subgroups": {}})
+    assert "Does it serve every group?" not in page_of(replace(evaluation, figures=alone))
+    better = {"sex": tuple(one.model_copy(update={"whole_macro_auroc": 0.0}) for one in groups["sex"])}
+    said = worst_group_words(evaluation.kinds.model_copy(update={"subgroups": better}))
+    assert said.startswith("No group lies below all images")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.delong import delong_test
-from xlip.results.compare import HEADER, compare, table_rows, write_comparison
-from xlip.results.result import Predictions
-from xlip.results.scores_file import write_scores
+from xlip.results.classification import classification_figures
+from xlip.results.compare import HEADER, DifferenceFigures, compare, group_table, table_rows, verdict, write_comparison
+from xlip.results.figures import ZeroShotFigures
+from xlip.results.folder import write_folder
+from xlip.results.result import Predictions, Result
 
 KINDS = ("Effusion", "Edema", "Hernia")
 COUNT = 120
@@ -29,13 +31,20 @@ def predictions(noise: float) -> Predictions:
     labels[5, 0] = -1
     scores = labels + rng.normal(size=(COUNT, 3)) + noise * np.random.default_rng(1).normal(size=(COUNT, 3))
     ids = tuple(f"s{row}" for row in range(COUNT))
-    return Predictions(KINDS, ids, np.array([f"p{row // 2}" for row in range(COUNT)]), labels, scores)
+    groups = {"sex": np.array(["F", "M", ""])[np.arange(COUNT) // 2 % 3], "view": np.full(COUNT, "PA")}
+    return Predictions(KINDS, ids, np.array([f"p{row // 2}" for row in range(COUNT)]), labels, scores, groups)
+
+
+def by_sex(noise: dict[str, float]) -> Predictions:
+    """Scores whose noise differs between women and men."""
+    made = predictions(0)
+    steps = np.array([noise[value] for value in made.groups["sex"]])[:, None]
+    return replace(made, scores=made.labels + steps * np.random.default_rng(2).normal(size=made.labels.shape))
 
 
 def folder(path: Path, made: Predictions, **identity: str) -> str:
-    path.mkdir()
-    (path / "metrics.json").write_text(json.dumps({"macro_auroc": None, **IDENTITY, **identity}))
-    write_scores(path / "scores.csv", made)
+    figures = classification_figures(made, ZeroShotFigures, replicates=1)
+    write_folder(Result("zeroshot", {**IDENTITY, **identity}, figures, made), path)
     return str(path)
 
 
@@ -47,19 +56,23 @@ def pair(tmp_path: Path) -> tuple[str, str]:
 def test_the_comparison_has_the_figures_of_both_tests(pair: tuple[str, str]) -> None:
     a, b = predictions(0), predictions(2.5)
     found = compare(*pair, replicates=200)
-    assert found.measured == paired_bootstrap(a.labels, a.scores, b.scores, a.patients, replicates=200)
-    for column, p in enumerate(found.delong_p):
-        assert p == delong_test(a.labels[:, column], a.scores[:, column], b.scores[:, column]).p
-    assert found.measured.macro.ci95[0] > 0  # a is the better one
-    assert found.measured.macro.p < 0.05
-    assert (found.kinds, found.left_out) == (KINDS, ("Hernia",))
-    assert (found.a.identity["checkpoint"], found.b.identity["checkpoint"]) == ("aaa", "bbb")
+    measured = paired_bootstrap(a.labels, a.scores, b.scores, a.patients, replicates=200)
+    assert found.macro.to_json() == DifferenceFigures.model_validate(measured.macro).to_json()
+    for column, (row, expected) in enumerate(zip(found.per_kind.values(), measured.per_kind, strict=True)):
+        assert (row.difference, row.ci95, row.p) == (expected.difference, expected.ci95, expected.p)
+        assert row.delong_p == delong_test(a.labels[:, column], a.scores[:, column], b.scores[:, column]).p
+    assert found.macro.ci95[0] > 0
+    assert found.macro.better == "A"
+    assert found.macro.p < 0.05
+    assert (tuple(found.per_kind), found.left_out) == (KINDS, ("Hernia",))
+    assert (found.a["checkpoint"], found.b["checkpoint"]) == ("aaa", "bbb")
 
 
 def test_an_evaluation_does_not_differ_from_itself(pair: tuple[str, str]) -> None:
-    row = compare(pair[0], pair[0], replicates=20)
-    assert [(kind.difference, kind.p) for kind in (*row.measured.per_kind, row.measured.macro)] == [(0, 1)] * 4
-    assert row.delong_p == (1, 1, 1)
+    same = compare(pair[0], pair[0], replicates=20)
+    assert [(kind.difference, kind.p) for kind in (*same.per_kind.values(), same.macro)] == [(0, 1)] * 4
+    assert [kind.delong_p for kind in same.per_kind.values()] == [1, 1, 1]
+    assert same.macro.better == ""
 
 
 def test_studies_are_matched_by_name_and_not_by_row(pair: tuple[str, str], tmp_path: Path) -> None:
@@ -69,9 +82,11 @@ def test_studies_are_matched_by_name_and_not_by_row(pair: tuple[str, str], tmp_p
         other,
         study_ids=tuple(other.study_ids[row] for row in order),
         **{name: getattr(other, name)[order] for name in ("patients", "labels", "scores")},
+        groups={},
     )
     moved = folder(tmp_path / "c", shuffled, split=SPLIT.replace("set/test", "elsewhere"))
-    assert compare(pair[0], moved, replicates=20).measured == compare(*pair, replicates=20).measured
+    shifted, whole = compare(pair[0], moved, replicates=20), compare(*pair, replicates=20)
+    assert (shifted.per_kind, shifted.macro, shifted.subgroups) == (whole.per_kind, whole.macro, whole.subgroups)
 
 
 def test_kinds_are_matched_by_name_and_the_rest_is_named(
@@ -87,8 +102,8 @@ def test_kinds_are_matched_by_name_and_the_rest_is_named(
     )
     fewer = folder(tmp_path / "c", more)
     found, whole = compare(pair[0], fewer, replicates=20), compare(*pair, replicates=20)
-    assert (found.kinds, found.only_a, found.only_b) == (("Effusion", "Edema"), ("Hernia",), ("Mass",))
-    assert found.measured.per_kind == whole.measured.per_kind[:2]
+    assert (tuple(found.per_kind), found.only_a, found.only_b) == (("Effusion", "Edema"), ("Hernia",), ("Mass",))
+    assert found.per_kind == {kind: whole.per_kind[kind] for kind in ("Effusion", "Edema")}
     assert main(["compare", pair[0], fewer, "--replicates", "20"]) == 0
     shown = capsys.readouterr().out
     assert "not compared, scored by A alone: Hernia" in shown
@@ -101,7 +116,18 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["compare", *pair, "--out", str(tmp_path / "new" / "out"), "--replicates", "50"]) == 0
     shown = capsys.readouterr().out
-    for words in (*KINDS, "macro mean", "A - B", "95 % interval", "p bootstrap", "p DeLong", "checkpoint bbb"):
+    for words in (
+        *KINDS,
+        "macro mean",
+        "sex F",
+        "better",
+        "B is not better in every group",
+        "A - B",
+        "95 % interval",
+        "p bootstrap",
+        "p DeLong",
+        "checkpoint bbb",
+    ):
         assert words in shown
     assert "Not in the macro mean, fewer than 10 positives or negatives: Hernia" in shown
     assert f"{COUNT} images of {COUNT // 2} patients" in shown
@@ -114,6 +140,39 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     assert macro["ci95"][0] < macro["difference"] < macro["ci95"][1]
     assert set(written["per_kind"]["Edema"]) == {*macro, "delong_p"}
     assert (written["images"], written["patients"], written["left_out"]) == (COUNT, COUNT // 2, ["Hernia"])
+
+
+def test_every_group_is_compared_on_its_own_patients(tmp_path: Path) -> None:
+    a, b = by_sex({"F": 0.05, "M": 4, "": 4}), by_sex({"F": 4, "M": 0.05, "": 0.05})
+    found = compare(folder(tmp_path / "a", a), folder(tmp_path / "b", b), replicates=100)
+    assert set(found.subgroups) == {"sex"}  # all views are alike
+    rows = {row.value: row for row in found.subgroups["sex"]}
+    assert list(rows) == ["F", "M", "unknown"]
+    for value, row in rows.items():
+        own = a.groups["sex"] == value.replace("unknown", "")
+        arrays = (array[own] for array in (a.labels, a.scores, b.scores, a.patients))
+        expected = paired_bootstrap(*arrays, replicates=100).macro
+        assert (row.difference, row.ci95, row.p) == (expected.difference, expected.ci95, expected.p)
+        assert (row.images, row.patients) == (40, 20)
+    assert (rows["F"].better, rows["M"].better) == ("A", "B")
+    assert "worse in sex F" in verdict(found)
+    assert verdict(found).startswith("B is not better in every group: better in 2, ")
+    assert "B gains least in sex F: A - B +" in verdict(found)
+    assert [row[0] for row in group_table(found)] == ["sex F", "sex M", "sex unknown"]
+    every = compare(
+        str(tmp_path / "a"), folder(tmp_path / "c", by_sex(dict.fromkeys(("F", "M", ""), 0.01))), replicates=50
+    )
+    assert every.subgroups["sex"][1].better == "B"
+    assert "worse in" not in verdict(every)
+
+
+def test_b_is_better_in_every_group_only_where_every_interval_says_so(tmp_path: Path) -> None:
+    bad, good = by_sex(dict.fromkeys(("F", "M", ""), 5.0)), by_sex(dict.fromkeys(("F", "M", ""), 0.05))
+    pair = folder(tmp_path / "bad", bad), folder(tmp_path / "good", good)
+    assert verdict(compare(*pair, replicates=100)).startswith("B is better in every group; B gains least in sex ")
+    assert verdict(compare(pair[0], pair[0], replicates=20)).startswith("B is not better in every group: better in 0, ")
+    alone = folder(tmp_path / "none", replace(bad, groups={}))
+    assert verdict(compare(alone, pair[1], replicates=20)) == ""
 
 
 def test_no_p_value_is_shown_as_nothing(tmp_path: Path) -> None:
@@ -138,7 +197,8 @@ def test_what_cannot_be_computed_is_null(tmp_path: Path) -> None:
 def without(made: Predictions, row: int) -> Predictions:
     rows = [place for place in range(COUNT) if place != row]
     ids = tuple(made.study_ids[place] for place in rows)
-    return replace(made, study_ids=ids, **{n: getattr(made, n)[rows] for n in ("patients", "labels", "scores")})
+    arrays = {name: getattr(made, name)[rows] for name in ("patients", "labels", "scores")}
+    return replace(made, study_ids=ids, groups={}, **arrays)
 
 
 MADE = predictions(0)
@@ -188,10 +248,10 @@ def test_a_study_that_stands_there_twice_cannot_be_matched(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"expected the folder of an evaluation with metrics\.json and scores\.csv; no "),
-        ("{", r"metrics\.json: expected the JSON object that an evaluation writes"),
-        ("7", r"metrics\.json: expected the JSON object that an evaluation writes"),
-        ("{}", r"metrics\.json: expected a key split"),
+        (None, r"expected the folder of an evaluation, found no metrics\.json in it"),
+        ("{", r"metrics\.json: expected JSON without NaN"),
+        ("7", r"metrics\.json: expected an object with the figures of an evaluation"),
+        ("{}", r"metrics\.json: the field 'checkpoint' is missing; evaluate again with this version of xlip"),
     ],
 )
 def test_a_folder_that_is_no_evaluation_is_refused(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
 from xlip.errors import XLIPError
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from xlip.evaluate.zeroshot import ZeroShotConfig
     from xlip.pages.write import ReportConfig
     from xlip.results.compare import CompareConfig
+    from xlip.results.figures import Classification
     from xlip.results.result import Result
 
 
@@ -44,39 +44,37 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
 
 
 def _print_classification(result: Result) -> None:
-    """Kinds, macro mean, sanity checks, prompt sets, and what makes the figures repeatable."""
-    from xlip.pages.evaluation import from_result
+    """Kinds, macro mean, groups, sanity checks, prompt sets, and what makes the figures repeatable."""
     from xlip.pages.flat_figures import number, span
+    from xlip.pages.groups import worst_group_words
     from xlip.pages.sections import KIND_HEADER, kind_rows
 
-    metrics = result.metrics
-    *kinds, macro = kind_rows(from_result(result))
+    figures = result.kinds
+    assert figures is not None
+    *kinds, macro = kind_rows(figures)
     print_table(KIND_HEADER, kinds, last=macro)
-    print(f"macro AUROC {number(metrics['macro_auroc'])} ({span(*metrics['macro_ci95'])})")
-    print_left_out(metrics["left_out"])
+    print(f"macro AUROC {number(figures.macro_auroc)} ({span(*figures.macro_ci95)})")
+    print_left_out(figures.left_out)
     print_dropped(result.dropped)
-    print_sanity(metrics)
-    _print_sensitivity(metrics.get("sensitivity", {}))
+    if worst := worst_group_words(figures):
+        print(worst)
+    print_sanity(figures)
+    _print_sensitivity(figures)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
 
 
-def _print_sensitivity(found: Mapping[str, Any]) -> None:
+def _print_sensitivity(figures: Classification) -> None:
     """AUROC of each kind under each prompt set, and its spread."""
-    from xlip.pages.page import figure_text
+    from xlip.pages.flat_figures import number
 
-    if not found:
+    found = getattr(figures, "sensitivity", None)
+    if found is None:
         return
-    sets = found["sets"]
-    figures = {
-        kind: [*(one["per_kind"][kind] for one in sets.values()), spread] for kind, spread in found["spread"].items()
+    rows = {
+        kind: [*(one.per_kind[kind] for one in found.sets.values()), spread] for kind, spread in found.spread.items()
     }
-    figures["macro"] = [*(one["macro_auroc"] for one in sets.values()), found["macro_spread"]]
-    rows = ([name, *(figure_text(_number(value)) for value in values)] for name, values in figures.items())
-    print_table(("AUROC", *sets, "spread"), rows)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+    rows["macro"] = [*(one.macro_auroc for one in found.sets.values()), found.macro_spread]
+    print_table(("AUROC", *found.sets, "spread"), ([name, *map(number, values)] for name, values in rows.items()))
 
 
 def _run_query(config: ZeroShotConfig) -> None:
@@ -86,7 +84,7 @@ def _run_query(config: ZeroShotConfig) -> None:
     from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
     from xlip.evaluate.query import Query
-    from xlip.pages.page import figure_text
+    from xlip.pages.flat_figures import number
     from xlip.results.folder import write_folder
     from xlip.study.kinds import canonical
 
@@ -99,8 +97,8 @@ def _run_query(config: ZeroShotConfig) -> None:
     write_folder(result, Path(config.out), {"ranking.csv": ranking})
     for rank, study, score, _ in ranking[1:6]:
         print(f"{rank}. {study} {float(str(score)):.3f}")
-    for kind in against:
-        print(f"AUROC against {kind} {figure_text(_number(result.metrics['per_kind'][kind]['auroc']))}")
+    for kind, one in result.kinds.per_kind.items() if result.kinds else ():
+        print(f"AUROC against {kind} {number(one.auroc)}")
     print(f"query {config.query!r} against {config.neutral!r}; {len(ranking) - 1} images")
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"all of them: {config.out}/ranking.csv; scores in {config.out}/scores.csv")
@@ -128,7 +126,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     print_table(header[:-1], (row[:-1] for row in rows))
     for one in outcomes:
         if one.result is not None:
-            print_sanity(one.result.metrics, f"{one.model} {one.entry}: ")
+            print_sanity(one.result.figures, f"{one.model} {one.entry}: ")
     faults = sum(len(one.problems) for one in outcomes)
     print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0
@@ -138,19 +136,22 @@ def run_compare(config: CompareConfig) -> None:
     """Compare two evaluations."""
     from pathlib import Path
 
-    from xlip.results.compare import HEADER, compare, notes, table_rows, write_comparison
+    from xlip.results import compare as comparing
 
     if len(config.folders) != 2:
         raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
-    comparison = compare(*config.folders, replicates=config.replicates, seed=config.seed)
+    comparison = comparing.compare(*config.folders, replicates=config.replicates, seed=config.seed)
     for name, side in (("A", comparison.a), ("B", comparison.b)):
-        print(f"{name}: {side.folder} ({', '.join(f'{key} {value}' for key, value in side.identity.items())})")
-    *kinds, macro = table_rows(comparison)
-    print_table(HEADER, kinds, last=macro)
-    for note in notes(comparison):
+        print(f"{name}: {side['folder']} ({', '.join(f'{key} {side[key]}' for key in side if key != 'folder')})")
+    *kinds, macro = comparing.table_rows(comparison)
+    print_table(comparing.HEADER, kinds, last=macro)
+    if groups := comparing.group_table(comparison):
+        print_table(comparing.GROUP_HEADER, groups)
+        print(comparing.verdict(comparison))
+    for note in comparing.notes(comparison):
         print(note)
     if config.out:
-        print(f"written to {write_comparison(comparison, Path(config.out))}")
+        print(f"written to {comparing.write_comparison(comparison, Path(config.out))}")
 
 
 def run_report(config: ReportConfig) -> None:

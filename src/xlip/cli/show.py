@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlip.results.figures import Figures
 
 DROPPED_SHOWN = 3
 
@@ -36,8 +39,9 @@ def print_left_out(kinds: Sequence[str]) -> None:
         print(left_out_note(kinds))
 
 
-def print_sanity(metrics: Mapping[str, Any], where: str = "") -> None:
+def print_sanity(figures: Figures, where: str = "") -> None:
     """Whether the checks that an evaluation runs on itself hold; `where` stands before each line."""
-    for name, check in metrics.get("sanity", {}).items():
-        figures = ", ".join(f"{key} {value}" for key, value in check.items() if key != "holds")
-        print(f"{where}sanity check {name}: {'holds' if check['holds'] else 'FAILS'} ({figures})")
+    for name, check in getattr(figures, "sanity", None) or ():
+        if check is not None:
+            said = ", ".join(f"{key} {value}" for key, value in check.to_json().items() if key != "holds")
+            print(f"{where}sanity check {name}: {'holds' if check.holds else 'FAILS'} ({said})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlip.cli.show import print_dropped, print_left_out, print_table
+from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
 
 if TYPE_CHECKING:
     from xlip.demo import DemoConfig
@@ -37,14 +37,17 @@ def run_finetune(config: FinetuneConfig) -> None:
     """Fine-tune a classifier."""
     from pathlib import Path
 
-    from xlip.evaluate.finetuning import finetune_to, markdown_rows
+    from xlip.evaluate.finetuning import finetune_to, table_rows
     from xlip.pages.write import add_report
+    from xlip.results.figures import FineTuningFigures
 
     result = finetune_to(config, say=print)
     page, *_ = add_report(result, Path(config.out))
-    header, *rows = markdown_rows(result.metrics["table"])
+    assert isinstance(result.figures, FineTuningFigures)
+    header, *rows = table_rows(result.figures.table)
     print_table(header, rows)
-    print_left_out(result.metrics["left_out"])
+    print_left_out(result.figures.left_out)
+    print_sanity(result.figures)
     print_dropped(result.dropped)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"look at {page}")

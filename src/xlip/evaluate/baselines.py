@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case, Cases, label_matrix, other_split
-from xlip.evaluate.classification import classification_metrics, predictions_of
+from xlip.evaluate.classification import predictions_of
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
+from xlip.results.classification import classification_figures
+from xlip.results.figures import ZeroShotFigures
 from xlip.results.result import Array, Result
 
 
@@ -98,9 +100,9 @@ def _result(
     start: float,
 ) -> Result:
     predictions = predictions_of(cases, data.kinds, scores)
-    options = {"dropped": len(data.dropped), "replicates": evaluator.replicates, "seed": evaluator.seed}
+    options: dict[str, Any] = {"dropped": len(data.dropped), "replicates": evaluator.replicates, "seed": evaluator.seed}
     identity = {"split": split_id(data.name, predictions.study_ids), "preprocessing": "none", **identity}
-    metrics = classification_metrics(predictions, **options)
+    figures = classification_figures(predictions, ZeroShotFigures, **options)
     return Result(
-        evaluator.name, identity, metrics, predictions, None, tuple(data.dropped), time.perf_counter() - start
+        evaluator.name, identity, figures, predictions, None, tuple(data.dropped), time.perf_counter() - start
     )

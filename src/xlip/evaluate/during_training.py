@@ -37,11 +37,13 @@ def training_evaluation(config: DuringTraining, prompts: str) -> Callable[[XLIPM
         training = model.training
         model.eval()  # type: ignore[no-untyped-call]
         try:
-            metrics = evaluator.run(model, open_cases(config.data, kinds=config.kinds, split=split)).metrics
+            figures = evaluator.run(model, open_cases(config.data, kinds=config.kinds, split=split)).kinds
         finally:
             model.train(training)
-        found = {"eval/macro_auroc": metrics["macro_auroc"]}
-        found |= {f"eval/auroc/{kind}": figures["auroc"] for kind, figures in metrics["per_kind"].items()}
+        if figures is None:
+            return {}
+        found = {"eval/macro_auroc": figures.macro_auroc}
+        found |= {f"eval/auroc/{kind}": one.auroc for kind, one in figures.per_kind.items()}
         return {name: value for name, value in found.items() if value is not None}
 
     return measure

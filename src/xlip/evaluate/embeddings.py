@@ -18,6 +18,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, images
+from xlip.files import write_whole
 from xlip.results.result import Array
 
 VERSION = 1
@@ -108,16 +109,9 @@ def _read(file: Path, cases: Cases) -> Embedded | None:
 
 def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:
     """Whole or not at all; an unwritable folder is no reason to lose an evaluation."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     notes = {"study_ids": json.dumps([case.study_id for case in found.cases]), "dropped": json.dumps(dropped)}
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"images": found.images}, str(partial), notes)
-        partial.replace(file)
-    except OSError:
-        pass
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        write_whole(file, save({"images": found.images}, notes))

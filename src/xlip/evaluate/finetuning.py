@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.evaluate.classification import classification_metrics, source_controlled
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.run import FineTuned, finetune
 from xlip.finetune.table import Sample, difference, result_table, sample
-from xlip.metrics.sanity import sanity_checks
+from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.figures import FineTuningFigures, Gain, ShareRow
+from xlip.results.folder import write_files
 from xlip.results.result import Predictions, Result
-from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
+from xlip.results.scores_file import read_scores, write_scores
 
 if TYPE_CHECKING:
     from xlip.evaluate.cases import Cases
@@ -89,7 +89,7 @@ class FineTuning:
         if self.source_controlled:
             assert result.predictions is not None
             more = {"source_controlled": source_controlled(result.predictions)}
-            return replace(result, metrics={**result.metrics, **more})
+            return replace(result, figures=result.figures.model_copy(update=more))
         return result
 
 
@@ -102,63 +102,72 @@ def finetune_to(config: FinetuneConfig, say: Say = lambda line: None) -> Result:
     """
     began = time.perf_counter()
     done = finetune(config, say)
-    result = result_of(done, replicates=config.replicates, seconds=time.perf_counter() - began)
     samples = _samples(done)
-    if config.baseline:
-        _compare(result.metrics["table"], done, samples, Path(config.baseline), config.replicates)
+    over = _over_baseline(done, samples, Path(config.baseline), config.replicates) if config.baseline else {}
+    result = result_of(
+        done,
+        replicates=config.replicates,
+        seconds=time.perf_counter() - began,
+        over_baseline=over,
+        recipe_options=asdict(config.recipe),
+    )
     out = Path(config.out)
     for share, one in samples.items():
         for seed, scores in one.per_seed.items():
             write_scores(out / SCORES.format(share, seed), _predictions(done, one.rows, scores))
-    assert result.predictions is not None
-    write_scores(out / FILE_NAME, result.predictions)
-    if result.validation is not None:
-        write_scores(out / VALIDATION_NAME, result.validation)
-    metrics = {
-        "evaluator": result.evaluator,
-        **result.metrics,
-        **result.identity,
-        "recipe_options": asdict(config.recipe),
-    }
-    partial = out / ".metrics.json.partial"
-    partial.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", "utf-8")
-    partial.replace(out / "metrics.json")
+    write_files(result, out)
     return result
 
 
-def result_of(done: FineTuned, *, replicates: int = 1000, seconds: float = 0.0) -> Result:
-    """The result of the largest share, seed-mean scores; the whole table is `metrics['table']`."""
+def result_of(
+    done: FineTuned,
+    *,
+    replicates: int = 1000,
+    seconds: float = 0.0,
+    over_baseline: Mapping[str, Gain] | None = None,
+    recipe_options: Mapping[str, Any] | None = None,
+) -> Result:
+    """The result of the largest share, seed-mean scores; the whole table is `figures.table`."""
     largest = max(scored.cell.fraction for scored in done.cells)
     own = [scored for scored in done.cells if scored.cell.fraction == largest]
     tested, watched = sample(own), sample(own, validation=True)
     predictions = _predictions(done, tested.rows, tested.mean)
-    metrics = {
-        **classification_metrics(predictions, dropped=len(done.data.dropped), replicates=replicates),
-        "sanity": sanity_checks(predictions),
-        "one_class": list(done.left_out),
-        "share": largest,
-        "seeds": list(tested.per_seed),
-        "table": result_table(done, replicates=replicates),
-    }
+    rows = [ShareRow(**row) for row in result_table(done, replicates=replicates)]
+    if over_baseline:
+        rows = [row.model_copy(update={"over_baseline": over_baseline.get(row.share)}) for row in rows]
+    options: dict[str, Any] = {"recipe_options": dict(recipe_options)} if recipe_options else {}
+    figures = classification_figures(
+        predictions,
+        FineTuningFigures,
+        dropped=len(done.data.dropped),
+        training=done.truth[done.data.rows("train")],
+        replicates=replicates,
+        sanity=sanity_checks(predictions),
+        one_class=done.left_out,
+        share=largest,
+        seeds=tuple(tested.per_seed),
+        table=tuple(rows),
+        **options,
+    )
     folded = any(scored.cell.fold is not None for scored in own)
     validation = _predictions(done, watched.rows, watched.mean) if len(watched.rows) and not folded else None
-    return Result("finetune", done.identity, metrics, predictions, validation, done.data.dropped, seconds)
+    return Result("finetune", done.identity, figures, predictions, validation, done.data.dropped, seconds)
 
 
-def markdown_rows(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Header and cells of a table of `result_table`."""
+def table_rows(table: Sequence[ShareRow]) -> list[list[str]]:
+    """Header and cells of the table of all shares."""
     named = {"over_zero_shot": "above zero-shot", "over_baseline": "above baseline"}
-    compared = {key: title for key, title in named.items() if any(key in row for row in table)}
+    compared = {key: title for key, title in named.items() if any(getattr(row, key) for row in table)}
     lines = [["labels", "training images", "macro AUROC", "95 % over patients", *compared.values()]]
     for row in table:
-        low, high = row["ci95"]
-        spread = f" (s.d. {row['sd']:.3f})" if row["sd"] is not None else ""
+        low, high = row.ci95
+        spread = f" (s.d. {row.sd:.3f})" if row.sd is not None else ""
         lines.append([
-            row["share"],
-            str(row.get("training_images", 0)),
-            f"{_text(row['auroc'])}{spread}",
+            row.share,
+            str(row.training_images),
+            f"{_text(row.auroc)}{spread}",
             f"{_text(low)} to {_text(high)}",
-            *(_difference_text(row.get(key)) for key in compared),
+            *(_difference_text(getattr(row, key)) for key in compared),
         ])  # fmt: skip
     return lines
 
@@ -193,21 +202,22 @@ def _samples(done: FineTuned) -> dict[str, Sample]:
     return {**({"zero-shot": sample([done.zero_shot])} if done.zero_shot else {}), **shares}
 
 
-def _compare(
-    table: list[dict[str, Any]], done: FineTuned, samples: dict[str, Sample], baseline: Path, replicates: int
-) -> None:
-    """Add `over_baseline` to every share that the baseline has too."""
-    for row in table:
-        files = sorted(baseline.glob(SCORES.format(row["share"], "*")))
-        if row["share"] == "zero-shot" or not files:
+def _over_baseline(done: FineTuned, samples: dict[str, Sample], baseline: Path, replicates: int) -> dict[str, Gain]:
+    """Share -> how far it lies above the baseline, for every share that the baseline has too."""
+    gains = {}
+    for share, one in samples.items():
+        files = sorted(baseline.glob(SCORES.format(share, "*")))
+        if share == "zero-shot" or not files:
             continue
-        one, theirs = samples[row["share"]], [read_scores(file) for file in files]
+        theirs = [read_scores(file) for file in files]
         ours = _predictions(done, one.rows, one.mean)
         for file, other in zip(files, theirs, strict=True):
             if ours.study_ids != other.study_ids or ours.kinds != other.kinds:
                 raise XLIPError(f"{file}: a baseline of other images or kinds; fine-tune it on the same data and split")
         scores = np.stack([other.scores for other in theirs])
-        row["over_baseline"] = difference(ours.labels, one.scores, scores, ours.patients, replicates=replicates)
+        found = difference(ours.labels, one.scores, scores, ours.patients, replicates=replicates)
+        gains[share] = Gain(**found)
+    return gains
 
 
 def _predictions(done: FineTuned, rows: Array, scores: Array) -> Predictions:
@@ -217,11 +227,11 @@ def _predictions(done: FineTuned, rows: Array, scores: Array) -> Predictions:
     return Predictions(data.kinds, ids, data.patients[rows], done.truth[rows], scores, groups)
 
 
-def _difference_text(found: Mapping[str, Any] | None) -> str:
-    if not found or found["difference"] is None:
+def _difference_text(found: Gain | None) -> str:
+    if found is None or found.difference is None:
         return ""
-    low, high = found["ci95"]
-    return f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    low, high = (f"{bound:+.3f}" for bound in found.ci95)
+    return f"{found.difference:+.3f} ({low} to {high})"
 
 
 def _text(value: float | None) -> str:

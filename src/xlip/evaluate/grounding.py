@@ -23,7 +23,8 @@ from xlip.images.files import decode
 from xlip.images.square import fit
 from xlip.metrics.grounding import box_region, cnr, iou_at, pointing_game
 from xlip.models.xlip import XLIPModel
-from xlip.results.intervals import finite, mean_with_interval
+from xlip.results.figures import GroundingFigures, RegionFigures
+from xlip.results.intervals import mean_with_interval
 from xlip.results.result import Array, Result
 from xlip.study.prompts import load_prompts
 
@@ -83,11 +84,14 @@ class Grounding:
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
         }
-        metrics = {**self._summary([row for rows in found.values() for row in rows])}
-        metrics["regions_of_kind"] = {kind: self._summary(rows) for kind, rows in sorted(found.items())}
-        metrics |= {"images": len(ids), "dropped": len(data.dropped)}
+        figures = GroundingFigures(
+            images=len(ids),
+            dropped=len(data.dropped),
+            **self._summary([row for rows in found.values() for row in rows]),
+            regions_of_kind={kind: RegionFigures(**self._summary(rows)) for kind, rows in sorted(found.items())},
+        )
         dropped, seconds = tuple(data.dropped), time.perf_counter() - start
-        return Result(self.name, identity, metrics, dropped=dropped, seconds=seconds)
+        return Result(self.name, identity, figures, dropped=dropped, seconds=seconds)
 
     def _measured(self, heat: Array, region: Array) -> dict[str, float]:
         low, high = heat.min(), heat.max()
@@ -109,7 +113,7 @@ class Grounding:
             summary[name] = mean_with_interval(
                 values[known], patients[known], replicates=self.replicates, seed=self.seed
             )
-        summary["region_share"] = finite(float(np.mean([row["region_share"] for row in rows])))
+        summary["region_share"] = float(np.mean([row["region_share"] for row in rows]))
         return summary
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlip.metrics.auroc import auroc
+from xlip.metrics.auroc import mean_auroc
 from xlip.results.result import Array
 
 MAX_ITERATIONS = 1000
@@ -97,16 +97,6 @@ def choose_c(
             best = (area, c, scores)
     assert best is not None
     return best[1], best[2]
-
-
-def mean_auroc(labels: Array, scores: Array) -> float:
-    """Mean AUROC over the kinds that have both classes; 0.5 where none has."""
-    areas = []
-    for kind in range(labels.shape[1]):
-        known = labels[:, kind] >= 0
-        if {0, 1} <= set(labels[known, kind].tolist()):
-            areas.append(float(auroc(labels[known, kind], scores[known, kind])[0]))
-    return float(np.mean(areas)) if areas else 0.5
 
 
 def _out_of_fold(features: Array, labels: Array, c: float, fold: Array) -> Array:

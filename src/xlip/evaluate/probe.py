@@ -11,13 +11,15 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases, label_matrix, other_split
-from xlip.evaluate.classification import classification_metrics, over_views, predictions_of, source_controlled
+from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
 from xlip.finetune.subsets import folds, label_share
 from xlip.identity import split_id
-from xlip.metrics.sanity import sanity_checks
+from xlip.metrics.kinds import kind_table
 from xlip.models.xlip import XLIPModel
+from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.figures import ProbeFigures, SeedFigures
 from xlip.results.result import Array, Predictions, Result
 from xlip.study.labels import UncertainPolicy, label_codes, one_class
 
@@ -66,12 +68,18 @@ class LinearProbe:
         subject = adapted(model)
         parts = self._parts(subject, data)
         trained = [self._train(parts, data.kinds, seed) for seed in self.seeds]
-        options = {"dropped": len(data.dropped), "replicates": self.replicates, "seed": self.seed}
-        metrics = classification_metrics(trained[0].test, **options)
+        options: dict[str, Any] = {"dropped": len(data.dropped), "replicates": self.replicates, "seed": self.seed}
         if self.source_controlled:
-            metrics["source_controlled"] = source_controlled(trained[0].test)
-        metrics["sanity"] = sanity_checks(trained[0].test, seed=self.seed)
-        metrics |= {"share": self.share, **_over_seeds(self.seeds, trained)}
+            options["source_controlled"] = source_controlled(trained[0].test)
+        figures = classification_figures(
+            trained[0].test,
+            ProbeFigures,
+            training=label_matrix(parts.train.cases, data.kinds),
+            sanity=sanity_checks(trained[0].test, seed=self.seed),
+            share=self.share,
+            **_over_seeds(self.seeds, trained),
+            **options,
+        )
         identity = {
             "split": split_id(data.name, (case.study_id for case in parts.test.cases)),
             "train": split_id(parts.name, (case.study_id for case in parts.train.cases)),
@@ -80,7 +88,7 @@ class LinearProbe:
             "seeds": ", ".join(map(str, self.seeds)),
         }
         dropped, seconds = tuple(data.dropped), time.perf_counter() - start
-        return Result(self.name, identity, metrics, trained[0].test, trained[0].unseen, dropped, seconds)
+        return Result(self.name, identity, figures, trained[0].test, trained[0].unseen, dropped, seconds)
 
     def _parts(self, model: ImageTextModel, data: Cases) -> _Parts:
         train = other_split(data, self.train_split, self.train)
@@ -139,24 +147,25 @@ class _Trained:
 def _over_seeds(seeds: tuple[int, ...], trained: list[_Trained]) -> dict[str, Any]:
     """What each seed gave, and the mean and standard deviation of the macro AUROC over them."""
     rows = [_of_seed(seed, one) for seed, one in zip(seeds, trained, strict=True)]
-    areas = [row["macro_auroc"] for row in rows if row["macro_auroc"] is not None]
+    areas = [row.macro_auroc for row in rows if row.macro_auroc is not None]
     return {
-        "per_seed": rows,
+        "per_seed": tuple(rows),
         "macro_auroc_mean": float(np.mean(areas)) if areas else None,
         "macro_auroc_sd": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
     }
 
 
-def _of_seed(seed: int, trained: _Trained) -> dict[str, Any]:
-    figures = classification_metrics(trained.test, replicates=1)
-    return {
-        "seed": seed,
-        "macro_auroc": figures["macro_auroc"],
-        "per_kind": {kind: one["auroc"] for kind, one in figures["per_kind"].items()},
-        "c": trained.c,
-        "train_images": trained.studies,
-        "untrained": trained.untrained,
-    }
+def _of_seed(seed: int, trained: _Trained) -> SeedFigures:
+    test = trained.test
+    table = kind_table(test.labels, test.scores, test.patients, replicates=1)
+    return SeedFigures(
+        seed=seed,
+        macro_auroc=table.macro_auroc,
+        per_kind=dict(zip(test.kinds, (one.auroc for one in table.per_kind), strict=True)),
+        c=trained.c,
+        train_images=trained.studies,
+        untrained=tuple(trained.untrained),
+    )
 
 
 def _untrained(targets: Array, kinds: list[str]) -> list[str]:

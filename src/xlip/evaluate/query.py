@@ -12,11 +12,13 @@ import torch
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases
-from xlip.evaluate.classification import classification_metrics, predictions_of
+from xlip.evaluate.classification import predictions_of
 from xlip.evaluate.embeddings import embed
 from xlip.evaluate.zeroshot import kind_scores
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
+from xlip.results.classification import classification_figures
+from xlip.results.figures import QueryFigures
 from xlip.results.result import Predictions, Result
 
 NEUTRAL = "a chest radiograph."
@@ -58,18 +60,19 @@ class Query:
         scores = kind_scores(images, pair, torch.tensor(subject.scale())).numpy()
         kinds = self.against or (self.text,)
         predictions = predictions_of(embedded.cases, kinds, np.repeat(scores, len(kinds), axis=1))
-        metrics: dict[str, Any] = {"query": self.text, "neutral": self.neutral, "images": len(embedded.cases)}
+        asked: dict[str, Any] = {"query": self.text, "neutral": self.neutral, "dropped": len(data.dropped)}
         if self.against:
-            options = {"replicates": self.replicates, "seed": self.seed}
-            metrics |= classification_metrics(predictions, **options)
+            options: dict[str, Any] = {"replicates": self.replicates, "seed": self.seed}
+            figures = classification_figures(predictions, QueryFigures, **options, **asked)
+        else:
+            figures = QueryFigures(images=len(embedded.cases), **asked)
         identity = {
             "split": split_id(data.name, predictions.study_ids),
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
         }
-        metrics["dropped"] = len(data.dropped)
         seconds = time.perf_counter() - start
-        result = Result(self.name, identity, metrics, predictions, None, tuple(data.dropped), seconds)
+        result = Result(self.name, identity, figures, predictions, None, tuple(data.dropped), seconds)
         return result, _ranking(predictions, (images @ pair[0, 0]).tolist())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from xlip.evaluate.embeddings import embed
 from xlip.identity import split_id
 from xlip.metrics.retrieval import first_ranks, median_rank, precision_at
 from xlip.models.xlip import XLIPModel
-from xlip.results.intervals import finite, mean_with_interval
+from xlip.results.figures import Direction, Example, Found, RetrievalFigures
+from xlip.results.intervals import mean_with_interval
 from xlip.results.result import Array, Result
 
 ROWS_PER_CHUNK = 512
@@ -55,50 +56,52 @@ class Retrieval:
             raise XLIPError(f"{data.name}: {len(embedded.cases)} pairs of image and report; retrieval needs at least 2")
         pairs = _Pairs.of(embedded.cases, data.kinds)
         texts = _encode_texts(subject, [case.report for case in embedded.cases])
-        directions = {"image_to_text": (embedded.images, texts), "text_to_image": (texts, embedded.images)}
-        metrics: dict[str, Any] = {
-            name: self._direction(queries, candidates, pairs) for name, (queries, candidates) in directions.items()
-        }
-        metrics["examples"] = [
-            *self._examples(embedded.images, texts, pairs, "image "),
-            *self._examples(texts, embedded.images, pairs, ""),
-        ]
-        metrics |= {"images": len(embedded.cases), "dropped": len(data.dropped), "distinct_reports": pairs.distinct}
+        figures = RetrievalFigures(
+            images=len(embedded.cases),
+            dropped=len(data.dropped),
+            image_to_text=self._direction(embedded.images, texts, pairs),
+            text_to_image=self._direction(texts, embedded.images, pairs),
+            examples=(
+                *self._examples(embedded.images, texts, pairs, "image "),
+                *self._examples(texts, embedded.images, pairs, ""),
+            ),
+            distinct_reports=pairs.distinct,
+        )
         identity = {
             "split": split_id(data.name, (case.study_id for case in embedded.cases)),
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
         }
         dropped, seconds = tuple(data.dropped), time.perf_counter() - start
-        return Result(self.name, identity, metrics, dropped=dropped, seconds=seconds)
+        return Result(self.name, identity, figures, dropped=dropped, seconds=seconds)
 
-    def _direction(self, queries: Array, candidates: Array, pairs: _Pairs) -> dict[str, Any]:
+    def _direction(self, queries: Array, candidates: Array, pairs: _Pairs) -> Direction:
         ranks, precision = _ranks(queries, candidates, pairs, self.at)
         options = {"replicates": self.replicates, "seed": self.seed}
-        return {
-            "recall": {str(k): mean_with_interval(ranks <= k, pairs.patients, **options) for k in self.at},
-            "median_rank": median_rank(ranks),
-            "kind_precision": {str(k): finite(value) for k, value in zip(self.at, precision, strict=True)},
-            "kind_precision_by_chance": finite(_ranks(queries, candidates, pairs, [len(candidates)])[1][0]),
-            "candidates": len(candidates),
-        }
+        return Direction(
+            recall={str(k): mean_with_interval(ranks <= k, pairs.patients, **options) for k in self.at},
+            median_rank=median_rank(ranks),
+            kind_precision={str(k): float(value) for k, value in zip(self.at, precision, strict=True)},
+            kind_precision_by_chance=float(_ranks(queries, candidates, pairs, [len(candidates)])[1][0]),
+            candidates=len(candidates),
+        )
 
-    def _examples(self, queries: Array, candidates: Array, pairs: _Pairs, what: str) -> list[dict[str, Any]]:
+    def _examples(self, queries: Array, candidates: Array, pairs: _Pairs, what: str) -> list[Example]:
         """The first queries in the order of their ids, so that nobody chose them."""
         shown = []
         for row in np.argsort(pairs.ids)[: self.examples]:
             scores = candidates @ queries[row]
             best = np.argsort(-scores, kind="stable")[:3]
             query = f"image {pairs.ids[row]}" if what else _shortened(pairs.reports[row])
-            found = [
-                {
-                    "what": _shortened(pairs.reports[one]) if what else f"image {pairs.ids[one]}",
-                    "hit": bool(pairs.text[one] == pairs.text[row]),
-                    "score": float(scores[one]),
-                }
+            found = tuple(
+                Found(
+                    what=_shortened(pairs.reports[one]) if what else f"image {pairs.ids[one]}",
+                    hit=bool(pairs.text[one] == pairs.text[row]),
+                    score=float(scores[one]),
+                )
                 for one in best
-            ]
-            shown.append({"query": query, "found": found})
+            )
+            shown.append(Example(query=query, found=found))
         return shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
+from xlip.files import write_json, write_whole
 from xlip.identity import split_id
+from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
+from xlip.results.figures import Headline
 from xlip.results.folder import write_folder
 from xlip.results.result import Result
 
@@ -59,6 +62,11 @@ class Outcome:
     """Where the result was written."""
     prompts: str = ""
     """Prompt sets that the entry asks for, as the evaluator takes them."""
+
+    @property
+    def headline(self) -> list[Headline]:
+        """What stands for it in a table; nothing where it failed."""
+        return self.result.figures.headline() if self.result else []
 
 
 def run_suite(
@@ -112,34 +120,12 @@ def summary_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
         if one.result is None:
             rows.append((one.model, one.entry, "failed", "-", "-", "-", "-"))
             continue
-        for figure, value, bounds in headline(one.result):
+        for figure, value, bounds in one.headline:
             low, high = (_number(bound) for bound in bounds)
             shown = f"{low} to {high}" if low != "-" else "-"
-            images, split = str(one.result.metrics.get("images", "-")), one.result.identity["split"]
+            images, split = str(one.result.figures.images), one.result.identity["split"]
             rows.append((one.model, one.entry, figure, _number(value), shown, images, split))
     return rows
-
-
-def headline(result: Result) -> list[tuple[str, float | None, Sequence[float | None]]]:
-    """(name, value, interval) of the figures that stand for a result in a table."""
-    metrics, none = result.metrics, (None, None)
-    if "query" in metrics:
-        return [(f"AUROC {kind}", one["auroc"], one["ci95"]) for kind, one in metrics.get("per_kind", {}).items()]
-    if "macro_auroc" in metrics:
-        spread = metrics.get("macro_auroc_sd")
-        rows = [("macro AUROC", metrics["macro_auroc"], metrics["macro_ci95"])]
-        if spread is not None:
-            rows += [("  mean of seeds", metrics["macro_auroc_mean"], none), ("  s.d. of seeds", spread, none)]
-        return rows
-    if "image_to_text" in metrics:
-        return [
-            (f"{name} R@{k}", figure["mean"], figure["ci95"])
-            for name, part in (("image-text", metrics["image_to_text"]), ("text-image", metrics["text_to_image"]))
-            for k, figure in part["recall"].items()
-        ]
-    if "pointing" in metrics:
-        return [(name, metrics[name]["mean"], metrics[name]["ci95"]) for name in ("pointing", "iou", "cnr")]
-    return []
 
 
 @dataclass
@@ -233,11 +219,11 @@ def _run_entry(
         result = evaluator.run(_weights(subject, entry), cases)
         if result.identity["checkpoint"] == IN_MEMORY:
             identity = {**result.identity, "checkpoint": model.identity}
-            result = Result(**{**vars(result), "identity": identity})
+            result = replace(result, identity=identity)
         write_folder(result, folder / entry.name)
     except XLIPError as error:
         return Outcome(name, entry.name, None, (str(error),))
-    problems = tuple(one_class_kinds(result.metrics))
+    problems = tuple(one_class_kinds(result))
     prompts = str(entry.options.get("prompts", ""))
     return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts)
 
@@ -254,7 +240,7 @@ def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:
 def _said(say: Say, outcome: Outcome) -> Outcome:
     where = f"{outcome.model} {outcome.entry}"
     if outcome.result is not None:
-        figures = ", ".join(f"{name.strip()} {_number(value)}" for name, value, _ in headline(outcome.result))
+        figures = ", ".join(f"{name.strip()} {_number(value)}" for name, value, _ in outcome.headline)
         identity = ", ".join(f"{key} {value}" for key, value in outcome.result.identity.items())
         say(f"{where}: {figures}; {identity}")
     for problem in outcome.problems:
@@ -275,30 +261,24 @@ def _folder_names(models: Sequence[str]) -> dict[str, str]:
 
 
 def _write_summary(out: Path, suite: Suite, outcomes: Sequence[Outcome]) -> None:
-    rows = summary_rows(outcomes)
     entries = [
         {
             "model": one.model,
             "entry": one.entry,
             "evaluator": one.result.evaluator if one.result else None,
-            "figures": {figure.strip(): value for figure, value, _ in headline(one.result)} if one.result else {},
+            "figures": {name.strip(): value for name, value, _ in one.headline},
             "identity": dict(one.result.identity) if one.result else {},
             "problems": list(one.problems),
         }
         for one in outcomes
     ]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|" + "---|" * len(rows[0]))
-    lines += ["", *(f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems)]
+    header, *body = summary_rows(outcomes)
+    lines = [markdown_table(header, body), ""]
+    lines += [f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems]
     out.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "summary.json": json.dumps({"suite": suite.name, "entries": entries}, indent=2, allow_nan=False) + "\n",
-        "summary.md": f"# Suite {suite.name}\n\n{suite.about}\n\n" + "\n".join(lines).rstrip() + "\n",
-    }
-    for name, text in texts.items():
-        partial = out / f".{name}.partial"
-        partial.write_text(text, "utf-8")
-        partial.replace(out / name)
+    write_json(out / "summary.json", {"suite": suite.name, "entries": entries})
+    text = f"# Suite {suite.name}\n\n{suite.about}\n\n" + "\n".join(lines).rstrip() + "\n"
+    write_whole(out / "summary.md", text.encode())
 
 
 def _number(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,17 +13,13 @@ from torch.nn import functional as F
 
 from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
-from xlip.evaluate.classification import (
-    classification_metrics,
-    over_views,
-    predictions_of,
-    source_controlled,
-)
+from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import embed
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
-from xlip.metrics.sanity import sanity_checks
 from xlip.models.xlip import XLIPModel
+from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.figures import Classification, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
 from xlip.study.prompts import PromptSet, load_prompt_sets
 
@@ -87,28 +83,25 @@ class ZeroShot:
             XLIPError: nothing readable, a kind without prompts, or a score that is not finite.
         """
         start = time.perf_counter()
-        scored = self.score(model, data)
+        scored = self._score(model, data)
         studies = over_views(scored.predictions, self.views)
-        options = {"replicates": self.replicates, "seed": self.seed}
-        metrics = classification_metrics(studies, dropped=len(data.dropped), **options)
+        options: dict[str, Any] = {"replicates": self.replicates, "seed": self.seed}
+        more: dict[str, Any] = {"sanity": sanity_checks(scored.predictions, scored.swapped, seed=self.seed)}
         if self.views:
-            metrics["images"], metrics["studies"] = len(scored.cases), len(studies.study_ids)
-            metrics["mean_over_views"] = classification_metrics(over_views(scored.predictions, "mean"), **options)
+            means = over_views(scored.predictions, "mean")
+            more["studies"] = len(studies.study_ids)
+            more["mean_over_views"] = classification_figures(means, Classification, **options)
         if self.source_controlled:
-            metrics["source_controlled"] = source_controlled(studies)
-        metrics["sanity"] = sanity_checks(scored.predictions, scored.swapped, seed=self.seed)
+            more["source_controlled"] = source_controlled(studies)
         if len(scored.by_set) > 1:
-            metrics["sensitivity"] = sensitivity(scored.by_set, self.views)
-        return Result(
-            self.name,
-            scored.identity,
-            metrics,
-            studies,
-            dropped=tuple(data.dropped),
-            seconds=time.perf_counter() - start,
+            more["sensitivity"] = sensitivity(scored.by_set, self.views)
+        figures = classification_figures(
+            studies, ZeroShotFigures, images=len(scored.cases), dropped=len(data.dropped), **options, **more
         )
+        seconds = time.perf_counter() - start
+        return Result(self.name, scored.identity, figures, studies, dropped=tuple(data.dropped), seconds=seconds)
 
-    def score(self, model: XLIPModel | ImageTextModel, data: Cases) -> Scored:
+    def _score(self, model: XLIPModel | ImageTextModel, data: Cases) -> _Scores:
         """The scores of every image under every prompt set; images are encoded once."""
         subject, sets = adapted(model), load_prompt_sets(self.prompts)
         # Texts first: a kind without prompts is found before hours of images.
@@ -126,11 +119,11 @@ class ZeroShot:
             "checkpoint": subject.identity,
         }
         swapped = kind_scores(images, next(iter(classifiers.values())).flip(1), scale).numpy()
-        return Scored(embedded.cases, by_set, swapped, identity)
+        return _Scores(embedded.cases, by_set, swapped, identity)
 
 
 @dataclass(frozen=True)
-class Scored:
+class _Scores:
     """What zero-shot classification measures, before any figure."""
 
     cases: list[Case]

@@ -21,7 +21,7 @@ from xlip.finetune.parameters import Anchor, between, build_optimizer, copied, t
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.sampling import balancing_weights, batches
 from xlip.finetune.start import fit_bias
-from xlip.metrics.auroc import auroc
+from xlip.metrics.auroc import mean_auroc
 from xlip.objectives.masking import mask_patches
 from xlip.study.labels import one_class
 from xlip.train.precision import attention_kernel, mixed_precision
@@ -282,21 +282,6 @@ class _Watch:
             return
         self.best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.fitted.step, self.fitted.validation_auroc, self.waited = step, known, 0
-
-
-def mean_auroc(targets: Array, scores: Array) -> float:
-    """Macro AUROC over all kinds that have both classes, however few; NaN where none has. For choosing, not reporting.
-
-    Raises:
-        XLIPError: a score is NaN.
-    """
-    areas = []
-    for column in range(targets.shape[1]):
-        known = targets[:, column] >= 0
-        truth = targets[known, column]
-        if 0 < truth.sum() < len(truth):
-            areas.append(float(auroc(truth, scores[known, column])[0]))
-    return float(np.mean(areas)) if areas else float("nan")
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

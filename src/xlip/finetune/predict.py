@@ -13,6 +13,7 @@ import numpy as np
 
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
+from xlip.files import whole_text
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.sources.folder import studies as folder_studies
 from xlip.sources.source import Candidate, Dropped, read_table
@@ -66,21 +67,16 @@ def predict_to(
     readable = _readable(_listed(data, image_column, dropped), classifier, dropped)
     target, written = Path(out), 0
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["image", *classifier.kinds])
-            while chunk := list(islice(readable, batch_size)):
-                scores = classifier.predict_pixels(np.stack([pixels for _, pixels in chunk]))
-                writer.writerows([id_, *map(repr, row)] for (id_, _), row in zip(chunk, scores.tolist(), strict=True))
-                written += len(chunk)
+    with whole_text(target) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", *classifier.kinds])
+        while chunk := list(islice(readable, batch_size)):
+            scores = classifier.predict_pixels(np.stack([pixels for _, pixels in chunk]))
+            writer.writerows([id_, *map(repr, row)] for (id_, _), row in zip(chunk, scores.tolist(), strict=True))
+            written += len(chunk)
         if not written:
             first = f"; first: {dropped[0][1]}" if dropped else ""
             raise XLIPError(f"{data}: no image could be read ({len(dropped)} dropped{first})")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return Predicted(written, dropped)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import numpy as np
 from xlip.finetune.cell import Scored
 from xlip.finetune.run import FineTuned
 from xlip.metrics.comparison import paired_bootstrap
-from xlip.metrics.kinds import MIN_CASES, kind_table
+from xlip.metrics.kinds import kind_table
+from xlip.results.figures import finite
 
 Array = np.ndarray[Any, Any]
 
@@ -95,8 +95,8 @@ def figures(labels: Array, ours: Sample, patients: Array, *, replicates: int = 1
     measured = kind_table(labels, ours.scores, patients, replicates=replicates, seed=seed)
     known = [value for value in per_seed.values() if value is not None]
     return {
-        "auroc": _finite(measured.macro_auroc),
-        "ci95": [_finite(bound) for bound in measured.macro_ci95],
+        "auroc": finite(measured.macro_auroc),
+        "ci95": [finite(bound) for bound in measured.macro_ci95],
         "sd": statistics.stdev(known) if len(known) > 1 else None,
         "per_seed": {str(number): value for number, value in per_seed.items()},
         "auroc_of_mean": _macro(labels, ours.mean),
@@ -111,21 +111,12 @@ def difference(
     """
     found = paired_bootstrap(labels, ours, theirs, patients, replicates=replicates, seed=seed).macro
     return {
-        "difference": _finite(found.difference),
-        "ci95": [_finite(bound) for bound in found.ci95],
-        "p": _finite(found.p),
+        "difference": finite(found.difference),
+        "ci95": [finite(bound) for bound in found.ci95],
+        "p": finite(found.p),
     }
 
 
 def _macro(labels: Array, scores: Array) -> float | None:
-    return _finite(kind_table(labels, scores, np.arange(len(labels)), replicates=1).macro_auroc)
-
-
-def left_out_of_macro(labels: Array, kinds: Sequence[str]) -> list[str]:
-    """Kinds with fewer than `MIN_CASES` positives or negatives."""
-    counts = np.minimum((labels == 1).sum(0), (labels == 0).sum(0))
-    return [kind for kind, count in zip(kinds, counts, strict=True) if count < MIN_CASES]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    value: float | None = finite(kind_table(labels, scores, np.arange(len(labels)), replicates=1).macro_auroc)
+    return value

@@ -36,5 +36,14 @@ def auprc(labels: Array, scores: Array) -> float:
     return float(RankedCases.of(labels, scores).areas(_once(labels))[1][0])
 
 
+def mean_auroc(labels: Array, scores: Array) -> float:
+    """Mean AUROC over the kinds (columns) that have both classes, however few cases; NaN where none has.
+
+    For choosing, not for reporting: a macro mean is over the kinds with enough cases (`kind_table`).
+    """
+    areas = [auroc(truth, column)[0] for truth, column in zip(labels.T, scores.T, strict=True)]
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
 def _once(labels: Array) -> Array:
     return np.ones((1, len(labels)))

@@ -87,20 +87,6 @@ def _table(ranked: Sequence[RankedRuns], areas: Array, sample: Array) -> KindTab
     return KindTable(tuple(measured), float(auroc), interval(auroc_sample), float(auprc), interval(auprc_sample))
 
 
-def evaluate_kinds(
-    labels: Array, scores: Array, patients: Array, *, replicates: int = 1000, seed: int = 0
-) -> tuple[list[KindMetrics], tuple[float, float]]:
-    """The kinds of `kind_table`, and the interval of the macro AUROC."""
-    table = kind_table(labels, scores, patients, replicates=replicates, seed=seed)
-    return list(table.per_kind), table.macro_ci95
-
-
-def macro(measured: Sequence[KindMetrics]) -> float:
-    """Mean AUROC over the kinds with at least `MIN_CASES` positives and negatives; NaN where there is none."""
-    areas = [kind.auroc for kind in measured if kind.enough]
-    return float(np.mean(areas)) if areas else float("nan")
-
-
 def left_out_note(kinds: Sequence[str]) -> str:
     """What stands beside a macro mean that does without some kinds."""
     return f"Not in the macro mean, fewer than {MIN_CASES} positives or negatives: {', '.join(kinds)}"

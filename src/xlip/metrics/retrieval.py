@@ -36,11 +36,6 @@ def first_ranks(similarity: Array, relevant: Array) -> Array:
     return ranks
 
 
-def recall_at(ranks: Array, k: int) -> float:
-    """R@k: share of the queries (Q,) whose first relevant item has a rank of at most k; NaN without a query."""
-    return float((ranks <= k).mean()) if len(ranks) else float("nan")
-
-
 def median_rank(ranks: Array) -> float:
     """Median of the ranks (Q,) of `first_ranks`; NaN without a query."""
     return float(np.median(ranks)) if len(ranks) else float("nan")

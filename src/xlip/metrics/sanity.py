@@ -9,7 +9,7 @@ import numpy as np
 
 from xlip.metrics.auroc import auroc
 from xlip.metrics.bootstrap import interval
-from xlip.metrics.scored import Scored
+from xlip.metrics.labelled_scores import LabelledScores
 from xlip.metrics.valid_cases import known_cases
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +19,8 @@ Array = np.ndarray[Any, Any]
 class PermutedLabels:
     """Macro AUROC when each kind's known labels are shuffled."""
 
-    mean: float
+    macro_auroc: float
+    """Mean over the shuffles."""
     ci95: tuple[float, float]
     """Percentiles 2.5 and 97.5 over the shuffles."""
 
@@ -33,7 +34,7 @@ class PermutedLabels:
 class SwappedPrompts:
     """AUROC with positive and negative prompts exchanged, against 1 - AUROC."""
 
-    largest: float
+    largest_deviation: float
     """Largest |AUROC - (1 - swapped AUROC)| over the kinds; NaN where no kind has both classes."""
     kind: str
     """Where that is."""
@@ -42,10 +43,10 @@ class SwappedPrompts:
     @property
     def holds(self) -> bool:
         """Whether no kind is further off than the tolerance."""
-        return self.largest <= self.tolerance
+        return self.largest_deviation <= self.tolerance
 
 
-def permuted_labels(scored: Scored, *, permutations: int = 200, seed: int = 0) -> PermutedLabels:
+def permuted_labels(scored: LabelledScores, *, permutations: int = 200, seed: int = 0) -> PermutedLabels:
     """Shuffle the labels: macro AUROC has to be 0.5 within its interval, or the measuring itself is at fault.
 
     Every kind with both classes takes part, however few its cases. NaN, which does not hold, where there is none.
@@ -63,7 +64,7 @@ def permuted_labels(scored: Scored, *, permutations: int = 200, seed: int = 0) -
     return PermutedLabels(float(macro.mean()), interval(macro))
 
 
-def swapped_prompts(scored: Scored, swapped: Array, *, tolerance: float = 1e-3) -> SwappedPrompts:
+def swapped_prompts(scored: LabelledScores, swapped: Array, *, tolerance: float = 1e-3) -> SwappedPrompts:
     """Compare with the scores (n, K) that the same images get when positive and negative prompts change places.
 
     The tolerance leaves room for scores next to 1, where neighbours fall together that are apart next to 0.
@@ -81,23 +82,6 @@ def swapped_prompts(scored: Scored, swapped: Array, *, tolerance: float = 1e-3) 
     return SwappedPrompts(largest, where, tolerance)
 
 
-def sanity_checks(scored: Scored, swapped: Array | None = None, *, seed: int = 0) -> dict[str, dict[str, object]]:
-    """Both checks as they stand in `metrics.json`; `swapped` where the evaluator has prompts to exchange."""
-    permuted = permuted_labels(scored, seed=seed)
-    checks: dict[str, dict[str, object]] = {
-        "permuted_labels": {
-            "holds": permuted.holds,
-            "macro_auroc": _finite(permuted.mean),
-            "ci95": [_finite(bound) for bound in permuted.ci95],
-        }
-    }
-    if swapped is not None:
-        found = swapped_prompts(scored, swapped)
-        largest = _finite(found.largest)
-        checks["swapped_prompts"] = {"holds": found.holds, "largest_deviation": largest, "kind": found.kind}
-    return checks
-
-
 def _shuffled(truth: Array, scores: Array, permutations: int, rng: np.random.Generator) -> Array:
     """(permutations,) AUROCs: from the ranks of the positives (Mann and Whitney), which a shuffle draws at random."""
     _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
@@ -106,7 +90,3 @@ def _shuffled(truth: Array, scores: Array, permutations: int, rng: np.random.Gen
     sums = np.array([ranks[rng.permutation(len(ranks))[:positives]].sum() for _ in range(permutations)])
     areas: Array = (sums - positives * (positives + 1) / 2) / (positives * (len(ranks) - positives))
     return areas
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.metrics.kinds import MIN_CASES
-from xlip.metrics.scored import Scored
+from xlip.metrics.labelled_scores import LabelledScores
 from xlip.metrics.valid_cases import known_cases
 
 Array = np.ndarray[Any, Any]
@@ -90,7 +90,9 @@ def at_threshold(labels: Array, scores: Array, threshold: float) -> ThresholdMet
     )
 
 
-def threshold_table(test: Scored, validation: Scored | None = None) -> dict[str, dict[str, ThresholdMetrics]]:
+def threshold_table(
+    test: LabelledScores, validation: LabelledScores | None = None
+) -> dict[str, dict[str, ThresholdMetrics]]:
     """Kind -> rule -> figures on the test split.
 
     A rule is missing for a kind where it gives no threshold: `val` without validation scores or without a positive

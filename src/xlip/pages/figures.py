@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlip.pages.plots import COLORS, GRAY, both_classes, canvas, readable, to_png, unit_square
+from xlip.metrics.labelled_scores import both_classes
+from xlip.pages.plots import COLORS, GRAY, canvas, readable, to_png, unit_square
 
 if TYPE_CHECKING:
     from xlip.metrics.thresholds import ThresholdMetrics
+    from xlip.results.figures import PromptSetFigures
+    from xlip.results.result import Predictions
 
-Array = np.ndarray[Any, Any]
 
-
-def pr_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
+def pr_curves(test: Predictions) -> bytes:
     """Precision over recall of each kind with both classes, above the line of its prevalence."""
     from sklearn.metrics import precision_recall_curve
 
     from xlip.metrics.auroc import auprc
 
-    shown = list(both_classes(kinds, labels, scores))
+    shown = list(both_classes(test))
     with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
         for axis, (kind, truth, score) in zip(axes, shown, strict=False):
             # The last point, precision 1 at recall 0, is a convention and no threshold's.
@@ -32,11 +33,11 @@ def pr_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
         return to_png(figure)
 
 
-def reliability_diagrams(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
+def reliability_diagrams(test: Predictions) -> bytes:
     """Share of positives over the mean score of each bin (area of a point: cases in it), with the ECE."""
     from xlip.metrics.calibration import expected_calibration_error, reliability
 
-    shown = list(both_classes(kinds, labels, scores))
+    shown = list(both_classes(test))
     with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
         for axis, (kind, truth, score) in zip(axes, shown, strict=False):
             mean, share, count = reliability(truth, score)
@@ -70,17 +71,17 @@ def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
         return to_png(figure)
 
 
-def prompt_spread(kinds: Sequence[str], sets: Mapping[str, Mapping[str, Any]]) -> bytes:
+def prompt_spread(kinds: Sequence[str], sets: Mapping[str, PromptSetFigures]) -> bytes:
     """AUROC of each kind under each prompt set: a line from the least to the greatest, a point for every set."""
     with canvas(1, 1, 8.6, 0.9 + 0.26 * (len(kinds) + 1)) as (figure, (axis,)):
         names = ["macro", *kinds]
         for number, (name, figures) in enumerate(sets.items()):
-            values = [figures["macro_auroc"], *(figures["per_kind"].get(kind) for kind in kinds)]
+            values = [figures.macro_auroc, *(figures.per_kind.get(kind) for kind in kinds)]
             known = [(value, place) for place, value in enumerate(values) if value is not None]
             color, marker = COLORS[number % len(COLORS)], "os^Dv"[number // len(COLORS) % 5]
             axis.scatter(*zip(*known, strict=True), s=22, color=color, marker=marker, label=name, zorder=2)
         for place, kind in enumerate(names):
-            values = [f["macro_auroc"] if place == 0 else f["per_kind"].get(kind) for f in sets.values()]
+            values = [f.macro_auroc if place == 0 else f.per_kind.get(kind) for f in sets.values()]
             known_values = [value for value in values if value is not None]
             if known_values:
                 axis.hlines(place, min(known_values), max(known_values), color=GRAY, linewidth=1.2, zorder=1)

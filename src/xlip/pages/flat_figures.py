@@ -8,8 +8,10 @@ from typing import Any
 
 from xlip.pages.page import figure_text
 from xlip.pages.plots import readable
+from xlip.results.figures import FineTuningFigures, ProbeFigures
+from xlip.results.result import Result
 
-LEFT_OUT = ("seconds", "dropped", "examples", "per_kind", "sensitivity")
+LEFT_OUT = ("dropped", "examples")
 """What a page shows elsewhere or not at all."""
 
 
@@ -43,37 +45,31 @@ def flat_figures(metrics: Mapping[str, Any], prefix: Sequence[str] = ()) -> Iter
 SHARE_HEADER = ("labels", "training images", "macro AUROC", "s.d. over seeds", "95 % interval", "above zero-shot", "p")
 
 
-def share_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row per label share of `metrics["table"]`; none where an evaluator made no such table."""
+def share_rows(figures: FineTuningFigures) -> list[tuple[str, ...]]:
+    """One row per label share."""
     rows: list[tuple[str, ...]] = []
-    for row in metrics.get("table", ()):
-        low, high = row["ci95"]
-        gain = row.get("over_zero_shot") or {}
-        bounds = gain.get("ci95") or (None, None)
-        over = "" if gain.get("difference") is None else f"{gain['difference']:+.3f} ({span(*bounds)})"
-        images = f"{row['training_images']:,}" if row.get("training_images") else "-"
-        share = percent(row["share"])
-        rows.append(
-            (share, images, number(row["auroc"]), number(row["sd"]), span(low, high), over, number(gain.get("p")))
-        )
+    for row in figures.table:
+        gain, over = row.over_zero_shot, ""
+        if gain and gain.difference is not None:
+            over = f"{gain.difference:+.3f} ({span(*gain.ci95)})"
+        images = f"{row.training_images:,}" if row.training_images else "-"
+        p = number(gain.p if gain else None)
+        rows.append((percent(row.share), images, number(row.auroc), number(row.sd), span(*row.ci95), over, p))
     return rows
 
 
 SEED_HEADER = ("seed", "training images", "macro AUROC")
 
 
-def seed_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row per training seed of `metrics["per_seed"]`."""
-    return [
-        (str(row["seed"]), f"{row.get('train_images', 0):,}", number(row["macro_auroc"]))
-        for row in metrics.get("per_seed", ())
-    ]
+def seed_rows(figures: ProbeFigures) -> list[tuple[str, ...]]:
+    """One row per training seed."""
+    return [(str(row.seed), f"{row.train_images:,}", number(row.macro_auroc)) for row in figures.per_seed]
 
 
-def share_auroc(metrics: Mapping[str, Any], share: str) -> float | None:
+def share_auroc(result: Result, share: str) -> float | None:
     """Macro AUROC at a label share such as '1 %', None where it was not measured."""
-    found: list[float | None] = [row["auroc"] for row in metrics.get("table", ()) if percent(row["share"]) == share]
-    return found[0] if found else None
+    table = result.figures.table if isinstance(result.figures, FineTuningFigures) else ()
+    return next((row.auroc for row in table if percent(row.share) == share), None)
 
 
 def percent(share: str) -> str:

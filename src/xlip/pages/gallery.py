@@ -15,10 +15,9 @@ from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.heatmap import occlusion
 from xlip.evaluate.zeroshot import text_classifier
-from xlip.pages.evaluation import Evaluation
 from xlip.pages.page import Page
 from xlip.pages.plots import Panel, panel_grid, readable
-from xlip.results.result import Predictions
+from xlip.results.result import Predictions, Result
 from xlip.study.prompts import PromptSet
 
 Array = np.ndarray[Any, Any]
@@ -92,7 +91,7 @@ def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], p
     return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
 
 
-def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
+def section(page: Page, result: Result, gallery: Gallery) -> None:
     """The gallery as a section of a page."""
     if not gallery.rows:
         return
@@ -106,7 +105,7 @@ def section(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
         "colour: nothing in the image speaks for the finding."
     )
     page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
-    if evaluation.evaluator != "zeroshot":
+    if result.evaluator != "zeroshot":
         page.text("The scores come from a trained classifier; the maps show the prompts of the model it started from.")
     for kind, caption, picture in gallery.rows:
         page.subheading(readable(kind)).figure(picture, caption)

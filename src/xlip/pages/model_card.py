@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xlip.pages.evaluation import Evaluation
-from xlip.pages.flat_figures import flat_figures, number
+from xlip.markdown import markdown_table
+from xlip.pages.flat_figures import flat_figures, number, span
+from xlip.pages.groups import GROUP_HEADER, group_rows, worst_group_words
 from xlip.pages.operating_points import RULES, OperatingPoints
 from xlip.pages.plots import readable
 from xlip.pages.sections import KIND_HEADER, kind_rows
 from xlip.pages.training_facts import TrainingFacts
+from xlip.results.figures import Classification
+from xlip.results.result import Result
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 TASKS = {"zeroshot": "zero-shot-image-classification"}
 """Evaluator -> task of the hub; any other classifies images."""
@@ -23,19 +29,17 @@ fine-tuning. For people who can judge its errors.
 must not be used for one. Not for other body parts, other modalities, lateral views or photographs of films."""
 
 
-def model_card(
-    evaluation: Evaluation, points: OperatingPoints | None, *, name: str, facts: TrainingFacts | None
-) -> str:
+def model_card(result: Result, points: OperatingPoints | None, *, name: str, facts: TrainingFacts | None) -> str:
     """The card as Markdown with a YAML head.
 
     Args:
-        evaluation: what was measured.
+        result: what was measured.
         points: its decisions.
         name: of the model.
         facts: of its training; None where the run's records are not there.
     """
     parts = [
-        _head(evaluation, name),
+        _head(result, name),
         f"# {name}",
         "A vision-language model for frontal chest radiographs: images and texts in one space. Research use only.",
         "## Intended use",
@@ -47,77 +51,82 @@ def model_card(
         "## Training data",
         *_training(facts),
         "## Results",
-        *_results(evaluation, points),
+        *_results(result, points),
         "## Limits",
-        "\n".join(f"- {line}" for line in limits(evaluation, points, facts)),
+        "\n".join(f"- {line}" for line in limits(result, points, facts)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def limits(evaluation: Evaluation, points: OperatingPoints | None, facts: TrainingFacts | None) -> list[str]:
+def limits(result: Result, points: OperatingPoints | None, facts: TrainingFacts | None) -> list[str]:
     """What the evaluation itself says against trusting the model."""
     lines = [
-        f"Measured on one split of {evaluation.metrics.get('images', 0):,} images; another hospital, scanner, age "
+        f"Measured on one split of {result.figures.images:,} images; another hospital, scanner, age "
         "group or prevalence can change every figure.",
         "Labels of public sets are often made from reports by software; their errors count for and against a model.",
     ]
-    weak = [kind for kind in evaluation.counted if (evaluation.per_kind[kind]["auroc"] or 0) < WEAK]
-    if weak:
-        lines.append(f"AUROC below {WEAK} for {_listed(weak)}: do not rely on these.")
-    unsure = [kind for kind in evaluation.counted if (evaluation.per_kind[kind]["ci95"][0] or 0) <= 0.5]
-    if unsure:
-        lines.append(f"Not told apart from guessing, the interval reaches 0.5: {_listed(unsure)}.")
-    if evaluation.per_kind and evaluation.metrics["left_out"]:
-        lines.append(f"Too few cases to judge: {_listed(evaluation.metrics['left_out'])}.")
+    if result.kinds:
+        counted = {kind: result.kinds.per_kind[kind] for kind in result.kinds.counted}
+        weak = [kind for kind, one in counted.items() if (one.auroc or 0) < WEAK]
+        if weak:
+            lines.append(f"AUROC below {WEAK} for {_listed(weak)}: do not rely on these.")
+        unsure = [kind for kind, one in counted.items() if (one.ci95[0] or 0) <= 0.5]
+        if unsure:
+            lines.append(f"Not told apart from guessing, the interval reaches 0.5: {_listed(unsure)}.")
+        if result.kinds.left_out:
+            lines.append(f"Too few cases to judge: {_listed(result.kinds.left_out)}.")
+        worst = worst_group_words(result.kinds)
+        if worst:
+            lines.append(worst)
     if points and points.rule != "val":
         lines.append("No validation split stood beside the test split: no threshold was chosen on other data.")
-    if evaluation.metrics.get("dropped"):
-        lines.append(f"{evaluation.metrics['dropped']} images could not be read and are in no figure.")
-    if "prompts" in evaluation.metrics:
-        lines.append(
-            f"The figures hold for the prompts {evaluation.metrics['prompts']}; other words give other figures."
-        )
+    if result.figures.dropped:
+        lines.append(f"{result.figures.dropped} images could not be read and are in no figure.")
+    if "prompts" in result.identity:
+        lines.append(f"The figures hold for the prompts {result.identity['prompts']}; other words give other figures.")
     if facts and {one.source for one in facts.sets} == {"phantom"}:
         lines.append("Trained on drawn phantoms alone: its figures say nothing of radiographs.")
     return [*lines, "A score is not a probability of disease, and a heat-map is not a segmentation."]
 
 
-def _head(evaluation: Evaluation, name: str) -> str:
-    import yaml
+def _head(result: Result, name: str) -> str:
+    from huggingface_hub import ModelCardData
 
-    head: dict[str, Any] = {
-        "library_name": "xlip",
-        "license": "other",
-        "license_name": "terms-of-the-training-data",
-        "language": ["en"],
-        "pipeline_tag": "zero-shot-image-classification",
-        "tags": ["medical", "radiology", "chest-x-ray", "vision-language", "research-only"],
-    }
-    if evaluation.per_kind:
-        head["metrics"] = ["roc_auc"]
-        head["model-index"] = [{"name": name, "results": [_hub_result(evaluation)]}]
-    return "---\n" + yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120) + "---"
+    measured: dict[str, Any] = {}
+    if result.kinds:
+        measured = {"metrics": ["roc_auc"], "model_name": name, "eval_results": _hub_results(result, result.kinds)}
+    head = ModelCardData(
+        library_name="xlip",
+        license="other",
+        license_name="terms-of-the-training-data",
+        language=["en"],
+        pipeline_tag="zero-shot-image-classification",
+        tags=["medical", "radiology", "chest-x-ray", "vision-language", "research-only"],
+        **measured,
+    )
+    return f"---\n{head.to_yaml()}\n---"
 
 
-def _hub_result(evaluation: Evaluation) -> dict[str, Any]:
-    metrics = evaluation.metrics
-    split = str(metrics["split"])
-    named = {"macro AUROC": metrics["macro_auroc"], "macro AUPRC": metrics.get("macro_auprc")}
-    for kind, figures in evaluation.per_kind.items():
-        named[f"AUROC {readable(kind)}"] = figures["auroc"]
-    types = {True: "average_precision", False: "roc_auc"}
-    values = [
-        {"type": types["AUPRC" in label], "name": label, "value": round(value, 4)}
-        for label, value in named.items()
+def _hub_results(result: Result, figures: Classification) -> list[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    split = result.identity["split"]
+    set_name = split.rsplit(":", 2)[0]
+    found = [("roc_auc", "macro AUROC", figures.macro_auroc), ("average_precision", "macro AUPRC", figures.macro_auprc)]
+    found += [("roc_auc", f"AUROC {readable(kind)}", one.auroc) for kind, one in figures.per_kind.items()]
+    return [
+        EvalResult(
+            task_type=TASKS.get(result.evaluator, "image-classification"),
+            dataset_type=set_name,
+            dataset_name=set_name,
+            dataset_revision=split,
+            metric_type=form,
+            metric_name=label,
+            metric_value=round(value, 4),
+        )
+        for form, label, value in found
         if value is not None
     ]
-    set_name = split.rsplit(":", 2)[0]
-    task = TASKS.get(evaluation.evaluator, "image-classification")
-    return {
-        "task": {"type": task},
-        "dataset": {"name": set_name, "type": set_name, "revision": split},
-        "metrics": values,
-    }
 
 
 def _training(facts: TrainingFacts | None) -> list[str]:
@@ -138,23 +147,23 @@ def _training(facts: TrainingFacts | None) -> list[str]:
     header = ("stream", "set", "source", "studies", "images", "reports", "patients")
     return [
         "Counts are of the whole prepared sets; their licences and terms apply to what was learned from them.",
-        table(header, rows),
+        markdown_table(header, rows),
         f"{facts.steps:,} steps at {facts.image_size} pixels, seed {facts.seed}, "
         f"objectives {', '.join(facts.objectives)}; disease kinds {_listed(facts.kinds) or 'none'}.",
     ]
 
 
-def _results(evaluation: Evaluation, points: OperatingPoints | None) -> list[str]:
-    identity = "; ".join(f"{name} `{value}`" for name, value in evaluation.identity.items())
-    lines = [f"Evaluator {evaluation.evaluator}; {identity}."]
-    if evaluation.per_kind:
-        metrics = evaluation.metrics
-        low, high = (number(bound) for bound in metrics["macro_ci95"])
-        lines.append(f"Macro AUROC **{number(metrics['macro_auroc'])}** (95 % interval {low} to {high}).")
-        lines.append(table(KIND_HEADER, kind_rows(evaluation)))
+def _results(result: Result, points: OperatingPoints | None) -> list[str]:
+    identity = "; ".join(f"{name} `{value}`" for name, value in result.identity.items())
+    lines = [f"Evaluator {result.evaluator}; {identity}."]
+    if result.kinds:
+        macro = f"Macro AUROC **{number(result.kinds.macro_auroc)}** (95 % interval {span(*result.kinds.macro_ci95)})."
+        lines += [macro, markdown_table(KIND_HEADER, kind_rows(result.kinds))]
+        if groups := group_rows(result.kinds):
+            lines.append(markdown_table(GROUP_HEADER, groups))
     else:
-        flat = [(one.name, one.value, one.interval) for one in flat_figures(evaluation.metrics)]
-        lines.append(table(("figure", "value", "95 % interval"), flat))
+        flat = [(one.name, one.value, one.interval) for one in flat_figures(result.figures.to_json())]
+        lines.append(markdown_table(("figure", "value", "95 % interval"), flat))
     if points:
         chosen = points.chosen()
         rows = [
@@ -162,14 +171,8 @@ def _results(evaluation: Evaluation, points: OperatingPoints | None) -> list[str
             for kind, m in chosen.items()
         ]
         lines.append(f"Decisions, rule {points.rule}: {RULES[points.rule]}.")
-        lines.append(table(("finding", "threshold", "sensitivity", "specificity", "F1"), rows))
+        lines.append(markdown_table(("finding", "threshold", "sensitivity", "specificity", "F1"), rows))
     return lines
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *body])
 
 
 def _listed(kinds: Sequence[str]) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from xlip.metrics.labelled_scores import both_classes
 
 if TYPE_CHECKING:
     from xlip.metrics.thresholds import ThresholdMetrics
     from xlip.results.result import Predictions
-
-Array = np.ndarray[Any, Any]
 
 RULES = {
     "val": "the threshold with the greatest F1 on the validation split",
@@ -53,13 +51,6 @@ def operating_points(test: Predictions, validation: Predictions | None) -> Opera
     table = threshold_table(test, validation)
     shown = {kind: table[kind] for kind, _, _ in both_classes(test)}
     return OperatingPoints(shown) if shown else None
-
-
-def both_classes(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
-    """(kind, labels, scores) of the known cases of each kind that has positives and negatives."""
-    from xlip.pages.plots import both_classes as of_arrays
-
-    return of_arrays(predictions.kinds, predictions.labels, predictions.scores)
 
 
 def are_probabilities(predictions: Predictions) -> bool:

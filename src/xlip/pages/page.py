@@ -7,82 +7,44 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from html import escape
+from importlib.resources import files
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-_STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --accent: #2f7fc4; }
-body { font: 15px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  background: Canvas; color: CanvasText; }
-h1 { line-height: 1.2; } h3 { margin: 1.4rem 0 -.8rem; font-size: 1em; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
-a { color: var(--accent); } nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; vertical-align: top; }
-th { font-weight: 600; } thead tr { border-bottom: 2px solid var(--line); }
-th:first-child, td:first-child, .words { text-align: left; } td:first-child { white-space: nowrap; }
-td.words { overflow-wrap: anywhere; }
-tr { border-bottom: 1px solid var(--line); }
-tbody tr:hover { background: color-mix(in srgb, var(--accent) 9%, transparent); }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
-.cards div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem; }
-.cards b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.cards small { display: block; opacity: .75; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; }
-figcaption, .note { opacity: .8; font-size: .9em; max-width: 46rem; } summary { cursor: pointer; }
-@media print { nav { display: none; } details > * { display: block; } }
-"""
-# An empty icon, or a browser would ask a server for one.
-_FRAME = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>
-{body}
-</body></html>
-"""
+from xlip.files import write_whole
 
 
 class Page:
-    """A page that grows from the top; `write` puts it on disk."""
+    """A page that grows from the top; the template `page.html` escapes whatever it is given."""
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self._parts = [f"<h1>{escape(title)}</h1>"]
-        self._headings: list[tuple[str, str]] = []
-        self._contents: int | None = None
+        self._parts: list[dict[str, Any]] = []
+
+    def _add(self, form: str, **more: Any) -> Self:
+        self._parts.append({"form": form, **more})
+        return self
 
     def text(self, paragraph: str, *, note: bool = False) -> Self:
         """A paragraph; `note` sets it small."""
-        self._parts.append(f"<p{' class=note' if note else ''}>{escape(paragraph)}</p>")
-        return self
+        return self._add("text", words=paragraph, note=note)
 
     def heading(self, words: str) -> Self:
         """A section's heading, to which a link of `contents` leads."""
-        name = f"{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}-{len(self._headings)}"
-        self._headings.append((name, words))
-        self._parts.append(f'<h2 id="{name}">{escape(words)}</h2>')
-        return self
+        name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+        return self._add("heading", words=words, name=f"{name}-{len(self._parts)}")
 
     def subheading(self, words: str) -> Self:
         """A heading within a section."""
-        self._parts.append(f"<h3>{escape(words)}</h3>")
-        return self
+        return self._add("subheading", words=words)
 
     def contents(self) -> Self:
         """Links to all headings of the page, also to those that follow."""
-        self._contents = len(self._parts)
-        self._parts.append("")
-        return self
+        return self._add("contents")
 
     def cards(self, cards: Sequence[tuple[str, str, str]]) -> Self:
         """Large figures side by side: (name, figure, explanation)."""
-        cells = "".join(
-            f"<div>{escape(name)}<b>{escape(figure)}</b><small>{escape(words)}</small></div>"
-            for name, figure, words in cards
-        )
-        self._parts.append(f'<div class="cards">{cells}</div>')
-        return self
+        return self._add("cards", cards=cards)
 
     def table(
         self,
@@ -100,36 +62,28 @@ class Page:
             words: columns of running text, set left.
             folded: where given, the table is closed under this line until the reader opens it.
         """
-        left = dict.fromkeys(words, " class=words")
-        head = "".join(f"<th scope=col{left.get(n, '')}>{escape(cell)}</th>" for n, cell in enumerate(header))
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td{left.get(number, '')}>{escape(str(cell))}</td>" for number, cell in enumerate(row))
-            + "</tr>"
-            for row in rows
-        )
-        table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        self._parts.append(f"<details><summary>{escape(folded)}</summary>{table}</details>" if folded else table)
-        return self
+        return self._add("table", header=header, rows=rows, words=words, folded=folded)
 
     def figure(self, picture: bytes, caption: str) -> Self:
         """A PNG or WebP picture with its caption, which is its alternative text too."""
-        source = base64.b64encode(picture).decode()
-        form = "webp" if picture[8:12] == b"WEBP" else "png"
-        image = f'<img alt="{escape(caption)}"{_size(picture)} src="data:image/{form};base64,{source}">'
-        self._parts.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
-        return self
+        kind = "webp" if picture[8:12] == b"WEBP" else "png"
+        data = base64.b64encode(picture).decode()
+        return self._add("figure", caption=caption, size=_size(picture), kind=kind, data=data)
+
+    def html(self) -> str:
+        """The whole page."""
+        from jinja2 import Environment, StrictUndefined
+
+        source = files("xlip.pages").joinpath("page.html").read_text("utf-8")
+        template = Environment(autoescape=True, undefined=StrictUndefined).from_string(source)
+        return template.render(title=self.title, parts=self._parts)
 
     def write(self, path: Path) -> None:
-        """Write the page as one file."""
-        parts = list(self._parts)
-        if self._contents is not None:
-            links = (f'<a href="#{name}">{escape(words)}</a>' for name, words in self._headings)
-            parts[self._contents] = f"<nav>{' '.join(links)}</nav>"
-        path.write_text(_FRAME.format(title=escape(self.title), style=_STYLE, body="\n".join(parts)), "utf-8")
+        """Write the page as one file, whole or not at all."""
+        write_whole(path, self.html().encode())
 
 
-def _size(picture: bytes) -> str:
+def _size(picture: bytes) -> tuple[int, int] | None:
     """Width and height of the picture on the page, so that nothing moves while it loads."""
     from PIL import Image
 
@@ -138,8 +92,8 @@ def _size(picture: bytes) -> str:
     try:
         width, height = Image.open(io.BytesIO(picture)).size
     except OSError:  # not a picture: the browser says so in its place
-        return ""
-    return f' width="{width // DENSITY}" height="{height // DENSITY}"'
+        return None
+    return width // DENSITY, height // DENSITY
 
 
 def figure_text(value: float) -> str:

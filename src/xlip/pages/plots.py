@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlip.metrics.labelled_scores import LabelledScores, both_classes
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -89,31 +91,20 @@ def readable(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def roc_curves(kinds: Sequence[str], labels: Array, scores: Array) -> bytes:
-    """One ROC curve per kind with both classes: labels (n, K) of 1, 0, -1 = unknown, scores (n, K)."""
+def roc_curves(test: LabelledScores) -> bytes:
+    """One ROC curve per kind with both classes."""
     from sklearn.metrics import roc_curve
 
     from xlip.metrics.auroc import auroc
 
-    shown = list(both_classes(kinds, labels, scores))
-    with canvas(max(len(shown), 1), 5, 1.85, 2.1) as (figure, axes):
+    shown = list(both_classes(test))
+    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
         for axis, (kind, truth, score) in zip(axes, shown, strict=False):
             false, true, _ = roc_curve(truth, score)
             unit_square(axis, f"{readable(kind)}\n{auroc(truth, score)[0]:.3f} ({int(truth.sum())} positive)")
             axis.plot([0, 1], [0, 1], color=GRAY, linewidth=0.7, linestyle=":")
             axis.plot(false, true, color=COLORS[0], linewidth=1.4)
-        if not shown:
-            _nothing(axes[0])
         return to_png(figure)
-
-
-def both_classes(kinds: Sequence[str], labels: Array, scores: Array) -> Iterator[tuple[str, Array, Array]]:
-    """(kind, labels, scores) of the known cases of each kind that has positives and negatives."""
-    for index, kind in enumerate(kinds):
-        known = labels[:, index] >= 0
-        truth = labels[known, index]
-        if 0 < truth.sum() < len(truth):
-            yield kind, truth, scores[known, index]
 
 
 def unit_square(axis: Any, title: str) -> None:
@@ -162,6 +153,28 @@ def _enlarged(heat: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
+def dots(
+    names: Sequence[str],
+    values: Sequence[float | None],
+    intervals: Sequence[tuple[float | None, float | None]],
+    beside: Sequence[float | None],
+) -> bytes:
+    """One dot per name with its 95 % interval, from 0 to 1, and beside it what it is to be compared with (a bar).
+
+    None leaves a gap.
+    """
+    with canvas(1, 1, 8.6, 0.7 + 0.24 * len(names)) as (figure, (axis,)):
+        places = np.arange(len(names))
+        low, high = np.asarray(intervals, float).reshape(-1, 2).T
+        axis.hlines(places, low, high, color=COLORS[0], linewidth=2, alpha=0.7)
+        axis.scatter(np.asarray(beside, float), places, marker="|", s=90, color=GRAY)
+        axis.scatter(np.asarray(values, float), places, s=26, color=COLORS[0], zorder=2)
+        axis.axvline(0.5, color=GRAY, linewidth=0.8, linestyle=":")
+        axis.set_yticks(places, [readable(name) for name in names])
+        axis.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xlabel="macro AUROC")
+        return to_png(figure)
+
+
 def bars(
     names: Sequence[str],
     series: Mapping[str, Sequence[float | None]],
@@ -196,8 +209,3 @@ def bars(
         if len(series) > 1:
             axis.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(series))
         return to_png(figure)
-
-
-def _nothing(axis: Any) -> None:
-    axis.axis("off")
-    axis.text(0.5, 0.5, "no kind has both classes", ha="center", va="center")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from xlip.metrics.kinds import left_out_note
+from xlip.metrics.labelled_scores import both_classes
 from xlip.pages.comparison_table import published_sections
-from xlip.pages.evaluation import Evaluation
 from xlip.pages.figures import confusion_matrices, pr_curves, prompt_spread, reliability_diagrams
 from xlip.pages.flat_figures import (
     SEED_HEADER,
@@ -19,12 +17,19 @@ from xlip.pages.flat_figures import (
     share_rows,
     span,
 )
-from xlip.pages.operating_points import RULES, OperatingPoints, are_probabilities, both_classes, operating_points
+from xlip.pages.groups import long_tail, subgroups
+from xlip.pages.operating_points import RULES, OperatingPoints, are_probabilities, operating_points
 from xlip.pages.page import Page, figure_text
 from xlip.pages.plots import bars, readable, roc_curves
-
-if TYPE_CHECKING:
-    from xlip.results.result import Predictions
+from xlip.results.figures import (
+    Classification,
+    FineTuningFigures,
+    ProbeFigures,
+    QueryFigures,
+    RetrievalFigures,
+    ZeroShotFigures,
+)
+from xlip.results.result import Predictions, Result
 
 NOT_A_DEVICE = "Research use only; not a medical device. Nothing here may guide the care of a patient."
 MEANING = {
@@ -38,95 +43,95 @@ MEANING = {
 }
 
 
-def headline(page: Page, evaluation: Evaluation) -> None:
+def headline(page: Page, result: Result) -> None:
     """The large figures, and what they were made with."""
     page.text(NOT_A_DEVICE, note=True)
-    metrics = evaluation.metrics
-    if evaluation.per_kind:
-        low, high = metrics["macro_ci95"]
-        interval = f"95 % interval {number(low)} to {number(high)}"
-        cards = [("macro AUROC", number(metrics["macro_auroc"]), f"{interval}; guessing: 0.500")]
-        if metrics.get("macro_auprc") is not None:
-            cards.append(
-                ("macro AUPRC", number(metrics["macro_auprc"]), f"guessing: {number(_prevalence(evaluation))}")
-            )
-        kinds = f"{len(evaluation.counted)} of {len(evaluation.per_kind)} kinds in the macro mean"
-        cards.append(("images", f"{metrics['images']:,}", kinds))
+    if figures := result.kinds:
+        interval = f"95 % interval {span(*figures.macro_ci95)}"
+        cards = [("macro AUROC", number(figures.macro_auroc), f"{interval}; guessing: 0.500")]
+        if figures.macro_auprc is not None:
+            cards.append(("macro AUPRC", number(figures.macro_auprc), f"guessing: {number(_prevalence(figures))}"))
+        kinds = f"{len(figures.counted)} of {len(figures.per_kind)} kinds in the macro mean"
+        cards.append(("images", f"{figures.images:,}", kinds))
         page.cards(cards)
     else:
-        shown = list(flat_figures(metrics))[:4]
+        shown = list(flat_figures(result.figures.to_json()))[:4]
         page.cards([(one.name, one.value, one.interval and f"95 % interval {one.interval}") for one in shown])
     page.contents()
-    page.table(("made with", ""), list(evaluation.identity.items()), words=(1,))
-    if evaluation.dropped:
-        page.text(f"{len(evaluation.dropped)} images could not be read and are missing from every figure.", note=True)
-        page.table(("row", "reason"), evaluation.dropped[:20], words=(1,), folded="the first of them")
+    asked = [("query", result.figures.query)] if isinstance(result.figures, QueryFigures) else []
+    page.table(("made with", ""), [*result.identity.items(), *asked], words=(1,))
+    if result.dropped:
+        page.text(f"{len(result.dropped)} images could not be read and are missing from every figure.", note=True)
+        page.table(("row", "reason"), result.dropped[:20], words=(1,), folded="the first of them")
 
 
-def kinds(page: Page, evaluation: Evaluation) -> None:
+def kinds(page: Page, result: Result) -> None:
     """Bars and table of the kinds."""
-    if not evaluation.per_kind:
+    if not result.kinds:
         return
     page.heading("Each finding")
-    figures = evaluation.per_kind
-    names = sorted(figures, key=lambda kind: -(figures[kind]["auroc"] or 0))
-    areas = {"AUROC": [figures[kind]["auroc"] for kind in names]}
-    spans = {"AUROC": [figures[kind]["ci95"] for kind in names]}
+    figures = result.kinds.per_kind
+    names = sorted(figures, key=lambda kind: -(figures[kind].auroc or 0))
+    areas = {"AUROC": [figures[kind].auroc for kind in names]}
     page.figure(
-        bars(names, areas, spans, label="AUROC"),
+        bars(names, areas, {"AUROC": [figures[kind].ci95 for kind in names]}, label="AUROC"),
         "AUROC of each finding; the line at its end is the 95 % interval, the dotted line is guessing.",
     )
-    page.table(KIND_HEADER, kind_rows(evaluation))
-    if evaluation.metrics["left_out"]:
-        left_out = [readable(kind) for kind in evaluation.metrics["left_out"]]
-        page.text(f"{left_out_note(left_out)}.", note=True)
+    page.table(KIND_HEADER, kind_rows(result.kinds))
+    if result.kinds.left_out:
+        page.text(f"{left_out_note([readable(kind) for kind in result.kinds.left_out])}.", note=True)
 
 
-def shares(page: Page, evaluation: Evaluation) -> None:
+def groups(page: Page, result: Result) -> None:
+    """Subgroups of the patients, and rare kinds."""
+    if result.kinds:
+        subgroups(page, result.kinds)
+        long_tail(page, result.kinds)
+
+
+def shares(page: Page, result: Result) -> None:
     """What few labels bring, and how far training seeds differ."""
-    by_share, by_seed = share_rows(evaluation.metrics), seed_rows(evaluation.metrics)
-    if not by_share and not by_seed:
-        return
-    page.heading("Label shares and seeds")
-    if by_share:
+    figures = result.figures
+    if isinstance(figures, FineTuningFigures):
+        page.heading("Label shares and seeds")
         page.text("Macro AUROC after training on a share of the labels: mean over the seeds.")
-        page.table(SHARE_HEADER, by_share)
-    if by_seed:
-        page.table(SEED_HEADER, by_seed)
+        page.table(SHARE_HEADER, share_rows(figures))
+    elif isinstance(figures, ProbeFigures):
+        page.heading("Label shares and seeds")
+        page.table(SEED_HEADER, seed_rows(figures))
 
 
-def other_figures(page: Page, evaluation: Evaluation) -> None:
+def other_figures(page: Page, result: Result) -> None:
     """All numbers of an evaluator that does not classify."""
-    if not evaluation.per_kind:
+    if not result.kinds:
         page.heading("All figures")
-        rows = [(one.name, one.value, one.interval) for one in flat_figures(evaluation.metrics)]
+        rows = [(one.name, one.value, one.interval) for one in flat_figures(result.figures.to_json())]
         page.table(("figure", "value", "95 % interval"), rows)
 
 
-def curves(page: Page, evaluation: Evaluation) -> None:
+def curves(page: Page, result: Result) -> None:
     """ROC and precision-recall curves."""
-    test = evaluation.predictions
+    test = result.predictions
     if test is None or not any(True for _ in both_classes(test)):
         return
     page.heading("ROC and precision-recall curves")
-    arrays = test.kinds, test.labels, test.scores
     page.figure(
-        roc_curves(*arrays),
+        roc_curves(test),
         "ROC: share of the images with the finding that are found (up) over the share of false alarms among the others "
         "(right), over all thresholds. Above each: the AUROC.",
     )
     page.figure(
-        pr_curves(*arrays),
+        pr_curves(test),
         "Precision (up: share of the alarms that are right) over recall (right: share of the findings that are found). "
         "Dotted: the prevalence, which guessing reaches. Above each: the AUPRC.",
     )
 
 
-def calibration(page: Page, evaluation: Evaluation) -> None:
+def calibration(page: Page, result: Result) -> None:
     """Reliability diagrams with ECE."""
     from xlip.metrics.calibration import expected_calibration_error
 
-    test = evaluation.predictions
+    test = result.predictions
     measured = list(both_classes(test)) if test else []
     if test is None or not measured:
         return
@@ -140,18 +145,18 @@ def calibration(page: Page, evaluation: Evaluation) -> None:
         "the dotted line are calibrated, below it the scores promise too much, above it too little."
     )
     page.figure(
-        reliability_diagrams(test.kinds, test.labels, test.scores),
+        reliability_diagrams(test),
         "Share of images with the finding over their mean score, in 15 equally wide bins; larger points, more images.",
     )
-    scaled = temperature_rows(test, evaluation.validation)
+    scaled = temperature_rows(test, result.validation)
     if scaled:
         page.text("One temperature per finding, fitted on the validation split, makes the scores milder or bolder:")
         page.table(("finding", "temperature", "ECE before", "ECE after"), scaled)
 
 
-def decisions(page: Page, evaluation: Evaluation) -> OperatingPoints | None:
+def decisions(page: Page, result: Result) -> OperatingPoints | None:
     """Confusion matrices at the chosen threshold, and every rule's figures."""
-    points = operating_points(evaluation.predictions, evaluation.validation) if evaluation.predictions else None
+    points = operating_points(result.predictions, result.validation) if result.predictions else None
     if points is None:
         return None
     page.heading("Yes-or-no decisions")
@@ -170,43 +175,43 @@ def decisions(page: Page, evaluation: Evaluation) -> OperatingPoints | None:
     return points
 
 
-def prompts(page: Page, evaluation: Evaluation) -> None:
+def prompts(page: Page, result: Result) -> None:
     """How far the wording of the prompts moves the figures."""
-    sets = evaluation.metrics.get("sensitivity", {}).get("sets")
-    if not sets:
+    figures = result.figures
+    if not isinstance(figures, ZeroShotFigures) or figures.sensitivity is None:
         return
+    sets = figures.sensitivity.sets
     page.heading("Does the wording of the prompts matter?")
-    known = {name: figures["macro_auroc"] for name, figures in sets.items() if figures["macro_auroc"] is not None}
+    known = {name: one.macro_auroc for name, one in sets.items() if one.macro_auroc is not None}
     if len(known) > 1:
         worst, best = min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])
         page.text(
             f"Macro AUROC from {number(known[worst])} ({worst}) to {number(known[best])} ({best}), "
             f"a spread of {number(known[best] - known[worst])} over {len(known)} prompt sets."
         )
-    page.figure(prompt_spread(list(evaluation.per_kind), sets), "AUROC of each finding under each prompt set.")
-    rows = [(name, number(figures["macro_auroc"])) for name, figures in sets.items()]
+    page.figure(prompt_spread(list(figures.per_kind), sets), "AUROC of each finding under each prompt set.")
+    rows = [(name, number(one.macro_auroc)) for name, one in sets.items()]
     page.table(("prompt set", "macro AUROC"), rows)
 
 
-def retrieval(page: Page, evaluation: Evaluation) -> None:
+def retrieval(page: Page, result: Result) -> None:
     """What some queries found."""
-    examples = evaluation.metrics.get("examples")
-    if not examples:
+    if not isinstance(result.figures, RetrievalFigures) or not result.figures.examples:
         return
     page.heading("Retrieval examples")
-    for example in examples:
-        page.text(f"Query: {example['query']}")
+    for example in result.figures.examples:
+        page.text(f"Query: {example.query}")
         rows = [
-            (rank, item["what"], "yes" if item.get("hit") else "no", number(item.get("score")))
-            for rank, item in enumerate(example["found"], 1)
+            (rank, item.what, "yes" if item.hit else "no", number(item.score))
+            for rank, item in enumerate(example.found, 1)
         ]
         page.table(("rank", "found", "right", "score"), rows, words=(1,))
 
 
-def published(page: Page, evaluation: Evaluation, split_name: str) -> None:
+def published(page: Page, result: Result, split_name: str) -> None:
     """Published figures that are comparable, and why the others are not."""
-    if evaluation.per_kind:
-        published_sections(page, evaluation, split_name)
+    if result.kinds:
+        published_sections(page, result, split_name)
 
 
 def glossary(page: Page) -> None:
@@ -234,22 +239,21 @@ def temperature_rows(test: Predictions, validation: Predictions | None) -> list[
 KIND_HEADER = ("finding", "AUROC", "95 % interval", "AUPRC", "with it", "without it")
 
 
-def kind_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+def kind_rows(figures: Classification) -> list[tuple[str, ...]]:
     """One row per kind, and the macro mean."""
-    metrics = evaluation.metrics
     rows = [
         (
             readable(kind),
-            number(figures["auroc"]),
-            span(*figures["ci95"]),
-            number(figures["auprc"]),
-            f"{figures['positives']:,}",
-            f"{figures['negatives']:,}",
+            number(one.auroc),
+            span(*one.ci95),
+            number(one.auprc),
+            f"{one.positives:,}",
+            f"{one.negatives:,}",
         )
-        for kind, figures in evaluation.per_kind.items()
+        for kind, one in figures.per_kind.items()
     ]
-    macro = ("macro", number(metrics["macro_auroc"]), span(*metrics["macro_ci95"]), number(metrics.get("macro_auprc")))
-    return [*rows, (*macro, "", "")]
+    macro = ("macro", number(figures.macro_auroc), span(*figures.macro_ci95), number(figures.macro_auprc), "", "")
+    return [*rows, macro]
 
 
 POINT_HEADER = ("finding", "threshold", "F1", "MCC", "accuracy", "sensitivity", "specificity", "TP", "FP", "FN", "TN")
@@ -268,7 +272,7 @@ def point_rows(points: OperatingPoints, rule: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _prevalence(evaluation: Evaluation) -> float | None:
-    counted = [evaluation.per_kind[kind] for kind in evaluation.counted]
-    shares = [figures["positives"] / (figures["positives"] + figures["negatives"]) for figures in counted]
+def _prevalence(figures: Classification) -> float | None:
+    counted = [figures.per_kind[kind] for kind in figures.counted]
+    shares = [one.positives / (one.positives + one.negatives) for one in counted]
     return float(np.mean(shares)) if shares else None

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xlip.errors import XLIPError
+from xlip.files import write_whole
 from xlip.pages import sections
-from xlip.pages.evaluation import Evaluation, from_result, read_evaluation
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
 from xlip.pages.operating_points import OperatingPoints
 from xlip.pages.page import Page
 from xlip.pages.training_facts import set_statistics, training_facts
+from xlip.results.figures import QueryFigures
+from xlip.results.folder import read_result
+from xlip.results.result import Result
 
 if TYPE_CHECKING:
     from xlip.evaluate.adapter import ImageTextModel
     from xlip.evaluate.suite import Outcome
     from xlip.pages.gallery import Gallery
-    from xlip.results.result import Result
 
 PAGE, TABLE, CARD = "report.html", "per_kind.csv", "README.md"
 
@@ -54,13 +56,13 @@ def report(config: ReportConfig) -> list[Path]:
 
     if bool(config.model) != bool(config.data):
         raise XLIPError("report: --model and --data go together (cases with heat-maps need both); give both or none")
-    evaluation = read_evaluation(Path(config.evaluation))
+    result = read_result(Path(config.evaluation))
     if not config.model:
-        return write_report(evaluation, Path(config.out))
+        return write_report(result, Path(config.out))
     options = {"image_column": config.image_column, "prompts": config.prompts}
-    gallery = gallery_of(evaluation, load_model(config.model), config.data, **options)
+    gallery = gallery_of(result, load_model(config.model), config.data, **options)
     split_name = _official_split(config.data)
-    return write_report(evaluation, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
+    return write_report(result, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
 
 
 def add_report(
@@ -87,13 +89,12 @@ def add_report(
     Raises:
         XLIPError: the metrics are not what the schema says, or the data are not those of the result.
     """
-    evaluation = from_result(result)
-    own = model is not None and model.identity == evaluation.metrics["checkpoint"]
+    own = model is not None and model.identity == result.identity["checkpoint"]
     first = prompts.partition(",")[0]
     options = {"image_column": image_column, "prompts": "" if first == "all" else first}
-    gallery = gallery_of(evaluation, model, data, **options) if model is not None and own and data else None
+    gallery = gallery_of(result, model, data, **options) if model is not None and own and data else None
     split_name = _official_split(data) if data else ""
-    return write_report(evaluation, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
+    return write_report(result, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
 
 
 def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
@@ -120,42 +121,43 @@ def _official_split(data: str) -> str:
 
 
 def write_report(
-    evaluation: Evaluation, out: Path, *, gallery: Gallery | None = None, run: Path | None = None, split_name: str = ""
+    result: Result, out: Path, *, gallery: Gallery | None = None, run: Path | None = None, split_name: str = ""
 ) -> list[Path]:
     """`report.html`, `per_kind.csv` (where something was classified) and the card `README.md` into a folder."""
-    page, points = evaluation_page(evaluation, gallery=gallery, split_name=split_name)
+    page, points = evaluation_page(result, gallery=gallery, split_name=split_name)
     facts = training_facts(run) if run else None
-    name = run.name if run else str(evaluation.metrics["checkpoint"])
-    files = {CARD: model_card(evaluation, points, name=name, facts=facts)}
-    if evaluation.per_kind:
-        files[TABLE] = kind_csv(evaluation, points)
+    name = run.name if run else str(result.identity["checkpoint"])
+    files = {CARD: model_card(result, points, name=name, facts=facts)}
+    if result.kinds:
+        files[TABLE] = kind_csv(result.kinds, points)
     out.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
-        (out / file).write_text(text, "utf-8")
+        write_whole(out / file, text.encode())
     page.write(out / PAGE)
     return [out / PAGE, *(out / file for file in files)]
 
 
 def evaluation_page(
-    evaluation: Evaluation, *, gallery: Gallery | None = None, split_name: str = ""
+    result: Result, *, gallery: Gallery | None = None, split_name: str = ""
 ) -> tuple[Page, OperatingPoints | None]:
     """The page, and the decisions that it shows."""
-    set_name = str(evaluation.metrics["split"]).rsplit(":", 2)[0]
-    page = Page(f"{TITLES.get(evaluation.evaluator, evaluation.evaluator)} on {set_name}")
-    sections.headline(page, evaluation)
-    sections.kinds(page, evaluation)
-    sections.other_figures(page, evaluation)
-    sections.shares(page, evaluation)
-    sections.published(page, evaluation, split_name)
-    sections.prompts(page, evaluation)
-    sections.curves(page, evaluation)
-    sections.calibration(page, evaluation)
-    points = sections.decisions(page, evaluation)
+    set_name = str(result.identity["split"]).rsplit(":", 2)[0]
+    page = Page(f"{TITLES.get(result.evaluator, result.evaluator)} on {set_name}")
+    sections.headline(page, result)
+    sections.kinds(page, result)
+    sections.groups(page, result)
+    sections.other_figures(page, result)
+    sections.shares(page, result)
+    sections.published(page, result, split_name)
+    sections.prompts(page, result)
+    sections.curves(page, result)
+    sections.calibration(page, result)
+    points = sections.decisions(page, result)
     if gallery is not None:
         from xlip.pages.gallery import section
 
-        section(page, evaluation, gallery)
-    sections.retrieval(page, evaluation)
+        section(page, result, gallery)
+    sections.retrieval(page, result)
     sections.glossary(page)
     return page, points
 
@@ -170,12 +172,12 @@ TITLES = {
 
 
 def gallery_of(
-    evaluation: Evaluation, model: ImageTextModel, data: str, *, image_column: str = "path", prompts: str = ""
+    result: Result, model: ImageTextModel, data: str, *, image_column: str = "path", prompts: str = ""
 ) -> Gallery:
     """Best and worst cases of an evaluation, read from its data; empty where nothing was classified.
 
     Args:
-        evaluation: what was measured.
+        result: what was measured.
         model: what it was measured on.
         data: the prepared set or CSV file that was evaluated, with any split.
         image_column: of a CSV file.
@@ -188,12 +190,12 @@ def gallery_of(
     from xlip.pages.gallery import Gallery, choose, draw
     from xlip.study.prompts import load_prompts
 
-    if evaluation.predictions is None or "query" in evaluation.metrics:
+    if result.predictions is None or isinstance(result.figures, QueryFigures):
         return Gallery(())
-    said = evaluation.metrics["checkpoint"]
+    said = result.identity["checkpoint"]
     if model.identity != said:
         raise XLIPError(f"--model is the checkpoint {model.identity}, the evaluation is of {said}; name that one")
-    prompt_set = load_prompts(prompts or str(evaluation.metrics.get("prompts", "xlip")).partition("@")[0])
-    subject = model.with_preprocess(evaluation.metrics["preprocessing"].partition("/")[0])
+    prompt_set = load_prompts(prompts or str(result.identity.get("prompts", "xlip")).partition("@")[0])
+    subject = model.with_preprocess(result.identity["preprocessing"].partition("/")[0])
     cases = Origin(data, require="image", image_column=image_column).cases()
-    return draw(subject, cases, choose(evaluation.predictions), prompt_set)
+    return draw(subject, cases, choose(result.predictions), prompt_set)

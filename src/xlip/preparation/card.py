@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.markdown import markdown_table
 from xlip.preparation.card_pictures import contact_sheet, histograms
 from xlip.preparation.part import write_final
 from xlip.preparation.plan import Plan, id_digest
@@ -257,5 +258,4 @@ def _reasons(counts: Counter[str], examples: Mapping[str, list[list[str]]], file
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> list[str]:
-    body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body]
+    return markdown_table(head, list(rows)).split("\n")

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.metrics.comparison import Difference, PairedComparison, paired_bootstrap
+from xlip.files import write_json
+from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.delong import delong_test
-from xlip.metrics.kinds import left_out_note
-from xlip.results.result import Predictions
-from xlip.results.scores_file import FILE_NAME, read_scores
+from xlip.metrics.kinds import MIN_CASES, left_out_note
+from xlip.metrics.subgroups import group_rows
+from xlip.results.classification import rows_of
+from xlip.results.figures import Count, Number, Part, Share, Span
+from xlip.results.folder import read_result
+from xlip.results.result import Array, Predictions
+from xlip.results.scores_file import FILE_NAME
 
-METRICS_NAME, COMPARISON_NAME = "metrics.json", "comparison.json"
-IDENTITY = ("checkpoint", "prompts", "preprocessing", "seeds", "split")
+COMPARISON_NAME = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -36,59 +37,74 @@ class CompareConfig:
     """Of the bootstrap."""
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """What an evaluation left in its folder."""
+class DifferenceFigures(Part):
+    """An AUROC of model a less that of model b, on the same cases."""
 
-    folder: str
-    identity: Mapping[str, str]
-    """Those of `IDENTITY` that its metrics.json has."""
-    predictions: Predictions
+    auroc_a: Share
+    auroc_b: Share
+    difference: Number
+    """a - b."""
+    ci95: Span
+    p: Share
+    """Two-sided, paired bootstrap over patients."""
+    positives: Count
+    negatives: Count
+
+    @property
+    def enough(self) -> bool:
+        """Whether the kind takes part in the macro mean."""
+        return min(self.positives, self.negatives) >= MIN_CASES
+
+    @property
+    def better(self) -> str:
+        """`A` or `B` where the interval leaves 0 out, else ''."""
+        low, high = self.ci95
+        return "" if low is None or high is None or low <= 0 <= high else "A" if low > 0 else "B"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Model a less model b, on the kinds that both scored."""
+class KindDifference(DifferenceFigures):
+    """Of one kind."""
 
-    a: Evaluated
-    b: Evaluated
+    delong_p: Share
+    """Images count as independent."""
+
+
+class GroupDifference(DifferenceFigures):
+    """Of the macro means over the kinds with enough cases in one group."""
+
+    value: str
+    images: Count
+    patients: Count
     kinds: tuple[str, ...]
-    measured: PairedComparison
-    delong_p: tuple[float, ...]
-    """Of each kind; images count as independent."""
+
+
+class Comparison(Part):
+    """Model a less model b, on the kinds that both scored: the content of `comparison.json`."""
+
+    a: dict[str, str]
+    """Its folder, and what makes its figures repeatable."""
+    b: dict[str, str]
+    macro: DifferenceFigures
+    per_kind: dict[str, KindDifference]
+    subgroups: dict[str, tuple[GroupDifference, ...]]
+    """Variable (sex, age, view, source) -> its groups."""
+    left_out: tuple[str, ...]
+    """Kinds that are listed but not in the macro mean: fewer than 10 positives or negatives."""
     only_a: tuple[str, ...]
     """Kinds that b has not scored, left out."""
     only_b: tuple[str, ...]
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """Kinds that are listed but not in the macro mean: fewer than 10 positives or negatives."""
-        pairs = zip(self.kinds, self.measured.per_kind, strict=True)
-        return tuple(kind for kind, row in pairs if not row.enough)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of `comparison.json`; a figure that cannot be computed is null."""
-        rows = zip(self.kinds, self.measured.per_kind, self.delong_p, strict=True)
-        return {
-            "a": {"folder": self.a.folder, **self.a.identity},
-            "b": {"folder": self.b.folder, **self.b.identity},
-            "macro": _figures(self.measured.macro),
-            "per_kind": {kind: {**_figures(row), "delong_p": _finite(p)} for kind, row, p in rows},
-            "left_out": list(self.left_out),
-            "only_a": list(self.only_a),
-            "only_b": list(self.only_b),
-            "images": len(self.a.predictions.study_ids),
-            "patients": len(np.unique(self.a.predictions.patients)),
-        }
+    images: Count
+    patients: Count
 
 
 def compare(folder_a: str, folder_b: str, *, replicates: int = 1000, seed: int = 0) -> Comparison:
     """Compare two evaluation folders, each with the `metrics.json` and `scores.csv` of an evaluation.
 
     Raises:
-        XLIPError: a folder is no evaluation, or the two differ in split, studies, patients or truth, or share no kind.
+        XLIPError: a folder is no evaluation of kinds, or the two differ in split, studies, patients or truth, or share
+            no kind.
     """
-    a, b = read_evaluation(folder_a), read_evaluation(folder_b)
+    a, b = _Scored.read(folder_a), _Scored.read(folder_b)
     _same_split(a, b)
     kinds = tuple(kind for kind in a.predictions.kinds if kind in b.predictions.kinds)
     if not kinds:
@@ -97,51 +113,74 @@ def compare(folder_a: str, folder_b: str, *, replicates: int = 1000, seed: int =
     first = _chosen(a.predictions, kinds)
     second = _chosen(_ordered_as(a, b), kinds)
     _same_truth(a, b, first, second)
-    pair = first.labels, first.scores, second.scores
-    measured = paired_bootstrap(*pair, first.patients, replicates=replicates, seed=seed)
-    tests = [delong_test(*(array[:, column] for array in pair)) for column in range(len(kinds))]
+    options = {"replicates": replicates, "seed": seed}
+    measured = paired_bootstrap(first.labels, first.scores, second.scores, first.patients, **options)
+    columns = zip(kinds, measured.per_kind, first.labels.T, first.scores.T, second.scores.T, strict=True)
+    per_kind = {kind: KindDifference(**asdict(row), delong_p=delong_test(*arrays).p) for kind, row, *arrays in columns}
     return Comparison(
-        a,
-        b,
-        kinds,
-        measured,
-        tuple(test.p for test in tests),
-        tuple(kind for kind in a.predictions.kinds if kind not in kinds),
-        tuple(kind for kind in b.predictions.kinds if kind not in kinds),
+        a=a.named,
+        b=b.named,
+        macro=DifferenceFigures.model_validate(measured.macro),
+        per_kind=per_kind,
+        subgroups=_by_group(first, second.scores, **options),
+        left_out=tuple(kind for kind, row in per_kind.items() if not row.enough),
+        only_a=tuple(kind for kind in a.predictions.kinds if kind not in kinds),
+        only_b=tuple(kind for kind in b.predictions.kinds if kind not in kinds),
+        images=len(first.study_ids),
+        patients=len(np.unique(first.patients)),
     )
 
 
-def read_evaluation(folder: str) -> Evaluated:
-    """The scores and the identity of an evaluation.
-
-    Raises:
-        XLIPError: a file is missing or broken.
-    """
-    path = Path(folder) / METRICS_NAME
-    if not path.is_file():
-        raise XLIPError(
-            f"{folder}: expected the folder of an evaluation with {METRICS_NAME} and {FILE_NAME}; no {path}"
-        )
-    try:
-        metrics = json.loads(path.read_text("utf-8"))
-        identity = {name: str(metrics[name]) for name in IDENTITY if name in metrics}
-    except (ValueError, TypeError) as error:
-        raise XLIPError(f"{path}: expected the JSON object that an evaluation writes; {error}") from error
-    if "split" not in identity:
-        raise XLIPError(f"{path}: expected a key split, without which figures are not comparable; evaluate again")
-    return Evaluated(folder, identity, read_scores(Path(folder) / FILE_NAME))
+def _by_group(
+    first: Predictions, other: Array, *, replicates: int, seed: int
+) -> dict[str, tuple[GroupDifference, ...]]:
+    """The macro difference on each group's cases alone."""
+    found = {}
+    for name, groups in group_rows(first.groups).items():
+        rows = []
+        for value, chosen in groups:
+            part = rows_of(first, chosen)
+            options = {"replicates": replicates, "seed": seed}
+            measured = paired_bootstrap(part.labels, part.scores, other[chosen], part.patients, **options)
+            pairs = zip(first.kinds, measured.per_kind, strict=True)
+            rows.append(
+                GroupDifference(
+                    **asdict(measured.macro),
+                    value=value,
+                    images=len(part.study_ids),
+                    patients=len(np.unique(part.patients)),
+                    kinds=tuple(kind for kind, row in pairs if row.enough),
+                )
+            )
+        found[name] = tuple(rows)
+    return found
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
     """Write `comparison.json` into a folder, whole or not at all; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    target, partial = folder / COMPARISON_NAME, folder / f".{COMPARISON_NAME}.partial"
-    try:
-        partial.write_text(json.dumps(comparison.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    write_json(folder / COMPARISON_NAME, comparison.to_json())
+    return folder / COMPARISON_NAME
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """An evaluation with scores, and where it is."""
+
+    folder: str
+    identity: Mapping[str, str]
+    predictions: Predictions
+
+    @classmethod
+    def read(cls, folder: str) -> _Scored:
+        result = read_result(Path(folder))
+        if result.predictions is None:
+            raise XLIPError(f"{folder}: {result.evaluator} has no scores of kinds, and nothing to compare by")
+        return cls(folder, result.identity, result.predictions)
+
+    @property
+    def named(self) -> dict[str, str]:
+        return {"folder": self.folder, **self.identity}
 
 
 HEADER = ("kind", "AUROC A", "AUROC B", "A - B", "95 % interval", "p bootstrap", "p DeLong", "positives", "negatives")
@@ -149,9 +188,38 @@ HEADER = ("kind", "AUROC A", "AUROC B", "A - B", "95 % interval", "p bootstrap",
 
 def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """One row per kind and the macro mean as the last, as text."""
-    rows = zip(comparison.kinds, comparison.measured.per_kind, comparison.delong_p, strict=True)
-    texts = [_row(kind, row, _p(p), str(row.positives), str(row.negatives)) for kind, row, p in rows]
-    return [*texts, _row("macro mean", comparison.measured.macro, "", "", "")]
+    rows = [
+        (*_row(kind, row), _p(row.delong_p), str(row.positives), str(row.negatives))
+        for kind, row in comparison.per_kind.items()
+    ]
+    return [*rows, (*_row("macro mean", comparison.macro), "", "", "")]
+
+
+GROUP_HEADER = (*HEADER[:6], "better", "kinds", "images", "patients")
+
+
+def group_table(comparison: Comparison) -> list[tuple[str, ...]]:
+    """One row per group, as text; `better` names the model that is ahead where the interval leaves 0 out."""
+    return [
+        (*_row(f"{name} {row.value}", row), row.better or "-", str(len(row.kinds)), str(row.images), str(row.patients))
+        for name, row in _groups(comparison)
+    ]
+
+
+def verdict(comparison: Comparison) -> str:
+    """Whether B is better than A in every group, in one line; '' without groups."""
+    groups = [(name, row) for name, row in _groups(comparison) if row.difference is not None]
+    if not groups:
+        return ""
+    ahead = [f"{name} {row.value}" for name, row in groups if row.better == "A"]
+    undecided = sum(row.better == "" for _, row in groups)
+    name, least = max(groups, key=lambda one: one[1].difference or 0.0)
+    last = f"B gains least in {name} {least.value}: A - B {_row('', least)[3]} ({_row('', least)[4]})"
+    if not ahead and not undecided:
+        return f"B is better in every group; {last}"
+    better = len(groups) - len(ahead) - undecided
+    worse = f"worse in {', '.join(ahead)}, " if ahead else ""
+    return f"B is not better in every group: better in {better}, {worse}undecided in {undecided}; {last}"
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -163,29 +231,32 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if comparison.left_out:
         lines.append(left_out_note(comparison.left_out))
-    images, patients = len(comparison.a.predictions.study_ids), len(np.unique(comparison.a.predictions.patients))
+    images, patients = comparison.images, comparison.patients
     if patients < images:
         lines.append(
             f"{images} images of {patients} patients: the bootstrap draws patients; DeLong takes images for independent"
         )
-    return [*lines, "p-values are two-sided and not adjusted for the number of kinds"]
+    return [*lines, "p-values are two-sided and not adjusted for the number of kinds or groups"]
 
 
-def _row(kind: str, row: Difference, *rest: str) -> tuple[str, ...]:
+def _groups(comparison: Comparison) -> list[tuple[str, GroupDifference]]:
+    return [(name, row) for name, rows in comparison.subgroups.items() for row in rows]
+
+
+def _row(name: str, row: DifferenceFigures) -> tuple[str, ...]:
     interval = " to ".join(_text(bound, "+.3f") for bound in row.ci95)
-    figures = (_text(row.auroc_a), _text(row.auroc_b), _text(row.difference, "+.3f"), interval, _p(row.p))
-    return kind, *figures, *rest
+    return name, _text(row.auroc_a), _text(row.auroc_b), _text(row.difference, "+.3f"), interval, _p(row.p)
 
 
-def _text(value: float, form: str = ".3f") -> str:
-    return f"{value:{form}}" if math.isfinite(value) else "-"
+def _text(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else f"{value:{form}}"
 
 
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else _text(value)
+def _p(value: float | None) -> str:
+    return "<0.001" if value is not None and value < 0.001 else _text(value)
 
 
-def _same_split(a: Evaluated, b: Evaluated) -> None:
+def _same_split(a: _Scored, b: _Scored) -> None:
     """Size and checksum; the name of a split is where its file stood."""
     splits = a.identity["split"], b.identity["split"]
     if splits[0].split(":")[-2:] != splits[1].split(":")[-2:]:
@@ -195,7 +266,7 @@ def _same_split(a: Evaluated, b: Evaluated) -> None:
         )
 
 
-def _ordered_as(a: Evaluated, b: Evaluated) -> Predictions:
+def _ordered_as(a: _Scored, b: _Scored) -> Predictions:
     """The predictions of b in the order of the studies of a."""
     if a.predictions.study_ids == b.predictions.study_ids:
         return b.predictions
@@ -209,7 +280,7 @@ def _ordered_as(a: Evaluated, b: Evaluated) -> Predictions:
     return replace(b.predictions, study_ids=a.predictions.study_ids, groups={}, **chosen)
 
 
-def _same_truth(a: Evaluated, b: Evaluated, first: Predictions, second: Predictions) -> None:
+def _same_truth(a: _Scored, b: _Scored, first: Predictions, second: Predictions) -> None:
     for what, mine, theirs in (
         ("patients", first.patients[:, None], second.patients[:, None]),
         ("labels", first.labels, second.labels),
@@ -227,12 +298,3 @@ def _chosen(predictions: Predictions, kinds: Sequence[str]) -> Predictions:
     columns = [predictions.kinds.index(kind) for kind in kinds]
     labels, scores = (array[:, columns] for array in (predictions.labels, predictions.scores))
     return replace(predictions, kinds=tuple(kinds), labels=labels, scores=scores)
-
-
-def _figures(row: Difference) -> dict[str, Any]:
-    figures = {name: _finite(value) for name, value in asdict(row).items() if name != "ci95"}
-    return {**figures, "ci95": [_finite(bound) for bound in row.ci95]}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

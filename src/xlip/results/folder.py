@@ -1,4 +1,4 @@
-"""A result as a folder: `metrics.json`, `scores.csv` and the rows that could not be read."""
+"""A result as a folder: `metrics.json`, `scores.csv` and the rows that could not be read; written and read."""
 
 from __future__ import annotations
 
@@ -8,40 +8,146 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xlip.files import whole_folder
-from xlip.results.result import Result
-from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, write_scores
+from xlip.errors import XLIPError
+from xlip.files import whole_folder, whole_text, write_json
+from xlip.metrics.auroc import auroc
+from xlip.results.classification import classification_figures
+from xlip.results.figures import AGAIN, FIGURES, Classification, checked
+from xlip.results.result import Predictions, Result
+from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
+
+METRICS_NAME, DROPPED_NAME = "metrics.json", "dropped.csv"
+IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")
+"""What a number is printed with, in this order; all but the prompts must be there (PROTOCOLS)."""
+TOLERANCE = 1e-6
+"""Between an AUROC of metrics.json and the one of scores.csv: more, and the files are not of one evaluation."""
 
 
 def metrics_json(result: Result) -> dict[str, Any]:
     """The content of `metrics.json`: the evaluator, its figures, and what makes them repeatable."""
     return {
         "evaluator": result.evaluator,
-        **result.metrics,
+        **result.figures.to_json(),
         **result.identity,
         "seconds": round(result.seconds, 1),
     }
 
 
 def write_folder(result: Result, folder: Path, tables: Mapping[str, Sequence[Sequence[object]]] | None = None) -> None:
-    """Write a result; the folder appears whole or not at all.
-
-    `scores.csv` (and `validation_scores.csv`) stand there for evaluators that classify. `tables` are further CSV files
-    by name, their first row a header.
-    """
+    """Write a result; the folder appears whole or not at all. `tables` are further CSV files by name."""
     with whole_folder(folder) as partial:
-        text = json.dumps(metrics_json(result), indent=2, allow_nan=False)
-        (partial / "metrics.json").write_text(text + "\n", "utf-8")
-        for name, predictions in ((FILE_NAME, result.predictions), (VALIDATION_NAME, result.validation)):
-            if predictions is not None:
-                write_scores(partial / name, predictions)
-        write_dropped(partial, result.dropped)
+        write_files(result, partial)
         for name, rows in (tables or {}).items():
-            with (partial / name).open("w", newline="", encoding="utf-8") as stream:
-                csv.writer(stream).writerows(rows)
+            _write_table(partial / name, rows)
 
 
-def write_dropped(folder: Path, dropped: Sequence[tuple[str, str]]) -> None:
-    """`dropped.csv`: each row that could not be read, and why."""
-    with (folder / "dropped.csv").open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("row", "reason"), *dropped])
+def write_files(result: Result, folder: Path) -> None:
+    """The files of a result into a folder that holds others too; each appears whole or not at all.
+
+    `scores.csv` (and `validation_scores.csv`) for evaluators that classify, `dropped.csv` with each row that could not
+    be read and why, and last `metrics.json`.
+    """
+    for name, predictions in ((FILE_NAME, result.predictions), (VALIDATION_NAME, result.validation)):
+        if predictions is not None:
+            write_scores(folder / name, predictions)
+    _write_table(folder / DROPPED_NAME, [("row", "reason"), *result.dropped])
+    write_json(folder / METRICS_NAME, metrics_json(result))
+
+
+def read_result(folder: Path) -> Result:
+    """The result of a folder that an evaluation wrote, of this version or of an older one.
+
+    Subgroups and long-tail means that an older version did not write are computed from `scores.csv`.
+
+    Raises:
+        XLIPError: no such folder or file, a file that does not hold what it should, or files of two evaluations; the
+            message says what to do.
+    """
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        raise XLIPError(f"{folder}: expected the folder of an evaluation, found no {METRICS_NAME} in it")
+    try:
+        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    except ValueError as error:
+        raise XLIPError(f"{path}: expected JSON without NaN; {error}") from error
+    result = result_of_json(data, str(path))
+    if (folder / FILE_NAME).is_file() or result.kinds:
+        result = _with_scores(result, folder)
+    return result
+
+
+def result_of_json(data: Any, where: str) -> Result:
+    """The result that `metrics_json` made, without scores.
+
+    Raises:
+        XLIPError: a field is missing, unknown, of another type or out of range; the message names it.
+    """
+    if not isinstance(data, dict):
+        raise XLIPError(f"{where}: expected an object with the figures of an evaluation, got {str(data)[:50]}")
+    evaluator = data.get("evaluator", "zeroshot")  # `xlip zeroshot` did not name itself before version 0.2
+    if not isinstance(evaluator, str) or evaluator not in FIGURES:
+        raise XLIPError(f"{where}.evaluator: expected one of {', '.join(FIGURES)}; got {evaluator!r}; {AGAIN}")
+    figures = {name: value for name, value in data.items() if name in FIGURES[evaluator].model_fields}
+    rest = {name: value for name, value in data.items() if name not in (*figures, "evaluator", "seconds")}
+    for name in IDENTITY:
+        if name != "prompts" and name not in rest:
+            raise XLIPError(f"{where}: the field {name!r} is missing; {AGAIN}")
+    for name, value in rest.items():
+        if not isinstance(value, str) or not value:
+            raise XLIPError(f"{where}.{name}: expected a text, got {str(value)[:50]!r}; {AGAIN}")
+    found = checked(FIGURES[evaluator], figures, where)
+    if isinstance(found, Classification) and (odd := sorted(set(found.left_out) - set(found.per_kind))):
+        raise XLIPError(f"{where}.left_out: {odd[0]!r} is not in per_kind; {AGAIN}")
+    identity = {name: rest[name] for name in (*IDENTITY, *rest) if name in rest}
+    return Result(evaluator, identity, found, seconds=float(data.get("seconds", 0)))
+
+
+def _with_scores(result: Result, folder: Path) -> Result:
+    """The result with its scores, which must be those of its figures."""
+    predictions, validation = read_scores(folder / FILE_NAME), folder / VALIDATION_NAME
+    figures = result.figures
+    if isinstance(figures, Classification) and result.kinds:
+        _check_agreement(folder, figures, predictions)
+        if figures.subgroups is None:
+            now = classification_figures(predictions, Classification)
+            figures = figures.model_copy(update={"subgroups": now.subgroups, "long_tail": now.long_tail})
+    return Result(
+        result.evaluator,
+        result.identity,
+        figures,
+        predictions,
+        read_scores(validation) if validation.is_file() else None,
+        _read_dropped(folder / DROPPED_NAME),
+        result.seconds,
+    )
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"found {constant}")
+
+
+def _check_agreement(folder: Path, figures: Classification, predictions: Predictions) -> None:
+    if set(figures.per_kind) != set(predictions.kinds):
+        odd = sorted(set(figures.per_kind) ^ set(predictions.kinds))[0]
+        raise XLIPError(f"{folder}: {odd} stands in only one of {METRICS_NAME} and {FILE_NAME}; evaluate again")
+    for index, kind in enumerate(predictions.kinds):
+        said = figures.per_kind[kind].auroc
+        found = auroc(predictions.labels[:, index], predictions.scores[:, index])[0]
+        if said is not None and not abs(said - found) <= TOLERANCE:
+            raise XLIPError(
+                f"{folder}: the AUROC of {kind} is {said:.4f} in {METRICS_NAME} and {found:.4f} by {FILE_NAME}; "
+                "the files are not of one evaluation, evaluate again"
+            )
+
+
+def _read_dropped(path: Path) -> tuple[tuple[str, str], ...]:
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream))[1:]
+    return tuple((row[0], row[1]) for row in rows if len(row) == 2)
+
+
+def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with whole_text(path) as stream:
+        csv.writer(stream).writerows(rows)

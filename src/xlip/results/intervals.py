@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
 from xlip.metrics.bootstrap import interval
+from xlip.results.figures import NONE, Mean
 from xlip.results.result import Array
 
 REPLICATES_PER_CHUNK = 50
 
 
-def mean_with_interval(values: Array, patients: Array, *, replicates: int, seed: int) -> dict[str, Any]:
+def mean_with_interval(values: Array, patients: Array, *, replicates: int, seed: int) -> Mean:
     """`mean` of (n,) values and `ci95`, percentiles over replicates that resample patients; None where n = 0.
 
     Every patient is one column, whatever the number of its cases: memory is that of a chunk of replicates.
     """
     if not len(values):
-        return {"mean": None, "ci95": [None, None]}
+        return Mean(mean=None, ci95=NONE)
     _, patient = np.unique(patients, return_inverse=True)
     sums, sizes = np.bincount(patient, values.astype(np.float64)), np.bincount(patient)
     rng, sample = np.random.default_rng(seed), []
@@ -28,9 +26,4 @@ def mean_with_interval(values: Array, patients: Array, *, replicates: int, seed:
         draws = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=count)
         sample.append((draws @ sums) / (draws @ sizes))
     bounds = interval(np.concatenate(sample)) if sample else (np.nan, np.nan)
-    return {"mean": finite(float(np.mean(values))), "ci95": [finite(bound) for bound in bounds]}
-
-
-def finite(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return float(value) if math.isfinite(value) else None
+    return Mean(mean=float(np.mean(values)), ci95=bounds)

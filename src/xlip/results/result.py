@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xlip.results.figures import Classification, Figures
+
 Array = np.ndarray[Any, Any]
 
 
@@ -29,14 +31,14 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluator on one data set."""
+    """One evaluator on one data set, in memory or read from its folder."""
 
     evaluator: str
     """Its name in the registry."""
     identity: Mapping[str, str]
     """checkpoint, split (name:size:checksum), preprocessing, and prompts or seeds where they matter (PROTOCOLS)."""
-    metrics: Mapping[str, Any]
-    """The content of `metrics.json` but for the identity; a figure that cannot be computed is null."""
+    figures: Figures
+    """Of the class that `xlip.results.figures.FIGURES` names for the evaluator."""
     predictions: Predictions | None = None
     """None for evaluators that do not classify (retrieval, grounding)."""
     validation: Predictions | None = None
@@ -46,7 +48,12 @@ class Result:
     seconds: float = 0.0
 
     @property
+    def kinds(self) -> Classification | None:
+        """The figures of the kinds; None where no kind was measured."""
+        return self.figures if isinstance(self.figures, Classification) and self.figures.per_kind else None
+
+    @property
     def macro_auroc(self) -> float:
         """Mean AUROC over the kinds with enough cases; NaN where there is none, or where nothing was classified."""
-        value = self.metrics.get("macro_auroc")
-        return float("nan") if value is None else float(value)
+        value = self.kinds.macro_auroc if self.kinds else None
+        return float("nan") if value is None else value

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.files import whole_text
 from xlip.results.result import Predictions
 
 FILE_NAME = "scores.csv"
@@ -33,21 +34,14 @@ def write_scores(path: Path, predictions: Predictions) -> None:
     """
     _check(path, predictions)
     kinds, groups = predictions.kinds, predictions.groups
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(
-                [*_ID_COLUMNS, *kinds, *(LABEL + kind for kind in kinds), *(GROUP + name for name in groups)]
-            )
-            for row, study_id in enumerate(predictions.study_ids):
-                known = ["" if state < 0 else int(state) for state in predictions.labels[row]]
-                values = [str(group[row]) for group in groups.values()]
-                scores = predictions.scores[row].astype(np.float64).tolist()
-                writer.writerow([study_id, predictions.patients[row], *map(repr, scores), *known, *values])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_text(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*_ID_COLUMNS, *kinds, *(LABEL + kind for kind in kinds), *(GROUP + name for name in groups)])
+        for row, study_id in enumerate(predictions.study_ids):
+            known = ["" if state < 0 else int(state) for state in predictions.labels[row]]
+            values = [str(group[row]) for group in groups.values()]
+            scores = predictions.scores[row].astype(np.float64).tolist()
+            writer.writerow([study_id, predictions.patients[row], *map(repr, scores), *known, *values])
 
 
 def read_scores(path: Path) -> Predictions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-class Scored(Protocol):
+class LabelledScores(Protocol):
     """Scores of one model for n cases and K kinds; `xlip.results.result.Predictions` is one."""
 
     @property
@@ -32,3 +32,11 @@ class Scored(Protocol):
     @property
     def groups(self) -> Mapping[str, Array]:
         """Name of a subgroup variable -> (n,) values, '' where unknown."""
+
+
+def both_classes(cases: LabelledScores) -> Iterator[tuple[str, Array, Array]]:
+    """(kind, labels, scores) of the known cases of each kind that has positives and negatives."""
+    for kind, labels, scores in zip(cases.kinds, cases.labels.T, cases.scores.T, strict=True):
+        known = labels >= 0
+        if 0 < labels[known].sum() < known.sum():
+            yield kind, labels[known], scores[known]

@@ -1,0 +1,391 @@
+"""The figures of every evaluator, typed: what `metrics.json` holds beside the identity.
+
+A new figure is one field here (with a default, so that older folders are still read) and one section of the page
+(`xlip.pages.sections`). The JSON schema is made from these classes (`xlip.results.schema`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
+
+from xlip.errors import XLIPError
+from xlip.metrics.kinds import MIN_CASES
+
+AGAIN = "evaluate again with this version of xlip"
+
+
+def finite(value: Any) -> Any:
+    """None for NaN and infinity, which JSON does not know; anything else as it is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _ordered(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    low, high = bounds
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        raise ValueError("expected [low, high] with low <= high, or two nulls")
+    return bounds
+
+
+Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(finite)]
+"""None, null in JSON: it could not be computed."""
+Share = Annotated[Annotated[float, Strict(), Field(ge=0, le=1)] | None, BeforeValidator(finite)]
+Span = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
+"""Bounds of a 95 % interval."""
+Interval = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+"""The same, of a share."""
+Count = Annotated[int, Strict(), Field(ge=0)]
+Truth = Annotated[bool, Strict()]
+NONE: tuple[None, None] = (None, None)
+Headline = tuple[str, float | None, tuple[float | None, float | None]]
+"""Name, value and interval of a figure that stands for an evaluation in a table."""
+
+
+class Part(BaseModel):
+    """Any piece of the figures: frozen, without unknown fields; made from the dataclass of `xlip.metrics` too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a file: what was not measured is missing, what cannot be computed is null."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Mean(Part):
+    """A mean over cases with its interval over patients."""
+
+    mean: Number
+    ci95: Span
+
+
+class KindFigures(Part):
+    """One kind."""
+
+    auroc: Share
+    auprc: Share
+    positives: Count
+    negatives: Count
+    ci95: Interval
+    """Of the AUROC."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether the kind takes part in macro means."""
+        return min(self.positives, self.negatives) >= MIN_CASES
+
+
+class ControlledFigures(KindFigures):
+    """One kind on the sources that hold both of its classes."""
+
+    sources: tuple[str, ...]
+
+
+class GroupFigures(Part):
+    """The cases with one value of one variable (women, say)."""
+
+    value: str
+    images: Count
+    patients: Count
+    kinds: tuple[str, ...]
+    """With enough cases in this group; the means are over these."""
+    macro_auroc: Share
+    macro_ci95: Interval
+    macro_auprc: Share
+    whole_macro_auroc: Share
+    """Of all cases over the same kinds: what `macro_auroc` may be compared with."""
+
+    @property
+    def gap(self) -> float | None:
+        """How far the group lies above (below: negative) all cases over the same kinds."""
+        if self.macro_auroc is None or self.whole_macro_auroc is None:
+            return None
+        return self.macro_auroc - self.whole_macro_auroc
+
+
+class BandFigures(Part):
+    """The frequent, the middling or the rare kinds."""
+
+    kinds: tuple[str, ...]
+    macro_auroc: Share
+    macro_auprc: Share
+
+
+class LongTail(Part):
+    """Means over the kinds by how frequent they are."""
+
+    counted_in: str
+    """Whose labels say how frequent a kind is: `training` or `test`."""
+    head: BandFigures
+    medium: BandFigures
+    tail: BandFigures
+
+
+class PermutedLabels(Part):
+    """Macro AUROC over shuffled labels: 0.5 within its interval."""
+
+    holds: Truth
+    macro_auroc: Share
+    ci95: Interval
+
+
+class SwappedPrompts(Part):
+    """Largest deviation from 1 - AUROC with positive and negative prompts exchanged."""
+
+    holds: Truth
+    largest_deviation: Number
+    kind: str
+
+
+class Sanity(Part):
+    """The checks that an evaluation runs on itself."""
+
+    permuted_labels: PermutedLabels
+    swapped_prompts: SwappedPrompts | None = None
+
+
+class PromptSetFigures(Part):
+    """AUROC under one prompt set."""
+
+    macro_auroc: Share
+    per_kind: dict[str, Share]
+
+
+class Sensitivity(Part):
+    """How far the choice of prompts moves the AUROC."""
+
+    sets: dict[str, PromptSetFigures]
+    spread: dict[str, Share]
+    """Kind -> largest less smallest AUROC."""
+    macro_spread: Share
+
+
+class Figures(Part):
+    """What every evaluator reports."""
+
+    images: Count
+    dropped: Count = 0
+
+    def headline(self) -> list[Headline]:
+        """The figures that stand for an evaluation in a table."""
+        return []
+
+
+class Classification(Figures):
+    """Figures of scores per kind."""
+
+    macro_auroc: Share
+    macro_ci95: Interval
+    macro_auprc: Share = None
+    per_kind: dict[str, KindFigures]
+    left_out: tuple[str, ...]
+    """Kinds with too few cases for the macro means."""
+    subgroups: dict[str, tuple[GroupFigures, ...]] | None = None
+    """Variable (sex, age, view, source) -> its groups; None in folders of older versions."""
+    long_tail: LongTail | None = None
+    sanity: Sanity | None = None
+    source_controlled: dict[str, ControlledFigures] | None = None
+
+    @property
+    def counted(self) -> list[str]:
+        """The kinds of the macro means."""
+        return [kind for kind in self.per_kind if kind not in self.left_out]
+
+    def worst_group(self) -> tuple[str, GroupFigures] | None:
+        """(variable, group) that lies furthest below all cases over the same kinds; None without groups."""
+        named = [(name, group) for name, groups in (self.subgroups or {}).items() for group in groups]
+        return min((one for one in named if one[1].gap is not None), key=lambda one: one[1].gap or 0.0, default=None)
+
+    def headline(self) -> list[Headline]:
+        """The macro AUROC."""
+        return [("macro AUROC", self.macro_auroc, self.macro_ci95)]
+
+
+class ZeroShotFigures(Classification):
+    """`zeroshot`, and the baselines."""
+
+    sensitivity: Sensitivity | None = None
+    studies: Count | None = None
+    """Where the scores of a study's views became one."""
+    mean_over_views: Classification | None = None
+
+
+class QueryFigures(Classification):
+    """`query`: kinds alone where labels were named to compare with."""
+
+    query: str
+    neutral: str
+    macro_auroc: Share = None
+    macro_ci95: Interval = NONE
+    per_kind: dict[str, KindFigures] = {}
+    left_out: tuple[str, ...] = ()
+
+    def headline(self) -> list[Headline]:
+        """One line per kind: a mean over them has no meaning."""
+        return [(f"AUROC {kind}", one.auroc, one.ci95) for kind, one in self.per_kind.items()]
+
+
+class SeedFigures(Part):
+    """One training of a probe."""
+
+    seed: Count
+    macro_auroc: Share
+    per_kind: dict[str, Share]
+    c: float
+    train_images: Count
+    untrained: tuple[str, ...]
+
+
+class ProbeFigures(Classification):
+    """`probe`: figures of the first seed, and how far seeds differ."""
+
+    share: float
+    per_seed: tuple[SeedFigures, ...]
+    macro_auroc_mean: Share
+    macro_auroc_sd: Number
+
+    def headline(self) -> list[Headline]:
+        """The macro AUROC, and its spread where there are several seeds."""
+        rows = super().headline()
+        if self.macro_auroc_sd is not None:
+            rows += [("  mean of seeds", self.macro_auroc_mean, NONE), ("  s.d. of seeds", self.macro_auroc_sd, NONE)]
+        return rows
+
+
+class Gain(Part):
+    """Macro AUROC of one training less that of another on the same images."""
+
+    difference: Number
+    ci95: Span
+    p: Share
+
+
+class ShareRow(Part):
+    """One share of the labels; `zero-shot` is the start."""
+
+    share: str
+    auroc: Share
+    """Mean over the seeds."""
+    ci95: Interval
+    sd: Number
+    per_seed: dict[str, Share] = {}
+    auroc_of_mean: Share = None
+    training_images: int | float = 0
+    kept_steps: tuple[int, ...] = ()
+    seconds: float = 0
+    over_zero_shot: Gain | None = None
+    over_baseline: Gain | None = None
+
+
+class FineTuningFigures(Classification):
+    """`finetune`: figures of the largest share, scores averaged over the seeds, and the table of all shares."""
+
+    one_class: tuple[str, ...] = ()
+    """Kinds that could not be trained."""
+    share: float
+    seeds: tuple[Count, ...]
+    table: tuple[ShareRow, ...]
+    recipe_options: dict[str, Any] = {}
+
+
+class Direction(Part):
+    """Retrieval from images to reports, or the other way."""
+
+    recall: dict[str, Mean]
+    median_rank: Number
+    kind_precision: dict[str, Share]
+    kind_precision_by_chance: Share
+    candidates: Count
+
+
+class Found(Part):
+    """One item that a query found."""
+
+    what: str
+    hit: Truth
+    score: Number
+
+
+class Example(Part):
+    """A query, and what it found."""
+
+    query: str
+    found: tuple[Found, ...]
+
+
+class RetrievalFigures(Figures):
+    """`retrieval`."""
+
+    image_to_text: Direction
+    text_to_image: Direction
+    examples: tuple[Example, ...] = ()
+    distinct_reports: Count
+
+    def headline(self) -> list[Headline]:
+        """Recall in both directions."""
+        directions = (("image-text", self.image_to_text), ("text-image", self.text_to_image))
+        return [(f"{name} R@{k}", one.mean, one.ci95) for name, part in directions for k, one in part.recall.items()]
+
+
+class RegionFigures(Part):
+    """Heat-maps against regions."""
+
+    regions: Count
+    pointing: Mean
+    iou: Mean
+    cnr: Mean
+    region_share: Share
+
+
+class GroundingFigures(Figures, RegionFigures):
+    """`grounding`."""
+
+    regions_of_kind: dict[str, RegionFigures]
+
+    def headline(self) -> list[Headline]:
+        """Pointing game, IoU and CNR."""
+        return [(name, one.mean, one.ci95) for name in ("pointing", "iou", "cnr") for one in (getattr(self, name),)]
+
+
+FIGURES: dict[str, type[Figures]] = {
+    "zeroshot": ZeroShotFigures,
+    "query": QueryFigures,
+    "probe": ProbeFigures,
+    "retrieval": RetrievalFigures,
+    "grounding": GroundingFigures,
+    "chance": ZeroShotFigures,
+    "prior": ZeroShotFigures,
+    "finetune": FineTuningFigures,
+}
+"""Evaluator -> what it reports."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], value: Any, where: str) -> Model:
+    """A typed piece from JSON values.
+
+    Raises:
+        XLIPError: a field is missing, unknown, of another type or out of range; one line that names it.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise XLIPError(_words(error, where)) from error
+
+
+def _words(error: ValidationError, where: str) -> str:
+    """The first fault as one line."""
+    first = error.errors(include_url=False)[0]
+    *parents, name = first["loc"] or ("",)
+    place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in parents)
+    if first["type"] == "missing":
+        return f"{place}: the field {name!r} is missing; {AGAIN}"
+    if first["type"] == "extra_forbidden":
+        return f"{place}: the field {name!r} is unknown here; {AGAIN}"
+    if name != "":
+        place += f"[{name}]" if isinstance(name, int) else f".{name}"
+    shown = repr(first["input"])
+    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{place}: {said}, got {shown if len(shown) < 60 else shown[:57] + '...'}; {AGAIN}"
