@@ -15,7 +15,7 @@ FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
     ("errors",),
     ("files", "identity", "notices", "markdown"),
-    ("metrics",),
+    ("metrics", "tables"),
     ("study", "images"),
     ("reports",),
     ("phantom",),

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -18,6 +20,42 @@ from xlip.errors import XLIPError
 def is_local(path: Path) -> bool:
     """Whether a path is on this machine's file system (fsspec paths of other protocols are not `Path`)."""
     return isinstance(path, Path)
+
+
+def open_path(text: str | os.PathLike[str]) -> Path:
+    """A path object for a local path or an fsspec URL (`s3://bucket/set`, `zip://set/t.csv::set.zip`, `zip://set.zip`).
+
+    Raises:
+        XLIPError: the URL is of no known kind, or its archive cannot be opened.
+    """
+    if "://" not in str(text):
+        return Path(text)
+    if not isinstance(text, str):
+        return text  # type: ignore[return-value]
+    from upath import UPath
+
+    protocol, _, rest = text.partition("://")
+    inner, chained, outer = rest.partition("::")
+    try:
+        if chained or protocol in ("zip", "tar"):
+            root = _archive(protocol, outer if chained else rest)
+            return root / inner if inner and chained else root
+        made: Any = UPath(text)
+    except (ImportError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise XLIPError(
+            f"{text}: cannot open this URL ({error}); expected such as s3://bucket/set or zip://table.csv::set.zip"
+        ) from error
+    return made  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=8)
+def _archive(protocol: str, outer: str) -> Path:
+    """The root of an archive, whose table of contents is read once in a process."""
+    from upath import UPath
+
+    root: Any = UPath(f"{protocol}://::{outer}")
+    root.fs.ls("")  # a missing or damaged archive is a fault now, not at its first file
+    return root  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -168,7 +168,7 @@ def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path) -> No
         ({"source": "a.docx"}, "expected a file ending in .txt"),
         ({"source": "empty"}, "found none"),
         ({"source": "a.csv"}, "expected a column report or text; its columns are x; set --column"),
-        ({"source": "a.csv", "column": "y"}, "expected a column y"),
+        ({"source": "a.csv", "column": "y"}, "no column 'y'; its columns are x"),
         ({"source": "a.csv", "column": "x", "out": "out.xml"}, "ending in .jsonl or .parquet"),
         ({"source": "a.csv", "column": "x", "workers": -1}, "workers"),
         ({"source": "a.csv", "column": "x", "tagger": "nope"}, "tagger: expected rules"),

@@ -14,10 +14,10 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.preparation.run import prepare
 from xlip.sources import SOURCES, load_source
+from xlip.sources.cells import years
 from xlip.sources.padchest import TREE, words_of
 from xlip.sources.padchest import labels as padchest_labels
 from xlip.sources.siim import mask_of
-from xlip.sources.source import years
 from xlip.study.kinds import canonical, is_kind
 from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.parquet import read_studies

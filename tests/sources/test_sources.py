@@ -18,7 +18,7 @@ from xlip.preparation.run import prepare
 from xlip.reports.sections import SECTIONS, compose_sections
 from xlip.sources import SOURCES, load_source
 from xlip.sources.covid_chestxray import labels as covid_labels
-from xlip.sources.source import Candidate, Dropped, files_under
+from xlip.sources.source import Candidate, Dropped, Noticed, files_under
 from xlip.study.kinds import kinds
 from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.record import SEXES, VIEWS, Study
@@ -46,6 +46,8 @@ def read(name: str, root: Path, **options: Any) -> tuple[list[Study], list[Dropp
             assert row.row
             assert row.reason
             drops.append(row)
+            continue
+        if isinstance(row, Noticed):
             continue
         assert isinstance(row, Candidate)
         study = row.complete(row.study) if row.complete else row.study

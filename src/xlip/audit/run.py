@@ -15,7 +15,8 @@ from xlip.audit.checks import Conflict, Shortcut, conflicts, missing_sections, s
 from xlip.audit.index import Facts, Index, SetPart, build_index
 from xlip.audit.match import HINT, KINDS, Overlap, overlaps
 from xlip.errors import XLIPError
-from xlip.files import write_whole, writing
+from xlip.files import open_path, write_whole, writing
+from xlip.sources.source import read_table
 
 EXCLUSION_COLUMNS = ("study_id", "kind", "test_study_id", "score")
 
@@ -133,16 +134,9 @@ def read_exclusions(path: str | Path) -> frozenset[str]:
     """Study ids of a list of exclusions.
 
     Raises:
-        XLIPError: no such file, or no column `study_id`.
+        XLIPError: no such file, no column `study_id`, or a row that does not fit.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            table = csv.DictReader(stream)
-            if "study_id" not in (table.fieldnames or ()):
-                raise XLIPError(f"{path}: no column 'study_id'; write the list with `xlip audit --write-exclusions`")
-            return frozenset(row["study_id"] for row in table)
-    except OSError as error:
-        raise XLIPError(f"{path}: cannot read the exclusions ({error.strerror}); check the path") from error
+    return frozenset(row["study_id"] for _, row in read_table(open_path(path), ("study_id",)))
 
 
 def refuse_leaks(train: Iterable[str], tests: Sequence[str], exclusions: str = "", *, workers: int = 2) -> None:

@@ -12,13 +12,15 @@ import numpy as np
 
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.sources.csv import studies as csv_studies
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Dropped, is_table
 from xlip.study.kinds import canonical
 from xlip.study.labels import label_codes, truth
 from xlip.study.parquet import parquet_files, read_studies, schema
 from xlip.study.record import Box, Study
 from xlip.study.subgroups import subgroups
+from xlip.tables.arrow import data_set_files
 
 REQUIRE = ("labels", "report", "regions", "image")
 """What a case must have besides its image: a label, a report, a box or mask, or nothing."""
@@ -59,8 +61,8 @@ class Origin:
 
     def cases(self, *, images: bool = True, dropped: list[tuple[str, str]] | None = None) -> Iterator[Case]:
         """The cases in the order of the file; without images, Parquet is read in a fraction of the time."""
-        if self.data.endswith(".csv"):
-            yield from self._csv([] if dropped is None else dropped)
+        if is_table(self.data):
+            yield from self._table([] if dropped is None else dropped)
             return
         columns = None if images else [name for name in schema().names if name not in ("image", "masks")]
         for study in read_studies(self.data, columns=columns):
@@ -70,16 +72,18 @@ class Origin:
     def fingerprint(self) -> str:
         """Changes with any byte of the data (of a CSV's images: with path, size and time) and with the choice of it."""
         digest = hashlib.sha256(repr(replace(self, data="", kinds="")).encode())
-        if not self.data.endswith(".csv"):
+        if not is_table(self.data):
             for file in parquet_files(self.data):
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
             return digest.hexdigest()
-        digest.update(Path(self.data).read_bytes())
+        path = open_path(self.data)
+        for file in data_set_files(path) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
         for case in self.cases():
-            assert isinstance(case.image, Path)
-            state = case.image.stat()
-            digest.update(f"{case.image}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+            if isinstance(case.image, Path):
+                state = case.image.stat()
+                digest.update(f"{case.image}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
     def _wanted(self, study: Study) -> bool:
@@ -87,13 +91,15 @@ class Origin:
         # Without the column of masks nobody can tell; the ids of the first reading decide then.
         return bool(has[self.require] and self.split in ("", study.split) and study.view != "LATERAL")
 
-    def _csv(self, dropped: list[tuple[str, str]]) -> Iterator[Case]:
+    def _table(self, dropped: list[tuple[str, str]]) -> Iterator[Case]:
         names = ("image_column", "patient_column", "report_column", "kinds")
-        for row in csv_studies(Path(self.data), **{name: getattr(self, name) for name in names}):
+        for row in csv_studies(open_path(self.data), **{name: getattr(self, name) for name in names}):
             if isinstance(row, Dropped):
                 dropped.append((row.row, row.reason))
-            elif isinstance(row, Candidate) and row.file is not None and (row.study.report or self.require != "report"):
-                yield _case(row.study, row.file)
+            elif isinstance(row, Candidate) and (row.study.report or self.require != "report"):
+                image = row.file or row.study.image
+                if image is not None:
+                    yield _case(row.study, image)
 
 
 @dataclass
@@ -134,8 +140,8 @@ def open_cases(
         XLIPError: nothing there, a missing column, an unknown kind, or no label where labels are required.
     """
     wanted = [canonical(name.strip()) for name in kinds.split(",") if name.strip()]
-    if data.endswith(".csv"):
-        return _open_csv(Origin(data, "", require, image_column, patient_column, report_column, kinds), wanted)
+    if is_table(data):
+        return _open_table(Origin(data, "", require, image_column, patient_column, report_column, kinds), wanted)
     found: set[str] = set()
     splits: set[str] = set()
     for study in read_studies(data, columns=["split", "labels"]):
@@ -156,9 +162,9 @@ def other_split(cases: Cases, split: str, data: str = "") -> Cases | None:
         XLIPError: cases made in memory or from a CSV, which has no splits, while `data` names no other set.
     """
     path = data or (cases.origin.data if cases.origin else "")
-    if not path or (path.endswith(".csv") and not data):
+    if not path or (is_table(path) and not data):
         raise XLIPError(f"{cases.name}: no split {split!r} here; name the set to train on with the option `train`")
-    if path.endswith(".csv"):
+    if is_table(path):
         old = cases.origin or Origin(path)
         return open_cases(
             path,
@@ -211,15 +217,16 @@ def _case(study: Study, image: Path | str | bytes | None) -> Case:
     )
 
 
-def _open_csv(origin: Origin, wanted: list[str]) -> Cases:
+def _open_table(origin: Origin, wanted: list[str]) -> Cases:
     dropped: list[tuple[str, str]] = []
     items = list(origin.cases(dropped=dropped))
     found = {kind for case in items for kind in case.labels}
-    listed = wanted or _labelled(origin.data, found, origin.require)
+    listed = wanted or _labelled(origin.data, found, origin.require, dropped)
     return Cases(Path(origin.data).stem, items, listed, dropped, origin)
 
 
-def _labelled(data: str, found: set[str], require: str) -> list[str]:
+def _labelled(data: str, found: set[str], require: str, dropped: Sequence[tuple[str, str]] = ()) -> list[str]:
     if not found and require == "labels":
-        raise XLIPError(f"{data}: no labels to compare with; add one column per kind, or name them with --kinds")
+        first = f" ({len(dropped)} rows dropped; first: {': '.join(dropped[0])})" if dropped else ""
+        raise XLIPError(f"{data}: no labels to compare with{first}; add one column per kind, or name them with --kinds")
     return sorted(found)

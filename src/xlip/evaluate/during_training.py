@@ -9,6 +9,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.cases import open_cases
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.models.xlip import XLIPModel
+from xlip.sources.source import is_table
 
 if TYPE_CHECKING:
     from xlip.train.loop import DuringTraining
@@ -29,7 +30,7 @@ def training_evaluation(config: DuringTraining, prompts: str) -> Callable[[XLIPM
         return None
     if not config.data:
         raise XLIPError(f"evaluate.every is {config.every}, but evaluate.data names no prepared set")
-    split = "" if config.data.endswith(".csv") else config.split or VALIDATION
+    split = "" if is_table(config.data) else config.split or VALIDATION
     open_cases(config.data, kinds=config.kinds, split=split)
     evaluator = ZeroShot(prompts=prompts, cache=False, replicates=1)
 

@@ -21,6 +21,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
 from xlip.results.figures import ProbeFigures, SeedFigures
 from xlip.results.result import Array, Predictions, Result
+from xlip.sources.source import is_table
 from xlip.study.labels import UncertainPolicy, label_codes, one_class
 
 FOLDS = 3
@@ -94,7 +95,7 @@ class LinearProbe:
         train = other_split(data, self.train_split, self.train)
         if train is None:
             raise XLIPError(f"{data.name}: no split {self.train_split!r} to train on; name one with `train_split`")
-        has_splits = train.origin is not None and not train.origin.data.endswith(".csv")
+        has_splits = train.origin is not None and not is_table(train.origin.data)
         validation = other_split(train, self.validation_split) if has_splits else None
         embedded = [
             embed(model, part, batch_size=self.batch_size, cache=self.cache) if part else None

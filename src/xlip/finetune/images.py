@@ -12,8 +12,9 @@ import numpy as np
 
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.sources.csv import studies as csv_studies
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Dropped, is_table
 from xlip.study.kinds import canonical
 from xlip.study.labels import label_codes
 from xlip.study.parquet import read_studies
@@ -83,7 +84,7 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
     """
     columns = columns or Columns()
     dropped: list[tuple[str, str]] = []
-    read = _csv if data.endswith(".csv") else _parquet
+    read = _table if is_table(data) else _parquet
     listed = list(read(data, columns, dropped, with_images=False))
     labelled = {kind for study, _ in listed for kind in study.labels}
     wanted = [canonical(name.strip()) for name in columns.kinds.split(",") if name.strip()]
@@ -123,15 +124,15 @@ def _parquet(
             yield study._replace(image=None), study.image
 
 
-def _csv(
+def _table(
     data: str, columns: Columns, dropped: list[tuple[str, str]], *, with_images: bool
 ) -> Iterator[tuple[Study, Any]]:
     options = {"image_column": columns.image, "patient_column": columns.patient, "split_column": columns.split}
-    for row in csv_studies(Path(data), **options, kinds=columns.kinds):
+    for row in csv_studies(open_path(data), **options, kinds=columns.kinds):
         if isinstance(row, Dropped):
             dropped.append((row.row, row.reason))
         elif isinstance(row, Candidate) and row.study.labels:
-            yield row.study, row.file
+            yield row.study._replace(image=None), row.file or row.study.image
 
 
 def _pixel_array(count: int, size: int) -> Array:

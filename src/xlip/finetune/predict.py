@@ -13,11 +13,15 @@ import numpy as np
 
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
-from xlip.files import whole_text
+from xlip.files import open_path, whole_text
 from xlip.finetune.classifier import XLIPClassifier
+from xlip.sources.cells import said
 from xlip.sources.folder import studies as folder_studies
-from xlip.sources.source import Candidate, Dropped, read_table
+from xlip.sources.source import Candidate, Dropped, is_table
+from xlip.sources.table_paths import find_images
 from xlip.study.parquet import read_studies
+from xlip.tables.read import read_rows
+from xlip.tables.row import Fault
 
 Pair = tuple[str, Any]
 """Id of an image, and its file or bytes."""
@@ -91,15 +95,27 @@ def _readable(
 
 
 def _listed(data: str, image_column: str, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
-    path = Path(data)
-    if path.suffix == ".csv":
-        rows = read_table(path, (image_column,))
-        return ((row[image_column], path.parent / row[image_column]) for _, row in rows if row[image_column])
+    path = open_path(data)
+    if is_table(data):
+        return _in_table(path, image_column, dropped)
     if path.is_dir() and not any(path.glob("*.parquet")) and not (path / "journal").is_dir():
         return _in_folder(path, dropped)
     if path.is_file() and path.suffix != ".parquet":
         return iter([(path.name, path)])
     return ((study.study_id, study.image) for study in read_studies(path) if study.image is not None)
+
+
+def _in_table(path: Path, column: str, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
+    for row in read_rows(path, (column,), pictures=True):
+        where = f"{path.name}:{row.line}"
+        if isinstance(row, Fault):
+            dropped += [(where, row.reason)] * row.lost
+        elif column in row.pictures:
+            yield row.cells[column] or where, row.pictures[column]
+        elif text := said(row.cells[column]):
+            found = find_images(text, path if path.is_dir() else path.parent)
+            dropped += [(where, f"image file {name} not found") for name in found.missing]
+            yield from found.files
 
 
 def _in_folder(path: Path, dropped: list[tuple[str, str]]) -> Iterator[Pair]:

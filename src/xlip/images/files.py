@@ -16,6 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.images.dicom import decode_dicom
 from xlip.images.gray import MAX_PIXELS, Gray, bomb, damaged, stretch, to_bytes
 from xlip.images.square import shrink
@@ -109,7 +110,7 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         name, data = "image bytes", source
     else:
-        name = os.fspath(source)
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else str(source)
         try:
             data = _bytes_of(source)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -122,8 +123,8 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
 
 def _bytes_of(path: Any) -> bytes:
     """The bytes of a local path or of an fsspec one; never more than `MAX_BYTES`."""
-    local = isinstance(path, str | Path)
-    with io.BufferedReader(io.FileIO(path)) if local else path.open("rb") as stream:
+    local = isinstance(path, Path) or (isinstance(path, str) and "://" not in path)
+    with io.BufferedReader(io.FileIO(path)) if local else open_path(path).open("rb") as stream:
         # Asked for a gigabyte at once, Python first reserves as much: several times the cost of reading a small file.
         data: bytes = stream.read(_FIRST_BYTES)
         if len(data) == _FIRST_BYTES:

@@ -38,6 +38,12 @@ REASONS = (
     ("is empty (0 bytes)", "empty file"),
     ("duplicate study id", "duplicate study id"),
     ("another image of the report", "another image of the report"),
+    ("cells as in the header", "a row with more or fewer cells than the header"),
+    ("a stray quotation mark", "a stray quotation mark"),
+    ("not readable as JSON", "a line that is no JSON object"),
+    ("expected 1 (present)", "a label that is not understood"),
+    ("expected train, val or test", "a split that is not understood"),
+    ("a spreadsheet rounded", "an id that a spreadsheet rounded"),
     ("modality", "modality is not X-ray"),
 )
 """Words of a reason -> its class, so that equal reasons count together."""

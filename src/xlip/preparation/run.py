@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.preparation.card import Summary, finish
 from xlip.preparation.part import Settings
 from xlip.preparation.plan import Plan, Unit, survey, units
 from xlip.preparation.pool import run_units
 from xlip.preparation.splits import Item, Split, make_split, rule
 from xlip.preparation.splits.rule import by_hash
-from xlip.preparation.target import Target, open_path
+from xlip.preparation.target import Target
 from xlip.reports.entities import TAGGER
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
 from xlip.sources import load_source

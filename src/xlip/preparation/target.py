@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from xlip.errors import XLIPError
 from xlip.files import is_local, remove_tree, take_place
@@ -143,16 +142,6 @@ def _discard_partials(folder: Path) -> None:
     if is_local(folder):
         for file in (*folder.glob(".*.partial"), *(folder / JOURNAL).glob(".*.partial")):
             file.unlink(missing_ok=True)
-
-
-def open_path(text: str | os.PathLike[str]) -> Path:
-    """A path object for a local path or an fsspec URL (`s3://bucket/set`, `memory://x`)."""
-    if "://" not in str(text):
-        return Path(text)
-    from upath import UPath
-
-    made: Any = UPath(text) if isinstance(text, str) else text
-    return made  # type: ignore[no-any-return]
 
 
 def _key(note: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xlip.errors import XLIPError
+from xlip.tables.read import SUFFIXES as TABLE_SUFFIXES
+from xlip.tables.read import has_table_suffix, read_rows
+from xlip.tables.row import Fault
 
 TEXT_COLUMNS = ("report", "text")
 """Tried in this order where no column is named."""
 ID_COLUMNS = ("study_id", "id", "uid")
-SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
-ROWS = 256
-"""Parquet rows in memory at a time."""
+SUFFIXES = (".txt", *sorted(TABLE_SUFFIXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,8 @@ def _file(path: Path, column: str) -> Iterator[Document]:
     elif suffix == ".jsonl":
         with path.open("rb") as stream:
             yield from _lines(stream, path.name, column)
-    elif suffix == ".csv":
-        yield from _csv(path, column)
-    elif suffix == ".parquet":
-        yield from _parquet(path, column)
+    elif has_table_suffix(path.name):
+        yield from _table(path, column)
     else:
         raise XLIPError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
 
@@ -107,29 +105,18 @@ def _json(text: str, id_: str, note: str, column: str) -> Document:
     return Document(own, found.encode("utf-8", "replace").decode("utf-8"), note)
 
 
-def _csv(path: Path, column: str) -> Iterator[Document]:
-    with path.open("rb") as raw:
-        _, note = decode_text(raw.read(1 << 16))
-    encoding = note.rsplit(" ", 1)[-1] if note else "utf-8-sig"
-    csv.field_size_limit(1 << 30)
-    with path.open(encoding=encoding, errors="replace", newline="") as stream:
-        reader = csv.DictReader(line.replace("\0", " ") for line in stream)
-        name, own = _columns(list(reader.fieldnames or ()), path, column)
-        for row in reader:
-            id_ = str(row[own]) if own and row.get(own) else f"{path.name}:{reader.line_num}"
-            yield Document(id_, row.get(name) or "", note)
-
-
-def _parquet(path: Path, column: str) -> Iterator[Document]:
-    import pyarrow.parquet as pq
-
-    parquet = pq.ParquetFile(path)
-    name, own = _columns(parquet.schema_arrow.names, path, column)
-    number = 0
-    for batch in parquet.iter_batches(ROWS, columns=[name, own] if own else [name]):
-        for row in batch.to_pylist():
-            number += 1
-            yield Document(str(row[own]) if own else f"{path.name}:{number}", row[name] or "")
+def _table(path: Path, column: str) -> Iterator[Document]:
+    name = own = note = ""
+    for row in read_rows(path, (column,) if column else ()):
+        if isinstance(row, Fault):
+            note = "" if row.lost else row.reason
+            if row.lost:
+                yield Document(f"{path.name}:{row.line}", "", row.reason)
+            continue
+        if not name:
+            name, own = _columns(list(row.cells), path, column)
+        yield Document((own and row.cells[own]) or f"{path.name}:{row.line}", row.cells[name], note)
+        note = ""
 
 
 def _columns(names: list[str], path: Path, column: str) -> tuple[str, str]:
@@ -141,14 +128,3 @@ def _columns(names: list[str], path: Path, column: str) -> tuple[str, str]:
             f"{path}: expected a column {' or '.join(wanted)}; its columns are {', '.join(names)}; set --column"
         )
     return name, next((own for own in ID_COLUMNS if own in names), "")
-
-
-def is_study_table(source: str) -> bool:
-    """Whether `source` is a Parquet file or folder that `xlip prepare` wrote."""
-    import pyarrow.parquet as pq
-
-    path = Path(source)
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
-    return (
-        bool(files) and files[0].is_file() and (pq.read_schema(files[0]).metadata or {}).get(b"xlip_schema") is not None
-    )

@@ -19,11 +19,11 @@ from xlip.errors import XLIPError
 from xlip.files import whole_file, writing
 from xlip.reports.chexpert import chexpert_labels
 from xlip.reports.entities import kinds_of, with_entities
-from xlip.reports.tag_inputs import Document, is_study_table, read_documents
+from xlip.reports.tag_inputs import Document, read_documents
 from xlip.reports.tagger.registry import Tagger, load_tagger
 from xlip.reports.tagger.rules import RuleTagger
 from xlip.study.labels import LabelState
-from xlip.study.parquet import read_studies, schema, write_studies
+from xlip.study.parquet import is_study_table, read_studies, schema, write_studies
 from xlip.study.record import Entity, Study
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, number, read_table, relative, sex_of, years
-from xlip.study.labels import from_file
+from xlip.sources.cells import number, sex_of, years
+from xlip.sources.source import Candidate, Dropped, Row, read_table, relative
+from xlip.study.labels import LabelState, from_file, stronger
 from xlip.study.record import Study
 
 KINDS = {
@@ -31,7 +32,7 @@ KINDS = {
 TABLES = (("train.csv", "train"), ("valid.csv", "val"), ("test_labels.csv", "test"), ("test.csv", "test"))
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Every image of `train.csv`, `valid.csv`, `test_labels.csv`, and of the studies in `groundtruth.csv`.
 
     Paths in the tables may begin with any release name (`CheXpert-v1.0/`, `CheXpert-v1.0-small/` ...): what counts is
@@ -43,33 +44,35 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
     )
     if not present and truth is None:
         raise XLIPError(f"{root}: expected train.csv, valid.csv or groundtruth.csv of CheXpert, found none")
+    faults: list[Row] = []
     for table, split in present:
-        for line, row in read_table(table, ("Path",)):
+        for line, row in read_table(table, ("Path",), faults):
             yield _candidate(root, root / _inside(row["Path"]), f"{table.name}:{line}", row, split)
     # `test_labels.csv` is the same truth by image; whoever has it needs the other not.
     if truth is not None and not any(split == "test" for _, split in present):
-        yield from _truth(root, truth)
+        yield from _truth(root, truth, faults)
+    yield from faults
 
 
-def labels(row: Mapping[str, str]) -> dict[str, int]:
+def labels(row: Mapping[str, str]) -> dict[str, LabelState]:
     """Known labels of a row, where 1 is present, 0 absent, -1 uncertain; empty cells are unknown.
 
     Raises:
         XLIPError: a cell says something else.
     """
-    known: dict[str, int] = {}
+    known: dict[str, LabelState] = {}
     for column, kind in KINDS.items():
         cell = row.get(column, "").strip()
         if cell:
             code = number(cell)
             if code not in (1, 0, -1):
                 raise XLIPError(f"column {column}: expected 1, 0, -1 or empty, got {cell!r}")
-            known[kind] = from_file(int(code))
+            known[kind] = stronger(known.get(kind), from_file(int(code)))
     return known
 
 
-def _truth(root: Path, table: Path) -> Iterator[Candidate | Dropped]:
-    for line, row in read_table(table):
+def _truth(root: Path, table: Path, faults: list[Row]) -> Iterator[Row]:
+    for line, row in read_table(table, (), faults):
         where = f"{table.name}:{line}"
         name = row.get("Study") or row.get("Path") or ""
         place = root / _inside(name)

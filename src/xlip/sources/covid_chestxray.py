@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative, sex_of, years
+from xlip.sources.cells import sex_of, years
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -20,10 +21,11 @@ PNEUMONIAS = frozenset({
 VIEWS = {"PA": "PA", "AP": "AP", "AP Supine": "AP", "AP semi erect": "AP", "AP erect": "AP", "L": "LATERAL"}
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Rows of `metadata.csv` whose modality is X-ray; a row without notes is a lone image."""
     table = first_existing(root, "metadata.csv")
-    for line, row in read_table(table, ("patientid", "finding", "filename", "clinical_notes")):
+    faults: list[Row] = []
+    for line, row in read_table(table, ("patientid", "finding", "filename", "clinical_notes"), faults):
         where, file = f"metadata.csv:{line}", root / (row.get("folder") or "images") / row["filename"]
         if row.get("modality", "X-ray") != "X-ray":
             yield Dropped(where, f"modality {row['modality']} is not X-ray")
@@ -43,6 +45,7 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
                 tags=tuple(part.strip() for part in row["finding"].split("/") if part.strip()),
             )
             yield Candidate(study, file)
+    yield from faults
 
 
 def labels(finding: str) -> dict[str, int]:

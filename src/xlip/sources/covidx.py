@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, relative
+from xlip.sources.source import Candidate, Dropped, Row, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -21,7 +21,7 @@ CLASSES = {
 """Class of a list, in lower case -> labels. A patient with COVID-19 need not have a pneumonia to be seen."""
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Lines of `train*.txt`, `val*.txt` and `test*.txt`; images in `train/`, `val/` and `test/`.
 
     The source of an image (`rsna`, `cohen` ...) is kept as the tag `source:...`: the class is nearly the source in some

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, read_table, sex_of, years
-from xlip.study.kinds import canonical, is_kind
-from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN, LabelState
+from xlip.sources.cells import identifier, is_rounded, is_spanish, said, sex_of, split_of, years
+from xlip.sources.labels import LabelColumns, label_columns, listing_column, parse_values
+from xlip.sources.source import Candidate, Dropped, Noticed
+from xlip.sources.source import Row as Made
+from xlip.sources.table_paths import Found, find_images
+from xlip.study.labels import ABSENT, PRESENT, LabelState, stronger
 from xlip.study.record import Study
+from xlip.tables.arrow import SPLIT
+from xlip.tables.read import read_rows
+from xlip.tables.row import Fault, Row
 
-STATES: dict[str, LabelState | None] = {
-    **dict.fromkeys(("1", "1.0", "true", "present", "yes"), PRESENT),
-    **dict.fromkeys(("0", "0.0", "false", "absent", "no"), ABSENT),
-    **dict.fromkeys(("-1", "-1.0", "uncertain"), UNCERTAIN),
-    **dict.fromkeys(("", "nan", "unknown", "none"), None),
-}
-"""What a label cell may say, in any case."""
 VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "L": "LATERAL"}
 """What a view cell may say, in any case; anything else is unknown."""
+_PATIENTS = frozenset({"patient", "patientid", "subject", "subjectid", "mrn", "patientnumber", "patid"})
+_SPLITS = frozenset({"split", "fold", "subset", "partition", "set"})
+_SAMPLE = 100
+_WORDS = 100
+"""Different words of a column that are kept."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What each column of a table means; '' where there is none."""
+
+    image: str = ""
+    report: str = ""
+    patient: str = ""
+    id: str = ""
+    split: str = ""
+    view: str = ""
+    sex: str = ""
+    age: str = ""
+    labels: str = ""
+    state: str = ""
+
+    def named(self) -> tuple[str, ...]:
+        """The columns that there must be."""
+        return tuple(name for name in vars(self).values() if name)
 
 
 def studies(
@@ -35,90 +63,301 @@ def studies(
     sex_column: str = "",
     age_column: str = "",
     kinds: str = "",
+    labels_column: str = "",
+    state_column: str = "",
+    values: str = "",
+    encoding: str = "",
+    sheet: str = "",
     source: str = "csv",
-) -> Iterator[Candidate | Dropped]:
-    """Rows of a CSV file `root`; image paths are relative to its folder.
+) -> Iterator[Made]:
+    """Rows of a table `root` (see `xlip.tables.read`); image paths are relative to its folder.
+
+    Several rows of one image, or of one id and image, are one study: of each kind the strongest of what columns and
+    rows say counts (present, uncertain, absent, unknown). Rows of one image with different reports stay studies of
+    their own, with the same labels. Of several paths in a cell each is a study. What is guessed is noticed.
 
     Args:
-        root: the CSV file.
-        image_column: holds paths; empty: the table has no images.
+        root: the table: CSV of any delimiter, Excel, Parquet, JSON lines, or the folder of a Hugging Face data set.
+        image_column: holds paths, or the images themselves (Parquet); empty: the table has no images.
         report_column: holds texts; empty: the table has no reports.
         patient_column: holds patient ids; without one every row is a patient of its own, and splits may leak.
         id_column: holds unique study ids; default: the line number.
-        split_column: holds `train`, `val` or `test`; default: all `train`.
+        split_column: holds `train`, `val` or `test`; default: that of a data set folder, else all `train`.
         view_column: holds PA, AP or LATERAL.
-        sex_column: holds F or M, or a word that begins so.
+        sex_column: holds F or M, or a word for it in one of several languages.
         age_column: holds years (`57`, `057Y`), or another unit with its name (`18 months`).
         kinds: label columns, separated by commas; default: every column whose name is a kind or an alias of one.
+        labels_column: holds one or several kinds (`A|B`, `A;B`, `A, B`), which are present; default: a column called
+            like `Finding Labels` that holds nothing else.
+        state_column: what the row says of the kinds in `labels_column` (1, 0, -1 ...).
+        values: meaning of label cells, such as `0.7=present,maybe=uncertain`.
+        encoding: of a text file; default: found.
+        sheet: of a workbook; default: the first with the columns.
         source: name stored with every study.
     """
-    wanted = (image_column, report_column, patient_column, id_column, split_column, view_column, sex_column, age_column)
-    required = tuple(name for name in (*wanted, *(k.strip() for k in kinds.split(","))) if name)
     if not image_column and not report_column:
         raise XLIPError(f"{root}: name at least one of image_column and report_column")
-    for line, row in read_table(root, required):
-        columns = label_columns(row, kinds)
-        where = f"{root.name}:{line}"
-        try:
-            labels = parse_labels(row, columns)
-        except XLIPError as error:
-            yield Dropped(where, str(error))
-            continue
-        image, report = row.get(image_column, "").strip(), clean(row.get(report_column))
-        file = root.parent / image if image else None
-        id_ = row.get(id_column) or f"{root.stem}:{line}"
-        if file is None and report is None:
-            yield Dropped(where, "neither an image path nor a report")
-        elif file is not None and not file.is_file():
-            yield Dropped(where, f"image file {image} not found")
+    options = {"encoding": encoding, "sheet": sheet}
+    first = next((row for row in read_rows(root, pictures=True, **options) if isinstance(row, Row)), Row(0, {}))
+    if not split_column and root.is_dir() and SPLIT in first.cells:
+        split_column = SPLIT
+    columns = Columns(
+        *(image_column, report_column, patient_column, id_column, split_column, view_column),
+        *(sex_column, age_column, labels_column, state_column),
+    )
+    reader = _Reader(root, columns, kinds, source, options, image_column in first.pictures)
+    survey = _survey(reader, parse_values(values))
+    joined = _joined(reader, survey) if len(survey.repeated) else {}
+    yield from survey.notices
+    for row in reader.rows(pictures=True):
+        if isinstance(row, Fault):
+            yield reader.fault(row)
         else:
-            study = Study(
-                study_id=f"{source}/{id_}",
-                patient_id=f"{source}/{row.get(patient_column) or id_}",
-                source=source,
-                image_path=Path(image).as_posix() if image else "",
-                report=report,
-                labels=labels,
-                split=row.get(split_column) or "train",
-                **_header(row, view_column, sex_column, age_column),
-            )
-            yield Candidate(study, file)
+            yield from _studies_of(row, reader, survey, joined)
 
 
-def _header(row: dict[str, str], view: str, sex: str, age: str) -> dict[str, Any]:
-    """What the named columns say of the patient and the picture."""
-    return {
-        "view": VIEWS.get(row.get(view, "").strip().upper(), ""),
-        "sex": sex_of(row.get(sex, "")),
-        "age": years(row.get(age, "")),
+@dataclass(frozen=True)
+class _Reader:
+    """A table and how to read it, as often as it takes."""
+
+    root: Path
+    columns: Columns
+    kinds: str
+    source: str
+    options: Mapping[str, str]
+    embedded: bool = False
+    """Whether the images stand in the table; their names do not tell them apart."""
+
+    def rows(self, *, pictures: bool = False) -> Iterator[Row | Fault]:
+        """The table from its beginning."""
+        required = (*self.columns.named(), *(name.strip() for name in self.kinds.split(",") if name.strip()))
+        return read_rows(self.root, required, pictures=pictures, **self.options)
+
+    def where(self, line: int) -> str:
+        """A row in words."""
+        return f"{self.root.name}:{line}"
+
+    def fault(self, fault: Fault) -> Dropped | Noticed:
+        """A fault of the table as a drop or a notice."""
+        return (Dropped if fault.lost else Noticed)(self.where(fault.line), fault.reason)
+
+    def key(self, row: Row) -> str:
+        """What rows of one study have in common: id and image; '' where a row can only be a study of its own."""
+        image = "" if self.embedded else said(row.cells.get(self.columns.image))
+        id_ = identifier(row.cells.get(self.columns.id))
+        return f"{id_}\t{image}" if image or id_ else ""
+
+
+@dataclass
+class _Survey:
+    """What has to be known of a whole table before its first row is a study."""
+
+    labels: LabelColumns
+    repeated: frozenset[int]
+    """Hashes of keys that come more than once."""
+    spanish: bool
+    """Whether M is mujer."""
+    unclear_patients: frozenset[int]
+    """Hashes of ids that differ in capitals or leading zeros only."""
+    notices: list[Noticed] = field(default_factory=list)
+
+
+def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey:
+    """Go through the table once: its columns, repeated keys and the words it uses. 8 bytes a row, and its patients."""
+    columns, keys, names = reader.columns, array("q"), dict[str, None]()
+    sample: list[Mapping[str, str]] = []
+    sexes: set[str] = set()
+    patients: dict[int, int] = {}
+    unclear: set[int] = set()
+    for row in reader.rows():
+        if isinstance(row, Fault):
+            continue
+        if row.cells.keys() != names.keys():
+            names |= dict.fromkeys(row.cells)
+        if len(sample) < _SAMPLE:
+            sample.append(row.cells)
+        if key := reader.key(row):
+            keys.append(hash(key))
+        if columns.sex and len(sexes) < _WORDS:
+            sexes.add(said(row.cells.get(columns.sex)))
+        if columns.patient and (patient := identifier(row.cells.get(columns.patient))):
+            plain = hash(_plain(patient))
+            if patients.setdefault(plain, hash(patient)) != hash(patient):
+                unclear.add(plain)
+    unique, counts = np.unique(np.frombuffer(keys, np.int64) if keys else np.zeros(0, np.int64), return_counts=True)
+    listed = columns.labels or listing_column(sample, {*columns.named(), columns.report})
+    single = label_columns(names, reader.kinds, {*columns.named(), listed})
+    labels = LabelColumns(single, listed, columns.state, values)
+    repeated = frozenset(int(key) for key in unique[counts > 1])
+    notices = _notices(reader, labels, list(names))
+    return _Survey(labels, repeated, is_spanish(sexes), frozenset(unclear), notices)
+
+
+def _plain(patient: str) -> str:
+    return patient.casefold().lstrip("0")
+
+
+def _notices(reader: _Reader, labels: LabelColumns, names: list[str]) -> list[Noticed]:
+    """What was decided for the whole table without being asked to."""
+    where, columns = reader.where(1), reader.columns
+    found = [
+        Noticed(
+            where, f"columns were joined to one kind, {kind} = {' + '.join(joined)}: of each row the strongest counts"
+        )
+        for kind, joined in labels.joined.items()
+        if not reader.kinds
+    ]
+    if labels.several and not columns.labels:
+        found.append(Noticed(where, f"{labels.several} was taken for a list of kinds: name it labels_column"))
+    for role, words in (("patient", _PATIENTS), ("split", _SPLITS)):
+        like = [name for name in names if "".join(filter(str.isalnum, name)).lower() in words]
+        if like and not getattr(columns, role):
+            found.append(Noticed(where, f"{like[0]} was not read: name it {role}_column if it is that"))
+    return found
+
+
+@dataclass
+class _Joined:
+    """What the rows of one study say together."""
+
+    lines: list[int]
+    labels: dict[str, LabelState]
+    report: str
+    patient: str
+    contradicted: set[str] = field(default_factory=set)
+    patients: int = 1
+    reports: set[int] = field(default_factory=set)
+    """Hashes of the different reports."""
+
+
+def _joined(reader: _Reader, survey: _Survey) -> dict[str, _Joined]:
+    """Key -> what its rows say, for the keys that are repeated; rows whose labels are not understood stay out."""
+    found: dict[str, _Joined] = {}
+    for row in reader.rows():
+        if isinstance(row, Fault) or hash(key := reader.key(row)) not in survey.repeated:
+            continue
+        try:
+            labels = survey.labels.labels(row.cells)
+        except XLIPError:
+            continue
+        report, patient = said(row.cells.get(reader.columns.report)), identifier(row.cells.get(reader.columns.patient))
+        group = found.setdefault(key, _Joined([], {}, report, patient))
+        group.lines.append(row.line)
+        group.patients += bool(patient and group.patient and patient != group.patient)
+        group.report, group.patient = group.report or report, group.patient or patient
+        if report:
+            group.reports.add(hash(report))
+        for kind, state in labels.items():
+            if {group.labels.get(kind), state} == {PRESENT, ABSENT} and not survey.labels.several:
+                group.contradicted.add(kind)
+            group.labels[kind] = stronger(group.labels.get(kind), state)
+    return found
+
+
+def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str, _Joined]) -> Iterator[Made]:
+    """The studies of a row, and what was noticed of it."""
+    where, cells, columns = reader.where(row.line), dict(row.cells), reader.columns
+    try:
+        labels = survey.labels.labels(cells)
+    except XLIPError as error:
+        yield Dropped(where, str(error))
+        return
+    group = joined.get(reader.key(row)) if joined else None
+    if group is not None and len(group.lines) > 1:
+        if group.patients > 1:
+            yield Dropped(where, "the rows of one image or id name different patients; mend the table")
+            return
+        own = hash(group.report if row.line == group.lines[0] else said(cells.get(columns.report)))
+        if row.line != group.lines[0] and own not in group.reports:
+            return  # it says nothing that the first row, which has its labels, does not say
+        group.reports.discard(own)
+        yield from _of_group(where, row.line, group, columns)
+        labels = group.labels
+        if row.line == group.lines[0]:
+            cells |= {columns.report: group.report, columns.patient: group.patient}
+    notes: list[str] = []
+    fields = _header(cells, columns, survey, notes)
+    if isinstance(fields, str):
+        yield Dropped(where, fields)
+        return
+    report = clean(said(cells.get(columns.report)) or None)
+    strangers = survey.labels.strangers(cells)
+    notes += ["a label is no kind: it went to the tags"] * bool(strangers)
+    id_ = identifier(cells.get(columns.id)) or f"{reader.root.stem}:{row.line}"
+    study = Study(
+        study_id=f"{reader.source}/{id_}",
+        patient_id=f"{reader.source}/{identifier(cells.get(columns.patient)) or id_}",
+        source=reader.source,
+        report=report,
+        labels=labels,
+        tags=tuple(strangers),
+        **fields,
+    )
+    yield from _with_images(row, study, reader, notes)
+    yield from (Noticed(where, note) for note in notes)
+
+
+def _of_group(where: str, line: int, group: _Joined, columns: Columns) -> Iterator[Noticed]:
+    if line == group.lines[0]:
+        if not columns.labels:
+            lines = ", ".join(map(str, group.lines[:9])) + (" ..." if len(group.lines) > 9 else "")
+            yield Noticed(where, f"rows of one image or id were joined: lines {lines}")
+        if group.contradicted:
+            yield Noticed(where, f"rows of one image contradict each other: {', '.join(sorted(group.contradicted))}")
+
+
+def _header(cells: Mapping[str, str], columns: Columns, survey: _Survey, notes: list[str]) -> dict[str, Any] | str:
+    """Split, view, sex and age of a row; a reason to drop it where its ids or its split cannot be trusted."""
+    for role in ("patient", "id"):
+        text = said(cells.get(getattr(columns, role)))
+        if text and is_rounded(text):
+            return f"column {getattr(columns, role)}: a long number that a spreadsheet rounded; export it as text"
+    patient = identifier(cells.get(columns.patient))
+    if columns.patient and not patient:
+        notes.append("no patient id: the row counts as a patient of its own")
+    elif columns.patient and hash(_plain(patient)) in survey.unclear_patients:
+        notes.append("a patient id differs from another in capitals or zeros: they count as two patients")
+    if columns.patient and patient != said(cells.get(columns.patient)):
+        notes.append("a whole number as an id was written with a point: it is read without") if patient else None
+    split = said(cells.get(columns.split))
+    if split and split_of(split) is None:
+        return f"column {columns.split}: expected train, val or test, got {split[:20]!r}; rename it, or use --holdout"
+    if columns.split and not split:
+        notes.append("no split: the row counts as train")
+    view, sex, age = (said(cells.get(name)) for name in (columns.view, columns.sex, columns.age))
+    made = {
+        "split": split_of(split) or "train",
+        "view": VIEWS.get(view.upper(), ""),
+        "sex": sex_of(sex, spanish=survey.spanish),
+        "age": years(age),
     }
+    if view and not made["view"]:
+        notes.append("a view is not understood: it is left open")
+    if sex and not made["sex"] and sex.lower() not in ("unknown", "u", "o", "other", "d"):
+        notes.append("a sex is not understood: it is left open")
+    if age and made["age"] is None:
+        notes.append("an age is not understood: a date, or not between 0 and 120 years; it is left open")
+    return made
 
 
-def label_columns(row: dict[str, str], kinds: str) -> dict[str, str]:
-    """Column -> kind, for the named columns, or for every column that names a kind.
-
-    Raises:
-        XLIPError: a named column is not a kind.
-    """
-    if kinds:
-        return {name.strip(): canonical(name.strip()) for name in kinds.split(",") if name.strip()}
-    return {name: canonical(name) for name in row if is_kind(name)}
-
-
-def parse_labels(row: dict[str, str], columns: dict[str, str]) -> dict[str, int]:
-    """Label states of a row; empty cells are left out (unknown).
-
-    Raises:
-        XLIPError: a cell says something else than `STATES` knows.
-    """
-    labels: dict[str, int] = {}
-    for column, kind in columns.items():
-        value = row[column].strip().lower()
-        if value not in STATES:
-            raise XLIPError(
-                f"column {column}: expected 1 (present), 0 (absent), -1 (uncertain) or empty, got {row[column]!r}"
-            )
-        state = STATES[value]
-        if state is not None:
-            labels[kind] = state
-    return labels
+def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> Iterator[Made]:
+    """The study with its image; of several images a study each."""
+    where, column = reader.where(row.line), reader.columns.image
+    text, picture = said(row.cells.get(column)), row.pictures.get(column)
+    if picture:
+        path = text.replace("\\", "/").rpartition("/")[2] or f"{reader.root.stem}:{row.line}"
+        yield Candidate(study._replace(image=picture, image_path=path))
+        return
+    found = find_images(text, reader.root if reader.root.is_dir() else reader.root.parent) if text else Found()
+    notes += found.notes
+    for missing in found.missing:
+        yield Dropped(where, f"image file {missing} not found")
+    if not text and study.report is None:
+        yield Dropped(where, "neither an image path nor a report")
+    elif not text:
+        yield Candidate(study)
+    for number, (path, file) in enumerate(found.files, 1):
+        one = study._replace(image_path=path)
+        if len(found.files) > 1:
+            one = one._replace(study_id=f"{study.study_id}/{number}")
+        yield Candidate(one, file)

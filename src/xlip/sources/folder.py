@@ -9,7 +9,7 @@ from typing import Any
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean, sections
-from xlip.sources.source import Candidate, Dropped, files_under
+from xlip.sources.source import Candidate, Dropped, Row, files_under
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -20,7 +20,7 @@ SUFFIXES = frozenset({
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> Iterator[Candidate | Dropped]:
+def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> Iterator[Row]:
     """Every image file under `root`, in the order of its path.
 
     A folder whose name is a kind, or an alias of one, labels its images: that kind present and, but for No_Finding

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative, sex_of, years
+from xlip.sources.cells import sex_of, years
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.labels import PRESENT
 from xlip.study.record import Study
 
 VIEWS = {"pa": "PA", "ap": "AP", "lateral": "LATERAL", "ll": "LATERAL"}
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Rows of `data.csv`; images in `png/`. There are no report texts."""
     table = first_existing(root, "data.csv")
-    for line, row in read_table(table, ("patient_id", "image_id", "projection")):
+    faults: list[Row] = []
+    for line, row in read_table(table, ("patient_id", "image_id", "projection"), faults):
         file = root / "png" / f"{row['image_id']}.png"
         if not file.is_file():
             yield Dropped(f"{table.name}:{line}", f"image file {file.name} not found")
@@ -31,3 +33,4 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
             age=years(row.get("age", "")),
         )
         yield Candidate(study, file)
+    yield from faults

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, relative
+from xlip.sources.source import Candidate, Row, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -14,7 +14,7 @@ from xlip.study.record import Study
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Files of `{train,val,test}/{NORMAL,PNEUMONIA}/`, under `root` or `root/chest_xray`.
 
     The person numbers in the file names repeat over the folders, so each file counts as a patient of its own.

@@ -15,7 +15,7 @@ import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.images.files import encode
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Row
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -28,7 +28,7 @@ CHEST = (
 SPLITS = ("train", "val", "test")
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Images of `chestmnist*.npz` and `pneumoniamnist*.npz` in `root` (or of `root` itself, where it is such a file).
 
     Patients are unknown: every image counts as one of its own. ChestMNIST is made of ChestX-ray14, PneumoniaMNIST of

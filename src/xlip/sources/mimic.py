@@ -12,9 +12,10 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import sections
+from xlip.sources.cells import number
 from xlip.sources.chexpert import KINDS
 from xlip.sources.chexpert import labels as chexpert_labels
-from xlip.sources.source import Candidate, Dropped, first_existing, number, optional_table, read_table, relative
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
 from xlip.study.record import Study
 
 VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "XTABLE LATERAL": "LATERAL"}
@@ -22,7 +23,7 @@ SPLITS = {"train": "train", "validate": "val", "test": "test"}
 CHOICES = ("frontal", "all")
 
 
-def studies(root: Path, reports: str = "", views: str = "frontal") -> Iterator[Candidate | Dropped]:
+def studies(root: Path, reports: str = "", views: str = "frontal") -> Iterator[Row]:
     """Images of `mimic-cxr-2.0.0-metadata.csv[.gz]`, each with its study's report, labels and split.
 
     Args:

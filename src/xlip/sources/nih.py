@@ -6,18 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from xlip.sources.cells import number, sex_of, spacing_of, years
 from xlip.sources.source import (
     Candidate,
     Dropped,
+    Row,
     first_existing,
     images_under,
-    number,
     optional_table,
     read_table,
     relative,
-    sex_of,
-    spacing_of,
-    years,
 )
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
@@ -31,7 +29,7 @@ FRAME = (1024, 1024)
 """Pixels that the published boxes count in: those of the published PNG files."""
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Rows of `Data_Entry_2017*.csv`; images in `images/` or `images_*/images/`.
 
     The split is `test` for what `test_list.txt` names, where that list is there; boxes come from `BBox_List_2017.csv`.

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import SECTIONS, clean
-from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.record import Study
 
 
-def studies(root: Path, layout: str = "auto") -> Iterator[Candidate | Dropped]:
+def studies(root: Path, layout: str = "auto") -> Iterator[Row]:
     """Reports of one layout: `kaggle`, `nlm`, `r2gen`, or the first of them that is there (`auto`)."""
     marks = {
         "kaggle": ("indiana_reports.csv", _kaggle),
@@ -53,7 +53,7 @@ def _others(root: Path, files: Iterable[Path]) -> Iterator[Dropped]:
         yield Dropped(relative(file, root), "another image of the report: one frontal image is kept with it")
 
 
-def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
+def _kaggle(root: Path) -> Iterator[Row]:
     frontal: dict[str, Path] = {}
     others: list[Path] = []
     folder = root / "images" / "images_normalized"
@@ -72,7 +72,7 @@ def _kaggle(root: Path) -> Iterator[Candidate | Dropped]:
     yield from _others(root, others)
 
 
-def _nlm(root: Path) -> Iterator[Candidate | Dropped]:
+def _nlm(root: Path) -> Iterator[Row]:
     for name, raw in _nlm_files(root):
         try:
             tree = ElementTree.fromstring(raw)
@@ -102,7 +102,7 @@ def _nlm_files(root: Path) -> Iterator[tuple[str, bytes]]:
             raise XLIPError(f"{archive}: damaged or cut short ({error}); copy or download it again") from error
 
 
-def _r2gen(root: Path) -> Iterator[Candidate | Dropped]:
+def _r2gen(root: Path) -> Iterator[Row]:
     table = first_existing(root, "annotation.json")
     try:
         parts = json.loads(table.read_text("utf-8"))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, first_existing, number, read_table, relative, sex_of
+from xlip.sources.cells import number, sex_of
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -84,7 +85,7 @@ DAMAGED = frozenset(
 """Files that several users report as damaged in the published archives."""
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Rows of `PADCHEST_chest_x_ray_images_labels_160K*.csv[.gz]`; images in `{ImageDir}/`, `images/` or beside it.
 
     The report is the published Spanish text (lower case, without accents); every label and its place goes to `tags`.
@@ -92,8 +93,10 @@ def studies(root: Path) -> Iterator[Candidate | Dropped]:
     'exclude' alone, say nothing.
     """
     table = first_existing(root, "PADCHEST_chest_x_ray_images_labels_160K*.csv", "PADCHEST_*160K*.csv.gz")
-    for line, row in read_table(table, ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels")):
+    faults: list[Row] = []
+    for line, row in read_table(table, ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels"), faults):
         yield _candidate(root, f"{table.name}:{line}", row)
+    yield from faults
 
 
 def labels(said: list[str]) -> dict[str, int]:

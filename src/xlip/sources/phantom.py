@@ -10,13 +10,11 @@ import numpy as np
 
 from xlip.images.files import encode
 from xlip.phantom import Phantom, generate
-from xlip.sources.source import Candidate, Dropped
+from xlip.sources.source import Candidate, Row
 from xlip.study.record import Study
 
 
-def studies(
-    root: Path, count: int = 1000, seed: int = 0, size: int = 128, start: int = 0
-) -> Iterator[Candidate | Dropped]:
+def studies(root: Path, count: int = 1000, seed: int = 0, size: int = 128, start: int = 0) -> Iterator[Row]:
     """Phantoms number `start` to `start + count`, each with image, report, labels, entities and the masks of its
     findings; `root` is ignored.
     """

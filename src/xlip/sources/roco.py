@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, relative
+from xlip.sources.source import Candidate, Dropped, Row, relative
 from xlip.study.record import Study
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -18,7 +18,7 @@ CHEST = re.compile(
 RADIOGRAPH = re.compile(r"(?i)radiogra|x[- ]?ray|roentgen|\bcxr\b|\bfilm\b|posteroanterior|postero-anterior")
 
 
-def studies(root: Path, chest_only: bool = True, images: bool = True) -> Iterator[Candidate | Dropped]:
+def studies(root: Path, chest_only: bool = True, images: bool = True) -> Iterator[Row]:
     """Lines `ID<tab>caption` of every `radiology/captions.txt` under `root`, with `radiology/images/ID.jpg` if there.
 
     Args:

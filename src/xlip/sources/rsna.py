@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xlip.sources.source import Candidate, Dropped, first_existing, number, optional_table, read_table, relative
+from xlip.sources.cells import number
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Box, Study
@@ -21,7 +22,7 @@ class _Case:
     boxes: list[Box] = field(default_factory=list)
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """One study per patient of `stage_2_train_labels.csv`, then the unlabelled files of `stage_2_test_images/`.
 
     Target 1 is Pneumonia (its boxes too) and Lung_Opacity present; of Target 0, 'Normal' in

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, first_existing, read_table, relative
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -22,7 +22,7 @@ SIDE = 1024
 KIND = "Pneumothorax"
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """One study per image id of `train-rle.csv` (or `stage_2_train.csv`), its rows united into one mask.
 
     Files are found by name anywhere below `dicom-images-train/` (or `dicom-images-test/`: unlabelled, split `test`).

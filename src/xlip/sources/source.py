@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import math
 import os
-import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from xlip.errors import XLIPError
-from xlip.files import is_local
+from xlip.files import is_local, open_path
+from xlip.study.parquet import is_study_table
 from xlip.study.record import Box, Study
+from xlip.tables.arrow import data_set_files
+from xlip.tables.read import has_table_suffix, read_rows
+from xlip.tables.row import Fault
 
 
 class Candidate(NamedTuple):
@@ -34,8 +31,12 @@ class Candidate(NamedTuple):
     """Width and height that `boxes` count in; None: those of the image file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest."""
-        file = str(self.file) if isinstance(self.file, Path) else self.file
+        """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest.
+
+        One in an archive too: the other process opens the archive once, not for every file.
+        """
+        text = self.file is not None and (isinstance(self.file, Path) or "::" in str(self.file))
+        file = str(self.file) if text else self.file
         return Candidate, (self.study, file, self.complete, self.boxes, self.frame)
 
 
@@ -89,48 +90,48 @@ def first_existing(root: Path, *patterns: str) -> Path:
     raise XLIPError(f"{root}: expected {' or '.join(patterns)}, found neither; is --root the data set's own folder?")
 
 
-def read_table(path: Path, required: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file (`.csv`, `.csv.gz`) with their line numbers (the header is line 1).
+def read_table(
+    path: Path, required: tuple[str, ...] = (), faults: list[Row] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a table of any format (`xlip.tables.read`) with their line numbers (the header is line 1).
 
-    A column without a name (the index that pandas writes) is not read: '' asks for no column.
+    Args:
+        path: the table.
+        required: columns that must be there.
+        faults: gets a drop for every row that does not fit the header, and a notice for every repair.
 
     Raises:
-        XLIPError: the file is missing or not readable, or lacks a required column.
+        XLIPError: the file is missing or not readable, lacks a required column, or, where nobody takes the faults, has
+            a row that does not fit.
     """
-    if not path.is_file():
-        raise XLIPError(f"{path}: expected a CSV file, found none")
-    try:
-        with path.open("rb") as raw, _unpacked(path.name, raw) as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-            reader = csv.DictReader(text)
-            fields = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = fields
-            for column in required:
-                if column not in fields:
-                    raise XLIPError(f"{path}: no column {column!r}; its columns are {', '.join(fields)}")
-            for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise XLIPError(f"{path}: not readable as CSV ({error}); copy or download it again") from error
+    for row in read_rows(path, required):
+        if not isinstance(row, Fault):
+            yield row.line, row.cells
+        elif faults is not None:
+            faults.append((Dropped if row.lost else Noticed)(f"{path.name}:{row.line}", row.reason))
+        elif row.lost:
+            raise XLIPError(f"{path}: line {row.line}: {row.reason}")
 
 
-@contextmanager
-def _unpacked(name: str, raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    if not name.endswith(".gz"):
-        yield raw
-        return
-    with gzip.GzipFile(fileobj=raw) as stream:
-        yield cast("IO[bytes]", stream)
-
-
-def optional_table(root: Path, *patterns: str) -> Iterator[tuple[int, dict[str, str]]]:
+def optional_table(root: Path, *patterns: str, faults: list[Row] | None = None) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of the first table under `root` that matches; none where none does."""
     found = next((file for pattern in patterns for file in sorted(root.glob(pattern))), None)
-    return iter(()) if found is None else read_table(found)
+    return iter(()) if found is None else read_table(found, faults=faults)
+
+
+def is_table(data: str) -> bool:
+    """Whether `data` is a table of one's own (a file, or the folder of a Hugging Face data set), not a prepared set."""
+    path = open_path(data)
+    if has_table_suffix(data):
+        return not (data.lower().endswith(".parquet") and path.is_file() and is_study_table(data))
+    return path.is_dir() and bool(data_set_files(path)) and not is_study_table(data)
 
 
 def relative(file: Path, root: Path) -> str:
     """Where a file stands under the root of its set, with forward slashes."""
+    if not is_local(root):
+        inner, above = (str(one.path).strip("/") for one in cast("Any", (file, root)))
+        return inner[len(above) :].strip("/")
     path, base = file.as_posix(), root.as_posix().rstrip("/") + "/"
     return path[len(base) :] if path.startswith(base) else file.relative_to(root).as_posix()
 
@@ -164,32 +165,3 @@ def images_under(root: Path, *folders: str) -> dict[str, Path]:
         for file in sorted(root.glob(f"{folder}/*")):
             found.setdefault(file.name, file)
     return found
-
-
-def sex_of(text: str) -> str:
-    """`F`, `M`, or nothing where the text says neither."""
-    return {"f": "F", "m": "M"}.get(text.strip().lower()[:1], "")
-
-
-def years(text: str) -> float | None:
-    """Age in years from `57`, `057Y`, `18 months`, `45yrs` ...; None where the text has none."""
-    match = re.match(r"\s*(\d+(?:\.\d+)?)\s*([a-z]?)", text, re.IGNORECASE)
-    if not match:
-        return None
-    unit = {"m": 12.0, "w": 52.18, "d": 365.25}.get(match.group(2).lower(), 1.0)
-    return round(float(match.group(1)) / unit, 2)
-
-
-def number(text: str) -> float | None:
-    """A finite number; None where the cell holds none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def spacing_of(row: Mapping[str, str], vertical: str, horizontal: str) -> tuple[float, float] | None:
-    """Pixel spacing (rows, columns; millimetres) from two columns of a table."""
-    pair = number(row.get(vertical, "")), number(row.get(horizontal, ""))
-    return (pair[0], pair[1]) if pair[0] and pair[1] and min(pair[0], pair[1]) > 0 else None

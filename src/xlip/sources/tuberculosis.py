@@ -8,7 +8,8 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, relative, sex_of, years
+from xlip.sources.cells import sex_of, years
+from xlip.sources.source import Candidate, Dropped, Row, relative
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -19,7 +20,7 @@ _AGE = re.compile(r"(?i)(\d+\s*(?:yrs?|y|years?|months?|m|days?|d)\b)")
 _HEAD = re.compile(r"(?im)^\s*(?:patient's (?:sex|age):.*|(?:fe)?male\b.*)$")
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Images `{CHNCXR,MCUCXR}_0001_{0,1}.png` of any `CXR_png` folder under `root`; 1 is tuberculosis.
 
     The reading in `ClinicalReadings/` of the same name is the report; 'normal' alone makes No_Finding present.

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, number, optional_table, read_table, relative
+from xlip.sources.cells import number
+from xlip.sources.source import Candidate, Dropped, Row, optional_table, read_table, relative
 from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.record import Box, Study
 
@@ -34,7 +35,7 @@ KINDS = {
 """Label column -> kind. The other columns (calcification, ILD, COPD ...) go to `tags` only."""
 
 
-def studies(root: Path) -> Iterator[Candidate | Dropped]:
+def studies(root: Path) -> Iterator[Row]:
     """Images of `image_labels_train.csv` and `image_labels_test.csv` (in `annotations/` or beside the folders).
 
     Of three readings, two or three make a kind present, one makes it uncertain, none absent. Boxes are those of all
@@ -56,7 +57,7 @@ def agreed(votes: Mapping[str, int], readers: int) -> dict[str, int]:
     return {kind: PRESENT if 2 * count > readers else UNCERTAIN if count else ABSENT for kind, count in votes.items()}
 
 
-def _part(root: Path, table: Path, split: str) -> Iterator[Candidate | Dropped]:
+def _part(root: Path, table: Path, split: str) -> Iterator[Row]:
     lines: dict[str, int] = {}
     readers: Counter[str] = Counter()
     votes: dict[str, Counter[str]] = defaultdict(Counter)

@@ -39,6 +39,7 @@ STATED = {state.word: state for state in (PRESENT, ABSENT, UNCERTAIN)}
 """The states that a label or a report can give, by their words."""
 _FILE_CODES = {PRESENT: 1, ABSENT: 0, UNCERTAIN: -1}
 """Those of CheXpert's tables; what is unknown is not there."""
+_STRENGTH = (UNKNOWN, ABSENT, UNCERTAIN, PRESENT)
 _FROM_FILE = {code: state for state, code in _FILE_CODES.items()}
 
 
@@ -63,6 +64,15 @@ def from_file(code: int) -> LabelState:
     if code not in _FROM_FILE:
         raise XLIPError(f"label: expected the code 1 present, 0 absent or -1 uncertain in the file, got {code}")
     return _FROM_FILE[code]
+
+
+def stronger(one: LabelState | None, other: LabelState) -> LabelState:
+    """What holds of a kind of which several columns, rows or readers say something.
+
+    Present outweighs uncertain, which outweighs absent, which outweighs unknown (None): who looked for a tube and found
+    none did not look for the pacemaker that another saw.
+    """
+    return other if one is None or _STRENGTH.index(other) > _STRENGTH.index(one) else one
 
 
 def label_codes(labels: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Array:

@@ -233,6 +233,19 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
+def is_study_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a Parquet file, or a folder of them, was written by `xlip prepare`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    root = Path(path)
+    files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
+    try:
+        return bool(files) and (pq.read_schema(files[0]).metadata or {}).get(b"xlip_schema") is not None
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def read_studies(path: str | os.PathLike[str], *, columns: list[str] | None = None) -> Iterator[Study]:
     """Stream the studies of a Parquet file or folder; memory stays bounded by one row group.
 
