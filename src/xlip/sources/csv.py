@@ -98,7 +98,10 @@ def studies(
     if not image_column and not report_column:
         raise XLIPError(f"{root}: name at least one of image_column and report_column")
     options = {"encoding": encoding, "sheet": sheet}
-    first = next((row for row in read_rows(root, pictures=True, **options) if isinstance(row, Row)), Row(0, {}))
+    first = next(
+        (row for row in read_rows(root, pictures=True, encoding=encoding, sheet=sheet) if isinstance(row, Row)),
+        Row(0, {}),
+    )
     if not split_column and root.is_dir() and SPLIT in first.cells:
         split_column = SPLIT
     columns = Columns(
