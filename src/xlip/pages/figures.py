@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xlip.metrics.labelled_scores import both_classes
-from xlip.pages.plots import COLORS, GRAY, canvas, readable, to_png, unit_square
+from xlip.pages.plots import COLORS, GRAY, canvas, readable, squares, to_png
 
 if TYPE_CHECKING:
     from xlip.metrics.thresholds import ThresholdMetrics
@@ -23,13 +23,13 @@ def pr_curves(test: Predictions) -> bytes:
     from xlip.metrics.auroc import auprc
 
     shown = list(both_classes(test))
-    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
-        for axis, (kind, truth, score) in zip(axes, shown, strict=False):
+    with squares(len(shown)) as (figure, cells):
+        for cell, (kind, truth, score) in zip(cells, shown, strict=True):
             # The last point, precision 1 at recall 0, is a convention and no threshold's.
             precision, recall, _ = (values[:-1] for values in precision_recall_curve(truth, score))
-            unit_square(axis, f"{readable(kind)}\n{auprc(truth, score):.3f} (prevalence {truth.mean():.3f})")
-            axis.axhline(truth.mean(), color=GRAY, linewidth=0.7, linestyle=":")
-            axis.step(recall, precision, where="post", color=COLORS[1], linewidth=1.4)
+            cell.frame(f"{readable(kind)}\n{auprc(truth, score):.3f} (prevalence {truth.mean():.3f})")
+            cell.axis.plot(*cell.at([0, 1], [truth.mean()] * 2), color=GRAY, linewidth=0.7, linestyle=":")
+            cell.axis.step(*cell.at(recall, precision), where="post", color=COLORS[1], linewidth=1.4)
         return to_png(figure)
 
 
@@ -38,36 +38,38 @@ def reliability_diagrams(test: Predictions) -> bytes:
     from xlip.metrics.calibration import expected_calibration_error, reliability
 
     shown = list(both_classes(test))
-    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
-        for axis, (kind, truth, score) in zip(axes, shown, strict=False):
+    with squares(len(shown)) as (figure, cells):
+        for cell, (kind, truth, score) in zip(cells, shown, strict=True):
             mean, share, count = reliability(truth, score)
             filled = count > 0
-            unit_square(axis, f"{readable(kind)}\nECE {expected_calibration_error(truth, score):.3f}")
-            axis.plot([0, 1], [0, 1], color=GRAY, linewidth=0.7, linestyle=":")
-            axis.plot(mean[filled], share[filled], color=COLORS[2], linewidth=1)
+            cell.frame(f"{readable(kind)}\nECE {expected_calibration_error(truth, score):.3f}")
+            cell.axis.plot(*cell.at([0, 1], [0, 1]), color=GRAY, linewidth=0.7, linestyle=":")
+            points = cell.at(mean[filled], share[filled])
+            cell.axis.plot(*points, color=COLORS[2], linewidth=1)
             area = 6 + 60 * count[filled] / count.sum()
-            axis.scatter(mean[filled], share[filled], s=area, color=COLORS[2], alpha=0.8, linewidths=0)
+            cell.axis.scatter(*points, s=area, color=COLORS[2], alpha=0.8, linewidths=0)
         return to_png(figure)
 
 
 def confusion_matrices(chosen: Mapping[str, ThresholdMetrics]) -> bytes:
     """One 2 x 2 table per kind: truth in rows, decision in columns, shaded by the share of its row."""
-    with canvas(len(chosen), 5, 1.85, 1.85) as (figure, axes):
-        for axis, (kind, m) in zip(axes, chosen.items(), strict=False):
+    with squares(len(chosen), left=0.45) as (figure, cells):
+        for cell, (kind, m) in zip(cells, chosen.items(), strict=True):
             counts = np.array([[m.tp, m.fn], [m.fp, m.tn]])
             share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            axis.imshow(share, cmap="Blues", vmin=0, vmax=1.4)
+            (left, right), (bottom, top) = cell.at([0, 1], [0, 1])
+            cell.axis.imshow(share, cmap="Blues", vmin=0, vmax=1.4, extent=(left, right, bottom, top), aspect="auto")
             for row, column in np.ndindex(2, 2):
-                dark = share[row, column] > 0.75
+                color = "white" if share[row, column] > 0.75 else "#222222"
                 words = f"{counts[row, column]:,}\n{share[row, column]:.0%}"
-                axis.text(
-                    column, row, words, ha="center", va="center", color="white" if dark else "#222222", fontsize=8
-                )
-            axis.set_title(readable(kind))
-            axis.set_xticks([0, 1], ["said yes", "said no"])
-            axis.set_yticks([0, 1], ["is", "is not"])
-            axis.tick_params(length=0)
-            axis.spines[:].set_visible(False)
+                cell.text(0.25 + column / 2, 0.75 - row / 2, words, ha="center", va="center", color=color, fontsize=8)
+            cell.frame(readable(kind), ends=False)
+            for place, (truth, said) in enumerate((("is", "said yes"), ("is not", "said no"))):
+                cell.text(-0.03, 0.75 - place / 2, truth, ha="right", va="center", fontsize=8)
+                cell.text(0.25 + place / 2, -0.03, said, ha="center", va="top", fontsize=8)
+        # The extent of a picture on the axes would have become that of the axes.
+        width, height = figure.get_size_inches()
+        cells[0].axis.set(xlim=(0, width), ylim=(0, height))
         return to_png(figure)
 
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from xlip.metrics.labelled_scores import LabelledScores, both_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 Array = np.ndarray[Any, Any]
 GRAY = "#7d7d7d"
@@ -79,13 +81,6 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def to_webp(figure: Figure) -> bytes:
-    """A figure of photographs as WebP with a transparent ground: a fifth of the PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=_DPI, transparent=True, pil_kwargs={"quality": 85})
-    return buffer.getvalue()
-
-
 def readable(kind: str) -> str:
     """A kind's id as words."""
     return kind.replace("_", " ")
@@ -98,51 +93,117 @@ def roc_curves(test: LabelledScores) -> bytes:
     from xlip.metrics.auroc import auroc
 
     shown = list(both_classes(test))
-    with canvas(len(shown), 5, 1.85, 2.1) as (figure, axes):
-        for axis, (kind, truth, score) in zip(axes, shown, strict=False):
+    with squares(len(shown)) as (figure, cells):
+        for cell, (kind, truth, score) in zip(cells, shown, strict=True):
             false, true, _ = roc_curve(truth, score)
-            unit_square(axis, f"{readable(kind)}\n{auroc(truth, score)[0]:.3f} ({int(truth.sum())} positive)")
-            axis.plot([0, 1], [0, 1], color=GRAY, linewidth=0.7, linestyle=":")
-            axis.plot(false, true, color=COLORS[0], linewidth=1.4)
+            cell.frame(f"{readable(kind)}\n{auroc(truth, score)[0]:.3f} ({int(truth.sum())} positive)")
+            cell.axis.plot(*cell.at([0, 1], [0, 1]), color=GRAY, linewidth=0.7, linestyle=":")
+            cell.axis.plot(*cell.at(false, true), color=COLORS[0], linewidth=1.4)
         return to_png(figure)
 
 
-def unit_square(axis: Any, title: str) -> None:
-    """Axes from 0 to 1 on both sides."""
-    axis.set_title(title, fontsize=8.5)
-    axis.set(xticks=[0, 1], yticks=[0, 1], xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+@dataclass(frozen=True)
+class Square:
+    """One of many small squares, 0 to 1 on both sides, on one pair of axes: those of each would cost ten times more."""
+
+    axis: Any
+    left: float
+    bottom: float
+    side: float
+
+    def at(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Places in the square as places on the axes."""
+        return self.left + self.side * np.asarray(x), self.bottom + self.side * np.asarray(y)
+
+    def text(self, x: float, y: float, words: str, **style: Any) -> None:
+        """Words at a place."""
+        self.axis.text(*self.at(x, y), words, **style)
+
+    def frame(self, title: str, *, ends: bool = True) -> None:
+        """Two sides of the square, its title above, and 0 and 1 at the ends."""
+        self.axis.plot(*self.at([0, 0, 1], [1, 0, 0]), color=GRAY, linewidth=0.8)
+        self.text(0.5, 1.05, title, ha="center", va="bottom", fontsize=8.5)
+        for end in (0, 1) if ends else ():
+            self.text(end, -0.03, str(end), ha="center", va="top", fontsize=8)
+            self.text(-0.03, end, str(end), ha="right", va="center", fontsize=8)
+
+
+@contextmanager
+def squares(count: int, columns: int = 5, *, left: float = 0.3) -> Iterator[tuple[Figure, list[Square]]]:
+    """A figure with `count` squares in rows of `columns`; `left` inches stand free at the left of each."""
+    side, width, height = 1.4, left + 1.55, 2.1
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))
+    with canvas(1, 1, width * columns, height * rows) as (figure, (axis,)):
+        axis.set_position((0, 0, 1, 1))
+        axis.axis("off")
+        axis.set(xlim=(0, width * columns), ylim=(0, height * rows))
+        figure.set_layout_engine("none")
+        yield (
+            figure,
+            [
+                Square(axis, width * (number % columns) + left, height * (rows - 1 - number // columns) + 0.25, side)
+                for number in range(count)
+            ],
+        )
 
 
 def panel_grid(rows: Sequence[Sequence[Panel]]) -> bytes:
-    """Rows of images, with heat-maps and outlines where given.
+    """Rows of images as WebP, with heat-maps and outlines where given.
 
     A heat-map colours what is above 0 and above its own median, up to its maximum, and is as opaque as it is high: the
     rest keeps its gray levels. Its range stands in the title, because the colours of two images are not on one scale.
     """
+    from PIL import Image
+
     columns = max(len(row) for row in rows)
-    with canvas(len(rows) * columns, columns, 1.6, 1.95) as (figure, axes):
-        for number, axis in enumerate(axes):
-            axis.axis("off")
-            row = rows[number // columns]
-            if number % columns < len(row):
-                _draw_panel(axis, row[number % columns])
-        return to_webp(figure)
+    lines = max(panel.title.count("\n") + 1 + (panel.heat is not None) for row in rows for panel in row)
+    width, height = PANEL + GAP, PANEL + lines * LINE + 2 * GAP
+    sheet = Image.new("RGBA", (width * columns, height * len(rows)))
+    for down, row in enumerate(rows):
+        for across, panel in enumerate(row):
+            sheet.paste(_drawn(panel), (width * across, height * down + lines * LINE + GAP))
+            _write_title(sheet, panel, (width * across + PANEL // 2, height * down + lines * LINE + GAP // 2))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "webp", quality=85, method=2)
+    return buffer.getvalue()
 
 
-def _draw_panel(axis: Any, panel: Panel) -> None:
-    height, width = panel.image.shape
-    frame = (0, width, height, 0)
-    axis.imshow(panel.image, cmap="gray", vmin=0, vmax=255, extent=frame)
-    title = panel.title
+PANEL, GAP, LINE = 150 * DENSITY, 6 * DENSITY, 13 * DENSITY
+"""Pixels: side of an image, between two, and height of a line of a title."""
+
+
+def _drawn(panel: Panel) -> Image.Image:
+    """The image, coloured where the heat is, with its outline."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    gray = _enlarged(panel.image, (PANEL, PANEL)).clip(0, 255)
+    color = np.repeat(gray[..., None], 3, axis=2)
     if panel.heat is not None:
-        title += f"\n{panel.heat.min():+.2f} to {panel.heat.max():+.2f}"
-        heat = _enlarged(panel.heat, panel.image.shape)
+        heat = _enlarged(panel.heat, (PANEL, PANEL))
         low, high = max(float(np.median(heat)), 0.0), float(heat.max())
         strength = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
-        axis.imshow(strength, cmap="autumn", vmin=0, vmax=1, alpha=0.75 * strength, extent=frame)
-    if panel.outline is not None and panel.outline.any():
-        axis.contour(panel.outline, [0.5], colors="#39d0ff", linewidths=1)
-    axis.set_title(title, fontsize=8)
+        opaque = 0.75 * strength[..., None]
+        color = (1 - opaque) * color + opaque * 255 * colormaps["autumn"](strength)[..., :3]
+    if panel.outline is not None:
+        inside = _enlarged(panel.outline.astype(np.float32), (PANEL, PANEL)) > 0.5
+        edge = np.zeros_like(inside)
+        for axis in (0, 1):
+            edge |= inside != np.roll(inside, DENSITY, axis)
+        color[edge] = (57, 208, 255)
+    return Image.fromarray(color.round().astype(np.uint8))
+
+
+def _write_title(sheet: Image.Image, panel: Panel, bottom: tuple[int, int]) -> None:
+    """The title centred above an image, and under it the range of the heat."""
+    from matplotlib import get_data_path
+    from PIL import ImageDraw, ImageFont
+
+    span = "" if panel.heat is None else f"\n{panel.heat.min():+.2f} to {panel.heat.max():+.2f}"
+    font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 9.5 * DENSITY)
+    draw = ImageDraw.Draw(sheet)
+    draw.multiline_text(bottom, panel.title + span, fill=GRAY, font=font, anchor="md", align="center", spacing=2)
 
 
 def _enlarged(heat: Array, shape: tuple[int, ...]) -> Array:

@@ -1,4 +1,4 @@
-"""The JSON schemas of `metrics.json` and `comparison.json`, made from the typed figures (*.schema.json beside this file)."""
+"""The JSON schemas of `metrics.json` and `comparison.json`, made from the typed figures and kept beside this file."""
 
 from __future__ import annotations
 
