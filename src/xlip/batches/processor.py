@@ -16,6 +16,7 @@ from torch import Tensor
 from xlip.batches.pixels import ImageLike, as_pixels, squares
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
+from xlip.files import write_json
 from xlip.study.record import Entity
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class XLIPProcessor:
         """Write the tokenizer's JSON files and `xlip_processor.json` into a folder."""
         self.tokenizer.save_pretrained(folder)
         settings = {name: getattr(self, name) for name in ("image_size", "preprocess", "max_tokens")}
-        (Path(folder) / CONFIG_NAME).write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+        write_json(Path(folder) / CONFIG_NAME, settings)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> XLIPProcessor:

@@ -126,6 +126,7 @@ def run_inspect(config: InspectConfig) -> None:
 
     from rich.console import Console
 
+    from xlip.files import write_whole
     from xlip.preparation.inspect import chosen, page, plain_view, terminal_view
 
     studies = chosen(config.path, config.study, config.limit)
@@ -137,7 +138,7 @@ def run_inspect(config: InspectConfig) -> None:
             print(plain_view(study))
     if config.out:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.out).write_text(page(config.path, studies), "utf-8")
+        write_whole(Path(config.out), page(config.path, studies).encode())
         print(f"look at {config.out} ({len(studies)} studies)")
 
 

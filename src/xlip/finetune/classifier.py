@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xlip.batches.pixels import ImageLike, as_pixels, squares
 from xlip.errors import XLIPError
+from xlip.files import write_json, write_whole
 from xlip.models.towers import ImageTower
 from xlip.models.xlip import XLIPModel
 
@@ -133,7 +134,7 @@ class XLIPClassifier(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Weights (safetensors) and config (JSON) into a folder that exists; nothing is pickled."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, str(Path(folder) / WEIGHTS))
+        write_whole(Path(folder) / WEIGHTS, save(tensors))
         config = {
             "format": FORMAT,
             "kinds": list(self.kinds),
@@ -143,7 +144,7 @@ class XLIPClassifier(nn.Module):
             "scale": self.scale,
             "notes": self.notes,
         }
-        (Path(folder) / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        write_json(Path(folder) / CONFIG, config)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> XLIPClassifier:

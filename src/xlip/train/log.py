@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xlip.files import write_whole
+
 
 class RunLog:
     """Writes `run.json`, `log.jsonl` and TensorBoard events into a run's folder; does nothing where not enabled."""
@@ -31,7 +33,7 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         machine = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
         text = json.dumps({"config": self.config, "machine": machine}, indent=2, default=str)
-        (self.folder / "run.json").write_text(text + "\n", "utf-8")
+        write_whole(self.folder / "run.json", f"{text}\n".encode())
         self._lines = (self.folder / "log.jsonl").open("a" if self.start else "w", encoding="utf-8")
         self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start)
         console = Console(stderr=True)
