@@ -9,7 +9,9 @@ import pytest
 
 from evaluations import predictions, result
 from xlip.errors import XLIPError
-from xlip.results.folder import read_result, write_folder
+from xlip.results.folder import metrics_json, read_result, result_of_json, write_folder
+
+OLD = json.loads(Path(__file__).with_name("old_metrics.json").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -72,4 +74,36 @@ def test_missing_files_are_named(folder: Path, tmp_path: Path) -> None:
         read_result(tmp_path)
     (folder / "scores.csv").unlink()
     with pytest.raises(XLIPError, match=r"scores\.csv: no such file"):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_folders_of_the_version_before_typed_figures_are_read(name: str) -> None:
+    """Written by every evaluator on phantoms at 4cdecfd, its floats rounded."""
+    written = OLD[name]
+    found = result_of_json(written, name)
+    assert found.evaluator == name
+    again = json.loads(json.dumps(metrics_json(found)))
+    assert {key: again[key] for key in written} == written
+    assert found.figures.headline()
+
+
+def test_what_zero_shot_wrote_without_its_name_is_read_and_its_groups_are_computed(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    groups = read_result(folder).kinds.subgroups
+    for name in ("evaluator", "subgroups", "long_tail", "seconds"):
+        del metrics[name]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    found = read_result(folder)
+    assert found.evaluator == "zeroshot"
+    assert [(one.value, one.images, one.macro_auroc) for one in found.kinds.subgroups["sex"]] == [
+        (one.value, one.images, one.macro_auroc) for one in groups["sex"]
+    ]
+
+
+def test_a_field_that_no_version_has_is_refused_with_what_to_do(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["horoscope"] = {"aries": 0.5}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(XLIPError, match=r"metrics\.json\.horoscope: .*; evaluate again with this version of xlip"):
         read_result(folder)
