@@ -74,6 +74,10 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         kinds=KINDS,
         attributes=torch.from_numpy(attribute_targets([HEADERS[i % len(HEADERS)] for i in range(len(shown))])),
         attribute_texts=processor.texts([texts[0] for texts in attribute_families()]),
+        image_seeds=torch.arange(start, start + len(shown)),
+        report_seeds=torch.arange(start, start + len(reports)),
+        image_studies=tuple(f"image-{start + row}" for row in range(len(shown))),
+        report_studies=tuple(f"report-{start + row}" for row in range(len(reports))),
     )
 
 

@@ -33,7 +33,8 @@ from xlip.preparation.run import prepare
 from xlip.results.result import Result
 from xlip.study.prompts import load_prompts
 from xlip.train.build import ModelConfig
-from xlip.train.loop import PretrainConfig, pretrain
+from xlip.train.config import PretrainConfig
+from xlip.train.loop import pretrain
 from xlip.train.optim import OptimConfig
 
 SIZE = 128

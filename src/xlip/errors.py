@@ -8,3 +8,11 @@ class XLIPError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal stopped a run after it saved; the command line prints the message and exits with 128 + the signal."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -13,8 +13,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TextIO
+from uuid import uuid4
 
 from xlip.errors import XLIPError
+
+
+def cache_folder() -> Path:
+    """`$XLIP_CACHE`, or `~/.cache/xlip`."""
+    return Path(os.environ.get("XLIP_CACHE") or Path.home() / ".cache" / "xlip")
 
 
 def is_local(path: Path) -> bool:
@@ -113,14 +119,34 @@ def write_json(path: Path, value: Any) -> None:
 def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary sibling that takes the place of `target` at the end of the block; nothing is left if it fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
+    partial.mkdir()
     try:
         yield partial
-        partial.chmod(0o755)
+        obey_umask(partial)
         take_place(partial, target)
     finally:
         if partial.exists():
             shutil.rmtree(partial)
+
+
+def obey_umask(folder: Path) -> None:
+    """Give the files in a local folder the mode that its own mode implies: libraries write some as 0600, by way of
+    temporary files, and colleagues could not read them.
+    """
+    mode = folder.stat().st_mode & 0o777
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the content of a local folder's files is on the disk."""
+    for path in (*(file for file in folder.rglob("*") if file.is_file()), folder):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def take_place(new: Path, target: Path) -> None:
@@ -136,6 +162,14 @@ def take_place(new: Path, target: Path) -> None:
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def brought_back(target: Path) -> Path:
+    """`target`, after undoing what a death between the two renames of `take_place` left."""
+    old = target.with_name(f".{target.name}.old")
+    if not target.exists() and old.exists():
+        old.rename(target)
+    return target
 
 
 def remove_tree(folder: Path) -> None:
@@ -162,3 +196,23 @@ def writing(
     except OSError as fault:
         reason = fault.strerror or str(fault) or type(fault).__name__
         raise error(f"{path}: cannot write ({reason}); {advice}") from fault
+
+
+@contextmanager
+def reading(path: object, advice: str = "copy or make it again", error: type[XLIPError] = XLIPError) -> Iterator[None]:
+    """Turns whatever a library raises over a file that cannot be read into a message that says what to do.
+
+    For blocks that do nothing but read: libraries for JSON, safetensors, Arrow, tokenizers and images share no base
+    class of their faults, so every exception counts as one.
+
+    Raises:
+        XLIPError: (or `error`) the block raised anything else.
+    """
+    try:
+        yield
+    except XLIPError:
+        raise
+    except Exception as fault:
+        said = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        reason = " ".join(said.split())[:300] or type(fault).__name__
+        raise error(f"{path}: cannot be read ({reason}); {advice}") from fault

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xlip.batches.draws import Draws, normal, uniform
 from xlip.errors import XLIPError
 
 
@@ -31,7 +32,7 @@ class Augment:
         if not 0.6 <= self.min_scale <= 1:
             raise XLIPError(f"augment.min_scale: expected 0.6 to 1, got {self.min_scale}")
 
-    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, pixels: Tensor, generator: Draws) -> Tensor:
         """(B, 1, H, W) in [0, 1] -> the same shape and range; all draws come from `generator` (on the CPU)."""
         if len(pixels) == 0:
             return pixels
@@ -40,28 +41,29 @@ class Augment:
         moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
         return self._exposure(moved, generator)
 
-    def _placement(self, rows: int, generator: torch.Generator) -> Tensor:
+    def _placement(self, rows: int, generator: Draws) -> Tensor:
         """(B, 2, 3): from output to input coordinates in [-1, 1]."""
 
-        def uniform(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(rows, generator=generator)
+        def between(low: float, high: float) -> Tensor:
+            return low + (high - low) * uniform(generator, rows)
 
-        side = uniform(self.min_scale, 1.0).sqrt()
-        stretch = 1 + uniform(-self.stretch, self.stretch) / 2
-        angle = torch.deg2rad(uniform(-self.rotation, self.rotation))
-        shift_x, shift_y = ((1 - side) * uniform(-1.0, 1.0) for _ in range(2))
+        side = between(self.min_scale, 1.0).sqrt()
+        stretch = 1 + between(-self.stretch, self.stretch) / 2
+        angle = torch.deg2rad(between(-self.rotation, self.rotation))
+        shift_x, shift_y = ((1 - side) * between(-1.0, 1.0) for _ in range(2))
         cos, sin = angle.cos() * side, angle.sin() * side
         first = torch.stack([cos * stretch, -sin, shift_x], 1)
         second = torch.stack([sin, cos / stretch, shift_y], 1)
         return torch.stack([first, second], 1)
 
-    def _exposure(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        def uniform(width: float) -> Tensor:
-            drawn = torch.rand(len(pixels), 1, 1, 1, generator=generator).to(pixels.device)
-            return (drawn * 2 - 1) * width
+    def _exposure(self, pixels: Tensor, generator: Draws) -> Tensor:
+        rows, device = len(pixels), pixels.device
+
+        def within(width: float) -> Tensor:
+            return (uniform(generator, rows, 1, 1, 1).to(device) * 2 - 1) * width
 
         mean = pixels.mean((1, 2, 3), keepdim=True)
-        curved = pixels.clamp(0, 1).pow((uniform(self.gamma)).exp())
-        shifted = (curved - mean) * (1 + uniform(self.contrast)) + mean + uniform(self.brightness)
-        noise = torch.randn(pixels.shape, generator=generator).to(pixels.device) * uniform(self.noise).abs()
+        curved = pixels.clamp(0, 1).pow((within(self.gamma)).exp())
+        shifted = (curved - mean) * (1 + within(self.contrast)) + mean + within(self.brightness)
+        noise = normal(generator, rows, *pixels.shape[1:]).to(device) * within(self.noise).abs()
         return (shifted + noise).clamp(0, 1)

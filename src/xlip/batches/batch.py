@@ -34,6 +34,14 @@ class Batch:
     """(B, V) float: what the header says of each image, see `xlip.study.attributes`; (B, 0) where no objective asks."""
     attribute_texts: TextBatch
     """V texts: one of each value; drawn anew for every step."""
+    image_seeds: Tensor
+    """(B,) int64, on the CPU: what every random draw for an image follows from, see `xlip.batches.draws`."""
+    report_seeds: Tensor
+    """(R,) int64, on the CPU: the same for a report."""
+    image_studies: tuple[str, ...]
+    """Study ids of the B images: a fault in training names them."""
+    report_studies: tuple[str, ...]
+    """Study ids of the R reports."""
 
     def targets(self, labels: Tensor, uncertain: str) -> Tensor:
         """Labels (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, as the policy `uncertain` says."""
@@ -42,5 +50,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        names = [field.name for field in fields(self) if field.name not in ("pairs", "kinds")]
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(self, **{name: getattr(self, name).to(device) for name in DEVICE_FIELDS})
+
+
+ON_THE_CPU = ("pairs", "kinds", "image_seeds", "report_seeds", "image_studies", "report_studies")
+DEVICE_FIELDS = tuple(field.name for field in fields(Batch) if field.name not in ON_THE_CPU)
+"""What the model computes with; seeds stay on the CPU, where the generators are."""

@@ -1,7 +1,7 @@
 """Prepared Parquet to batches: a fixed mix of pairs, lone images and lone reports at every step.
 
-Which studies make up a step is a pure function of (seed, step, rank): nothing to save, nothing to lose on resume, and
-any number of ranks see disjoint parts of each epoch's permutation.
+Which studies make up a step is a pure function of (seed, step), and what is drawn for one of them of (seed, place in
+the stream): nothing to save, nothing to lose on resume, and any number of ranks share the same steps between them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
+from xlip.batches.draws import row_draws, seed_of
 from xlip.batches.pixels import as_pixels, square
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
 from xlip.study.labels import UNKNOWN, label_codes
@@ -50,7 +52,7 @@ class SetConfig:
 
 @dataclass(frozen=True)
 class Streams:
-    """Sets of each stream and how many of their studies make up a step of one rank."""
+    """Sets of each stream and how many of their studies make up a step, of all ranks together."""
 
     pairs: list[SetConfig] = field(default_factory=list)
     images: list[SetConfig] = field(default_factory=list)
@@ -84,7 +86,8 @@ class StudyTable:
     def __getitem__(self, index: int) -> Study:
         number, row = self.rows[index]
         table, config = self._tables[number]
-        study = from_row(table[int(row)])
+        with reading(config.path, "is its storage still there? else copy or prepare it again"):
+            study = from_row(table[int(row)])
         hidden: dict[str, Any] = {}
         if not config.labels:
             hidden["labels"] = {}
@@ -93,6 +96,13 @@ class StudyTable:
         elif self.stream == "images":
             hidden |= {"report": None, "entities": (), "report_kinds": None}
         return study._replace(**hidden)
+
+    def fingerprint(self) -> str:
+        """How many studies, repeats counted, and a hash over their ids in order."""
+        found = hashlib.sha256(self.rows.tobytes())
+        for study_id in self._values("study_id"):
+            found.update(f"{study_id}\n".encode())
+        return f"{len(self)} studies, {found.hexdigest()[:12]}"
 
     def reports(self) -> Iterator[str]:
         """The texts of all sets, once each; lone images have none."""
@@ -148,8 +158,11 @@ class BatchSampler:
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step of this rank."""
-        generator = torch.Generator().manual_seed(_seed(self.seed, "augment", step, self.rank))
         drawn = {name: [(i, self.tables[name][i]) for i in self.indices(name, step)] for name in STREAMS}
+        seeds = {
+            name: [seed_of(self.seed, "draws", name, place) for place in self.places(name, step)] for name in STREAMS
+        }
+        image_seeds, report_seeds = (torch.tensor(seeds["pairs"] + seeds[name]).long() for name in ("images", "texts"))
         pairs, images, texts = (drawn[name] for name in STREAMS)
         pixels = self._pixels([("pairs", *item) for item in pairs] + [("images", *item) for item in images])
         with_image = [study for _, study in pairs + images]
@@ -160,7 +173,7 @@ class BatchSampler:
         own = labels[: len(pairs)]
         own[own == UNKNOWN] = read[: len(pairs)][own == UNKNOWN]  # a label of the data set outweighs the report
         return Batch(
-            pixels=self.augment(pixels, generator) if self.augment else pixels,
+            pixels=self.augment(pixels, row_draws(image_seeds, "augment")) if self.augment else pixels,
             image_labels=torch.from_numpy(labels),
             reports=self.processor.texts(reports, [study.entities for study in with_report]),
             report_labels=torch.from_numpy(read),
@@ -170,15 +183,22 @@ class BatchSampler:
             kinds=self.kinds,
             attributes=self._attribute_targets(with_image),
             attribute_texts=self._drawn("attributes", step, attribute_families() if self.attributes else []),
+            image_seeds=image_seeds,
+            report_seeds=report_seeds,
+            image_studies=tuple(study.study_id for study in with_image),
+            report_studies=tuple(study.study_id for study in with_report),
         )
 
     def indices(self, stream: str, step: int) -> list[int]:
         """Rows of a stream's table that this rank takes at a step: every epoch is a permutation of its own."""
-        size, count = len(self.tables[stream]), self.mix.get(stream, 0)
-        if not size or not count:
-            return []
-        first = (step * self.ranks + self.rank) * count
-        return [int(self._order(stream, p // size, size)[p % size]) for p in range(first, first + count)]
+        size = len(self.tables[stream])
+        return [int(self._order(stream, p // size, size)[p % size]) for p in self.places(stream, step)]
+
+    def places(self, stream: str, step: int) -> range:
+        """Places in the endless sequence of a stream's epochs that this rank takes at a step; shares differ by one."""
+        count = self.mix.get(stream, 0) if len(self.tables[stream]) else 0
+        first, last = (count * rank // self.ranks for rank in (self.rank, self.rank + 1))
+        return range(step * count + first, step * count + last)
 
     def _order(self, stream: str, epoch: int, size: int) -> np.ndarray[Any, Any]:
         if (stream, epoch) not in self._orders:
@@ -186,7 +206,7 @@ class BatchSampler:
             self._orders = {
                 key: order for key, order in self._orders.items() if key[0] != stream or key[1] == epoch - 1
             }
-            rng = np.random.default_rng(_seed(self.seed, stream, epoch))
+            rng = np.random.default_rng(seed_of(self.seed, stream, epoch))
             self._orders[stream, epoch] = rng.permutation(size)
         return self._orders[stream, epoch]
 
@@ -228,7 +248,7 @@ class BatchSampler:
 
     def _drawn(self, name: str, step: int, families: Sequence[Sequence[str]]) -> TextBatch:
         """One text of each family, the same on every rank."""
-        rng = np.random.default_rng(_seed(self.seed, name, step))
+        rng = np.random.default_rng(seed_of(self.seed, name, step))
         return self.processor.texts([texts[int(rng.integers(len(texts)))] for texts in families])
 
 
@@ -256,10 +276,6 @@ def _usable(table: Any, stream: str, split: str, excluded: frozenset[str]) -> np
     if excluded:
         keep &= ~np.asarray(pc.is_in(arrow["study_id"], pa.array(sorted(excluded))))
     return np.flatnonzero(keep)
-
-
-def _seed(*parts: object) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=6).digest(), "big")
 
 
 def _key(text: str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 
 from xlip.cli.commands import COMMANDS
 from xlip.cli.parse import parse
-from xlip.errors import XLIPError
+from xlip.errors import Stopped, XLIPError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -15,7 +17,8 @@ __all__ = ["COMMANDS", "main"]
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `xlip`; returns the exit code.
 
-    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 130 when interrupted.
+    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 128 + the signal that
+    stopped it (130: Ctrl-C, 143: SIGTERM).
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -29,15 +32,28 @@ def main(arguments: list[str] | None = None) -> int:
     # Before torch is imported: spinning OpenMP threads make a shared machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of weights read from a local folder
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _stop) if in_main else None
     try:
         command, config = parse(arguments)
         return command.run(config) or 0
     except XLIPError as error:
         print(f"xlip: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"xlip: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         print("xlip: interrupted", file=sys.stderr)
         return 130
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> None:
+    # As an exception: what is half written is removed on the way out.
+    raise Stopped("stopped by SIGTERM", number)
 
 
 def _overview() -> str:

@@ -42,7 +42,13 @@ COMMANDS: dict[str, Command] = {
         "preparation.inspect.InspectConfig", data.run_inspect, "look at prepared studies", positional="path"
     ),
     "pretrain": Command(
-        "train.loop.PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"
+        "train.config.PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"
+    ),
+    "replay": Command(
+        "train.faults.ReplayConfig",
+        training.run_replay,
+        "compute a training step again that was not finite",
+        positional="folder",
     ),
     "tag": Command(
         "reports.tag_run.TagConfig",

@@ -44,12 +44,12 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
 
 
 def _with_true(arguments: list[str], config: Any) -> list[str]:
-    """`--explain` alone means `--explain true`, for every option that is true or false."""
-    switches = {f"--{item.name}" for item in fields(config) if item.type in (bool, "bool")}
+    """`--explain` alone means `--explain true`, for every option that is true or false (or a word, as `auto`)."""
+    switches = {f"--{item.name}" for item in fields(config) if str(item.type).startswith(("<class 'bool'", "bool"))}
     following = [*arguments, ""][1:]
     pairs = zip(arguments, following, strict=True)
     return [
-        f"{argument}=true" if argument in switches and after.lower() not in ("true", "false") else argument
+        f"{argument}=true" if argument in switches and after.lower() not in ("true", "false", "auto") else argument
         for argument, after in pairs
     ]
 

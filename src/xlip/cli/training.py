@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from xlip.demo import DemoConfig
     from xlip.finetune.predict import PredictConfig
     from xlip.finetune.run import FinetuneConfig
-    from xlip.train.loop import PretrainConfig
+    from xlip.train.config import PretrainConfig
+    from xlip.train.faults import ReplayConfig
 
 
 def run_demo(config: DemoConfig) -> None:
@@ -25,12 +26,34 @@ def run_pretrain(config: PretrainConfig) -> None:
     from xlip.evaluate.during_training import training_evaluation
     from xlip.train.loop import pretrain
 
-    last = pretrain(config, training_evaluation(config.evaluate, config.prompts)).curve[-1]
-    print(
-        f"{config.out}: loss {last['total']:.3f} after {config.steps} steps, {last['images_per_s']:.0f} images/s, "
-        f"{last['share_of_matmul_rate']:.0%} of this machine's matrix rate\n"
-        f"next: xlip zeroshot --model {config.out} --data PARQUET_OR_CSV --out DIR"
-    )
+    run = pretrain(config, training_evaluation(config.evaluate, config.prompts))
+    if not run.main:
+        return
+    last = run.curve[-1] if run.curve else {}
+    print(f"{config.out}: {config.steps} steps" + ("" if last else "; saved as it was built"))
+    if last:
+        print(
+            f"loss {last['total']:.3f} at step {last['step']}, {last['images_per_s']:.0f} images/s, "
+            f"{last['share_of_matmul_rate']:.0%} of this machine's matrix rate"
+        )
+    print(f"next: xlip zeroshot --model {config.out} --data PARQUET_OR_CSV --out DIR")
+
+
+def run_replay(config: ReplayConfig) -> None:
+    """Look at a step that went wrong."""
+    from pathlib import Path
+
+    from xlip.train.faults import replay
+
+    found = replay(Path(config.folder))
+    names = list(dict.fromkeys((*found.said, *(name for share in found.shares for name in share))))
+    rows = [
+        [name, *(f"{values[name]:.4g}" if name in values else "" for values in (found.said, *found.shares))]
+        for name in names
+    ]
+    print_table(["term", f"step {found.step}", *(f"again, share {n}" for n in range(len(found.shares)))], rows)
+    print(f"first module that is not finite: {', '.join(found.modules) or 'none in fp32 on this machine'}")
+    print(f"studies that are not finite on their own: {', '.join(found.studies) or 'none'}")
 
 
 def run_finetune(config: FinetuneConfig) -> None:

@@ -12,7 +12,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.sources.source import is_table
 
 if TYPE_CHECKING:
-    from xlip.train.loop import DuringTraining
+    from xlip.train.config import DuringTraining
 
 VALIDATION = "val"
 

@@ -18,7 +18,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, images
-from xlip.files import write_whole
+from xlip.files import cache_folder, write_whole
 from xlip.results.result import Array
 
 VERSION = 1
@@ -55,11 +55,6 @@ def embed(model: ImageTextModel, cases: Cases, *, batch_size: int = 64, cache: b
         first = f"; first: {cases.dropped[0][1]}" if cases.dropped else ""
         raise XLIPError(f"{cases.name}: no image could be read ({len(cases.dropped)} dropped{first})")
     return found
-
-
-def cache_folder() -> Path:
-    """`$XLIP_CACHE`, or `~/.cache/xlip`."""
-    return Path(os.environ.get("XLIP_CACHE") or Path.home() / ".cache" / "xlip")
 
 
 def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Iterator[tuple[list[Case], Tensor]]:

@@ -22,9 +22,9 @@ from xlip.finetune.recipe import Recipe
 from xlip.finetune.sampling import balancing_weights, batches
 from xlip.finetune.start import fit_bias
 from xlip.metrics.auroc import mean_auroc
+from xlip.models.machine import attention_choice, attention_kernel, mixed_precision
 from xlip.objectives.masking import mask_patches
 from xlip.study.labels import one_class
-from xlip.train.precision import attention_kernel, mixed_precision
 
 Array = np.ndarray[Any, Any]
 SHARES = (0.75, 0.5, 0.25, 0.1)
@@ -112,8 +112,8 @@ class _Run:
     ) -> None:
         self.classifier, self.train, self.validation, self.recipe = classifier, train, validation, recipe
         self.seed, self.augment = seed, augment
-        self.bf16 = mixed_precision(precision) == "bf16"
         self.device = classifier.device
+        self.precision = mixed_precision(precision, self.device)
         self.generator = torch.Generator().manual_seed(seed)
         self.untrained: tuple[str, ...] = ()
         self.embedded: dict[str, Tensor] = {}
@@ -155,7 +155,8 @@ class _Run:
         weights = balancing_weights(self.train.targets) if recipe.balanced else None
         watch = _Watch(fitted, recipe.patience)
         every, losses = max(1, math.ceil(steps / recipe.checks)), []
-        with attention_kernel(self.device):
+        kernel = attention_choice(self.device, self.classifier.image_tower.attention_shape, self.precision)
+        with attention_kernel(kernel):
             for step, rows in enumerate(batches(count, recipe.batch_size, steps, self.seed, weights), 1):
                 self.classifier.train()
                 wanted = torch.from_numpy(self.train.targets[rows]).to(self.device)

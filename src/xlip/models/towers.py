@@ -53,6 +53,12 @@ class ImageTower(nn.Module):
         """Features of a token, D."""
         return int(self.encoder.config.hidden_size)
 
+    @property
+    def attention_shape(self) -> tuple[int, int, int]:
+        """Tokens of an image with its class token, heads, features of a head."""
+        heads = int(self.encoder.config.num_attention_heads)
+        return self.grid**2 + 1, heads, self.width // heads
+
     def reset_stem(self) -> None:
         """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
         if isinstance(stem := self.encoder.embeddings.patch_embeddings.projection, ConvStem):

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.batches.batch import Batch
+from xlip.batches.draws import row_draws
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
@@ -68,7 +69,11 @@ class AttMIM:
         answer = response(model, context.images.tokens, words, weights, by=self.response)
         share = self.attention_share * ramp(context.progress, self.ramp)
         hidden = mask_patches(
-            answer, ratio=self.ratio, mode=self.mode, attention_share=share, generator=context.generator
+            answer,
+            ratio=self.ratio,
+            mode=self.mode,
+            attention_share=share,
+            generator=row_draws(batch.image_seeds, self.name),
         )
         tokens = context.images.tokens
         if self.where == "reencode":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,18 +113,28 @@ def gather(local: Tensor) -> Tensor:
     """Rows of all ranks (padding excluded), with gradient to every rank's own; the identity on one process."""
     if not distributed():
         return local
-    from torch.distributed.nn import all_gather
-
     counts = [torch.zeros((), dtype=torch.long, device=local.device) for _ in range(dist.get_world_size())]
     dist.all_gather(counts, torch.tensor(len(local), device=local.device))
     longest = max(int(count) for count in counts)
     padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    if padded.is_floating_point():
-        parts = list(all_gather(padded))
-    else:
-        parts = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(parts, padded)
+    parts: Tensor = _Gather.apply(padded)
     return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+class _Gather(torch.autograd.Function):
+    """(M, ...) of each of R ranks -> (R, M, ...) on all; backward: a rank's rows get the gradients of every rank."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, local.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous()
+        dist.all_reduce(summed)
+        return summed[dist.get_rank()]
 
 
 def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor) -> Tensor:

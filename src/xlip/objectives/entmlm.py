@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.batches.batch import Batch
+from xlip.batches.draws import row_draws, uniform
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.masking import mask_words
@@ -38,7 +39,7 @@ class EntMLM:
             batch.reports.is_entity,
             p_entity=self.p_entity,
             p_other=self.p_other,
-            generator=generator,
+            generator=row_draws(batch.report_seeds, self.name),
         )
         ids = batch.reports.ids.masked_fill(hidden, model.mask_token_id)
         return {"reports": batch.reports, "masked_reports": batch.reports.with_ids(ids)}
@@ -60,7 +61,8 @@ class EntMLM:
         pairs, reports = context.batch.pairs, len(context.batch.reports)
         tokens = context.images.tokens[:pairs]
         null = context.model.text_decoder.null_token.to(tokens.dtype)
-        kept = torch.rand(pairs, generator=context.generator).to(tokens.device) >= self.image_dropout
+        drawn = uniform(row_draws(context.batch.report_seeds[:pairs], f"{self.name} image"), pairs)
+        kept = drawn.to(tokens.device) >= self.image_dropout
         seen = torch.where(kept[:, None, None], tokens, null)
         return torch.cat([seen, null.expand(reports - pairs, tokens.shape[1], -1)])
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch import distributed as dist
 from torch.nn import functional as F
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.objective import Context, Term, zero
+from xlip.objectives.contrastive import gather
+from xlip.objectives.objective import Context, Term, distributed, zero
 from xlip.study.labels import ABSENT, PRESENT, UncertainPolicy
 
 
@@ -39,15 +41,16 @@ class KindContrast:
     def __call__(self, context: Context) -> Term:
         """Sum over images with a present kind, and over prompts of kinds present in the batch; count = both.
 
-        Negatives are this rank's: every rank sees every prompt, and images of one rank are enough per prompt.
+        The images are those of all ranks; a rank takes its own images, and every n-th prompt.
         """
         targets = context.batch.targets(context.batch.image_labels, self.uncertain)
-        if not bool((targets == PRESENT).any()):
+        if not distributed() and not bool((targets == PRESENT).any()):
             return zero(context)
         positive = context.texts["prompts"].embedding.chunk(2)[0]
         scores = context.model.logit_scale_exp() * context.images.embedding @ positive.T
         by_image = present_against_absent(scores, targets)
-        by_prompt = present_against_absent(scores.T, targets.T)
+        share = slice(dist.get_rank(), None, dist.get_world_size()) if distributed() else slice(None)
+        by_prompt = present_against_absent(gather(scores).T[share], gather(targets).T[share])
         return Term(by_image.total + by_prompt.total, by_image.count + by_prompt.count)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xlip.batches.draws import Draws, uniform
+
 MODES = ("high", "blend", "hint", "low", "random")
 
 
-def mask_patches(
-    response: Tensor, *, ratio: float, mode: str, attention_share: float, generator: torch.Generator
-) -> Tensor:
+def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: float, generator: Draws) -> Tensor:
     """Hide round(ratio * N) patches of every image (DESIGN 2.2.2).
 
     Args:
@@ -21,15 +21,15 @@ def mask_patches(
             responses; `random` ignores the response.
         attention_share: share of the mode's response-picked patches that really are picked by response; the others
             are random. It ramps from 0 to 1 because responses are noise at the start.
-        generator: CPU generator.
+        generator: CPU generator, or one for each row.
 
     Returns:
         (B, N) bool with exactly round(ratio * N) True in every row.
     """
     rows, patches = response.shape
     hidden = round(ratio * patches)
-    noise = torch.rand(rows, patches, generator=generator).to(response.device)
-    second_noise = torch.rand(rows, patches, generator=generator).to(response.device)
+    noise = uniform(generator, rows, patches).to(response.device)
+    second_noise = uniform(generator, rows, patches).to(response.device)
     response = response.detach().float()
     if mode == "random":
         return _top(noise, hidden)
@@ -43,9 +43,7 @@ def mask_patches(
     return _top(filler, hidden)
 
 
-def mask_words(
-    group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: torch.Generator
-) -> Tensor:
+def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: Draws) -> Tensor:
     """Hide whole entities with p_entity and other whole words with p_other (DESIGN 2.3).
 
     At least one entity is hidden in every text that has one.
@@ -55,13 +53,13 @@ def mask_words(
         is_entity: (B, T).
         p_entity: probability that an entity is hidden.
         p_other: probability that another word is hidden.
-        generator: CPU generator.
+        generator: CPU generator, or one for each row.
 
     Returns:
         (B, T) bool; all tokens of a unit share their fate, special tokens are never hidden.
     """
     rows, tokens = group.shape
-    draw = torch.rand(rows, tokens, generator=generator).to(group.device)
+    draw = uniform(generator, rows, tokens).to(group.device)
     draw = draw.gather(1, group.clamp(min=0))
     threshold = torch.where(is_entity, p_entity, p_other)
     hidden = draw < threshold

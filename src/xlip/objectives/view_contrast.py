@@ -10,6 +10,7 @@ from torch import distributed as dist
 
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
+from xlip.batches.draws import row_draws
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.contrastive import both_ways
@@ -45,7 +46,7 @@ class ViewContrast:
         if len(pixels) == 0 and not distributed():
             return zero(context)
         first = context.images.embedding
-        second = context.model.images(SECOND_VIEW(pixels, context.generator)).embedding
+        second = context.model.images(SECOND_VIEW(pixels, row_draws(context.batch.image_seeds, self.name))).embedding
         scale = torch.tensor(1 / self.temperature, device=first.device)
         return both_ways(first, second, _keys(len(pixels), first.device), scale, self.chunk)
 

@@ -1,8 +1,13 @@
-"""Checkpoints without pickle: tensors in safetensors, the rest in JSON; a folder appears whole or not at all."""
+"""Checkpoints without pickle: all that a run goes on from, in folders that appear whole, are summed, and are few."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +15,162 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xlip.errors import XLIPError
-from xlip.files import whole_folder
+from xlip.files import reading, sync_folder, whole_folder, writing
 from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
 
-__all__ = ["load_checkpoint", "save_checkpoint", "whole_folder"]
-TENSORS, STATE = "optimizer.safetensors", "trainer.json"
+FOLDER, TENSORS, STATE, LOG, SUMS = (
+    "checkpoints",
+    "optimizer.safetensors",
+    "trainer.json",
+    "log.jsonl",
+    "checksums.json",
+)
+logger = logging.getLogger(__name__)
 
 
-def save_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write model, optimiser and step; the streams need no state, they are a function of the step."""
-    state = optimizer.state_dict()
-    tensors, scalars = {}, {}
-    for index, entry in state["state"].items():
-        for name, value in entry.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
-            else:
-                scalars[f"{index}.{name}"] = value
-    with whole_folder(folder) as partial:
-        model.save_pretrained(partial)
-        save_file(tensors, str(partial / TENSORS))
-        trainer = {"step": step, "groups": state["param_groups"], "scalars": scalars}
-        (partial / STATE).write_text(json.dumps(trainer, indent=1) + "\n", "utf-8")
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole one: its folder, and what stands beside its tensors."""
+
+    folder: Path
+    step: int
+    """Steps done."""
+    config: dict[str, Any]
+    """The run's config as it was; see `xlip.train.resume`."""
+    facts: dict[str, Any]
+    """What the run found out as it began: kinds, precision, the sets' fingerprints."""
+    figure: float | None
+    """Of the evaluation at this step; None where there was none."""
+    groups: list[dict[str, Any]]
+    scalars: dict[str, float]
+    rows: list[dict[str, float]]
+    """The log up to this step."""
+
+    def model(self) -> XLIPModel:
+        """The model, with its processor."""
+        return load_checked(str(self.folder))
+
+    def fill(self, optimizer: torch.optim.Optimizer) -> None:
+        """Load the optimiser's state. Rates and decays are those that it was built with: a run may change them."""
+        with reading(self.folder / TENSORS):
+            tensors: dict[str, Any] = load_file(str(self.folder / TENSORS))
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in {**tensors, **self.scalars}.items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        own = optimizer.state_dict()["param_groups"]
+        groups = [{**new, "params": old["params"]} for new, old in zip(own, self.groups, strict=True)]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def load_checkpoint(folder: Path, model: XLIPModel, optimizer: torch.optim.Optimizer) -> int:
-    """Fill model and optimiser in place; returns the number of steps done.
+def save_checkpoint(
+    run: Path,
+    model: XLIPModel,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    *,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    rows: Sequence[Mapping[str, float]],
+    figure: float | None = None,
+    keep: int = 2,
+) -> Path:
+    """Write everything after `step` steps; the newest `keep` stay, and the one with the best figure.
 
     Raises:
-        XLIPError: there is no checkpoint, or it belongs to another model.
+        XLIPError: the disk is full, or the folder cannot be written.
     """
-    if not (folder / STATE).is_file():
-        raise XLIPError(f"{folder}: no checkpoint to resume from; leave --resume out to start anew")
-    # By way of a model: `transformers` stores some weights under other names than it uses.
-    saved, own = load_checked(str(folder)).state_dict(), model.state_dict()
-    different = sorted(name for name in saved.keys() | own.keys() if _shape(saved, name) != _shape(own, name))
-    if different:
-        raise XLIPError(f"{folder}: the checkpoint is of another model (it differs in {different[0]}); check `model`")
-    model.load_state_dict(saved)
-    trainer: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in {**load_file(str(folder / TENSORS)), **trainer["scalars"]}.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    # The schedule multiplies the configured rate, not the one of the step that was saved.
-    groups = [
-        {**saved, "lr": group["lr"]} for saved, group in zip(trainer["groups"], optimizer.param_groups, strict=True)
-    ]
-    for group in groups:
-        group.pop("initial_lr", None)
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    step: int = trainer["step"]
-    return step
+    state = optimizer.state_dict()
+    named = {f"{index}.{name}": value for index, entry in state["state"].items() for name, value in entry.items()}
+    tensors = {name: v.detach().cpu().contiguous() for name, v in named.items() if isinstance(v, torch.Tensor)}
+    trainer = {
+        "step": step,
+        "figure": figure,
+        "facts": facts,
+        "config": config,
+        "groups": state["param_groups"],
+        "scalars": {name: value for name, value in named.items() if name not in tensors},
+    }
+    target = run / FOLDER / f"step-{step:08d}"
+    with writing(target), whole_folder(target) as partial:
+        model.save_pretrained(partial)
+        save_tensors(tensors, partial / TENSORS)
+        (partial / STATE).write_text(json.dumps(trainer, indent=1) + "\n", "utf-8")
+        (partial / LOG).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        (partial / SUMS).write_text(json.dumps(_sums(partial), indent=1) + "\n", "utf-8")
+        sync_folder(partial)
+    _remove_old(run / FOLDER, keep)
+    return target
 
 
-def _shape(state: dict[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
-    return tuple(state[name].shape) if name in state else None
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """`save_file`, whose fault on a full disk is an `OSError` as that of every other write."""
+    from safetensors import SafetensorError
+
+    try:
+        save_file(tensors, str(path))
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def newest(run: Path) -> Checkpoint | None:
+    """The last checkpoint of a run that is whole; damaged ones are named in a warning and passed over.
+
+    Raises:
+        XLIPError: there are checkpoints, and every one is damaged.
+    """
+    folders = sorted((run / FOLDER).glob("step-*"), reverse=True)
+    for folder in folders:
+        try:
+            return read_checkpoint(folder)
+        except XLIPError as error:
+            logger.warning("%s; going back to the one before", error)
+    if folders:
+        raise XLIPError(f"{run / FOLDER}: no checkpoint is whole; copy one again, or start anew in another folder")
+    return None
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint whose every file is what was written.
+
+    Raises:
+        XLIPError: a file is missing, cannot be read or has changed.
+    """
+    with reading(folder, "a damaged checkpoint"):
+        sums = json.loads((folder / SUMS).read_text("utf-8"))
+        changed = sorted(name for name, found in _sums(folder).items() if sums.pop(name, None) != found)
+    if changed or sums:
+        raise XLIPError(f"{folder}: a damaged checkpoint, {[*changed, *sums][0]} is not what was written")
+    with reading(folder, "a damaged checkpoint"):
+        state = json.loads((folder / STATE).read_text("utf-8"))
+        rows = [json.loads(line) for line in (folder / LOG).read_text("utf-8").splitlines()]
+        return Checkpoint(folder, rows=rows, **state)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    found = {}
+    for file in sorted(folder.iterdir()):
+        if file.name != SUMS:
+            with file.open("rb") as stream:
+                found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+def _remove_old(folder: Path, keep: int) -> None:
+    made = sorted(folder.glob("step-*"))
+    best = max(made, key=lambda one: (_figure(one), one.name))
+    for old in made[: -max(keep, 1)]:
+        if old != best or _figure(best) < 0:
+            # Renamed first: a folder that is half removed must not look like a checkpoint.
+            shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")), ignore_errors=True)
+    for left in folder.glob(".step-*"):
+        shutil.rmtree(left, ignore_errors=True)  # of processes that died while they wrote
+
+
+def _figure(folder: Path) -> float:
+    try:
+        figure = json.loads((folder / STATE).read_text("utf-8"))["figure"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1.0
+    return -1.0 if figure is None else float(figure)

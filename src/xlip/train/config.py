@@ -1,0 +1,63 @@
+"""The options of `xlip pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from xlip.batches.augmentation import Augment
+from xlip.batches.streams import Streams
+from xlip.objectives.registry import OBJECTIVE_DEFAULTS
+from xlip.train.build import ModelConfig
+from xlip.train.optim import OptimConfig
+
+
+@dataclass(frozen=True)
+class DuringTraining:
+    """Zero-shot evaluation while a model trains; its figures stand in the logs as `eval/...`."""
+
+    every: int = 0
+    """Steps between evaluations; the last step is evaluated too. 0 = never."""
+    data: str = ""
+    """Prepared Parquet (folder or file), or a CSV file."""
+    split: str = ""
+    """Parquet: default `val`. A test split here is no longer one for the runs that are chosen by it."""
+    kinds: str = ""
+    """Kinds to score, separated by commas; default: all that the data label."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """`xlip pretrain`."""
+
+    out: str
+    """Folder of the run: model, logs, resolved config, checkpoints."""
+    data: Streams = field(default_factory=Streams)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(OBJECTIVE_DEFAULTS))
+    """Name -> options; see `xlip.objectives.registry`."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    augment: Augment | None = field(default_factory=Augment)
+    prompts: str = "xlip"
+    steps: int = 10_000
+    seed: int = 0
+    precision: str = "auto"
+    """auto: the format that is measured to be faster on this machine; or bf16, fp32."""
+    log_every: int = 10
+    gradient_norms_every: int = 0
+    """Steps between logs of every term's own gradient norm; 0 = never."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; 0 = only where a signal stops the run."""
+    keep: int = 2
+    """Newest checkpoints that are kept; the one with the best figure of `evaluate` stays beside them."""
+    resume: bool | Literal["auto"] = False
+    """true: go on from the run's last checkpoint; auto: that, or start where there is none."""
+    workers: int = 1
+    """Processes that build batches ahead; 0 = in the training process."""
+    worker_timeout: int = 600
+    """Seconds to wait for a batch before the run stops; storage may be gone."""
+    peer_timeout: int = 1800
+    """Seconds to wait for the other processes of the run before it stops."""
+    trackers: list[str] = field(default_factory=list)
+    """Further places for the log, by accelerate's names (wandb, mlflow, ...); each must be installed."""
+    evaluate: DuringTraining = field(default_factory=DuringTraining)
