@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from xlip.models.auto import register_when_needed
+
 __version__ = "0.1.0"
 _PUBLIC = {
     "XLIPConfig": "xlip.models.configuration",
@@ -46,3 +48,6 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'xlip' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+register_when_needed()

@@ -141,7 +141,7 @@ def test_an_image_tower_starts_from_that_of_an_xlip_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_a_damaged_config_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(XLIPError, match=r"config\.json: not a model's config"):
+    with pytest.raises(XLIPError, match=r"config\.json: .*not a model's config"):
         checkpoint_config(str(tmp_path))
 
 

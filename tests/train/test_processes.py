@@ -95,11 +95,11 @@ def test_processes_that_would_train_apart_are_refused(monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         patch.setattr("xlip.train.processes.PartialState", lambda **_: type("Alone", (), {"num_processes": 1}))
-        with pytest.raises(XLIPError, match="2 processes were started .* trains among 1.*torchrun"):
+        with pytest.raises(XLIPError, match=r"2 processes were started .* trains among 1.*torchrun"):
             start_processes(60)
     for name, value in {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "True"}.items():
         monkeypatch.setenv(name, value)  # what `accelerate launch --cpu --num_processes 2` leaves
-    with pytest.raises(XLIPError, match="starts only one there; start them by torchrun"):
+    with pytest.raises(XLIPError, match=r"starts only one there; start them by torchrun"):
         start_processes(60)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from xlip.errors import XLIPError
-from xlip.images.files import decode
+from xlip.files import reading
+from xlip.images.files import decode, to_gray
 from xlip.images.gray import Gray
 from xlip.images.square import fit
 
@@ -41,6 +42,18 @@ def as_pixels(squares: Gray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(squares)).unsqueeze(1).float() / 255
 
 
+def several_images(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
+    """One image, or several in a list, generator, column of a table or array (n, H, W), as a list."""
+    if isinstance(images, str | os.PathLike | bytes) or hasattr(images, "convert"):
+        return [images]
+    if isinstance(images, np.ndarray | Tensor) and images.dtype != object:
+        if images.ndim == 4 and 1 in (images.shape[1], images.shape[-1]):
+            return list(images)
+        colour = images.ndim == 3 and images.shape[-1] in (3, 4)
+        return list(images) if images.ndim == 3 and 1 not in images.shape and not colour else [images]
+    return list(images) if isinstance(images, Iterable) else [images]
+
+
 def gray(image: ImageLike) -> np.ndarray[Any, Any]:
     """Any accepted image as uint8 (H, W).
 
@@ -50,8 +63,11 @@ def gray(image: ImageLike) -> np.ndarray[Any, Any]:
     if isinstance(image, str | os.PathLike | bytes):
         return decode(image)
     if not isinstance(image, np.ndarray | Tensor):
-        return np.asarray(image.convert("L"))
-    array = np.asarray(image)
+        if not hasattr(image, "convert"):
+            raise XLIPError(f"expected a path, a PIL image or an array (H, W), got {type(image).__name__}")
+        with reading("a PIL image"):
+            return to_gray(image)
+    array = np.asarray(image.cpu().float() if isinstance(image, Tensor) and image.is_floating_point() else image)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
         array = array.squeeze(0 if array.shape[0] == 1 else -1)
     if array.ndim != 2:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.batches.pixels import ImageLike, as_pixels, squares
+from xlip.batches.pixels import ImageLike, as_pixels, several_images, squares
+from xlip.batches.place import checked_place
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
-from xlip.files import write_json
+from xlip.files import reading, write_json
 from xlip.study.record import Entity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONFIG_NAME = "xlip_processor.json"
+SETTINGS: dict[str, type] = {"image_size": int, "preprocess": str, "max_tokens": int}
+UNREADABLE = 0.5
+"""Share of a text's words that may be unknown; with more, its embedding says nothing of it."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,28 @@ class XLIPProcessor:
     preprocess: str = "letterbox"
     max_tokens: int = 128
 
-    def pixels(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
+    def __call__(
+        self,
+        images: ImageLike | Iterable[ImageLike] | None = None,
+        text: str | Iterable[str] | None = None,
+        return_tensors: str = "pt",
+    ) -> dict[str, Tensor]:
+        """As processors of `transformers` are called: `pixel_values`, and `input_ids` with `attention_mask`.
+
+        Raises:
+            XLIPError: other tensors than torch's are asked for, or a fault of `pixels` or `queries`.
+        """
+        if return_tensors != "pt":
+            raise XLIPError(f"return_tensors: expected 'pt' (torch), got {return_tensors!r}")
+        found = {} if images is None else {"pixel_values": self.pixels(images)}
+        if text is not None:
+            batch = self.queries(text)
+            found |= {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+        return found
+
+    def pixels(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
         """One image or several -> float (n, 1, image_size, image_size) in [0, 1]."""
-        several = images if isinstance(images, list | tuple) else [images]
-        return as_pixels(squares(several, self.image_size, self.preprocess))
+        return as_pixels(squares(several_images(images), self.image_size, self.preprocess))
 
     def texts(self, texts: Sequence[str], entities: Sequence[tuple[Entity, ...]] | None = None) -> TextBatch:
         """Texts -> ids, padded to the longest, cut at `max_tokens`; with entities, aligned to sub-words by offset."""
@@ -62,15 +86,52 @@ class XLIPProcessor:
             group[row], is_entity[row] = torch.from_numpy(numbers), torch.from_numpy(inside)
         return TextBatch(ids, mask, group, is_entity)
 
+    def queries(self, texts: str | Iterable[str]) -> TextBatch:
+        """Texts of a user's own -> ids; a warning where words are unknown or the end is cut off.
+
+        Raises:
+            XLIPError: no text; or one most of whose words the vocabulary lacks.
+        """
+        several = [texts] if isinstance(texts, str) else list(texts)
+        for text in several:
+            if not isinstance(text, str):
+                raise XLIPError(f"expected texts, got {type(text).__name__} {str(text)[:40]!r}")
+            self._check(text)
+        return self.texts(several)
+
+    def _check(self, text: str) -> None:
+        tokens = self.tokenizer.tokenize(text)
+        special = self.tokenizer.num_special_tokens_to_add()
+        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        unknown = sum(token == self.tokenizer.unk_token for token in tokens)
+        if tokens and unknown > UNREADABLE * len(tokens):
+            raise XLIPError(
+                f"{shown!r}: {unknown} of its {len(tokens)} tokens are unknown to the model's vocabulary, which was "
+                "made from the reports of its training; write it in their language and script"
+            )
+        if unknown:
+            logger.warning("%r: %d of %d tokens are unknown to the model's vocabulary", shown, unknown, len(tokens))
+        if len(tokens) + special > self.max_tokens:
+            logger.warning(
+                "%r: cut after %d of its %d tokens, which is what the model takes",
+                shown,
+                self.max_tokens - special,
+                len(tokens),
+            )
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the tokenizer's JSON files and `xlip_processor.json` into a folder."""
         self.tokenizer.save_pretrained(folder)
-        settings = {name: getattr(self, name) for name in ("image_size", "preprocess", "max_tokens")}
-        write_json(Path(folder) / CONFIG_NAME, settings)
+        write_json(Path(folder) / CONFIG_NAME, {name: getattr(self, name) for name in SETTINGS})
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> XLIPProcessor:
-        """Load from a folder that `save_pretrained` wrote, or from a hub id."""
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str], **options: Any) -> XLIPProcessor:
+        """Load from a folder that `save_pretrained` wrote, or from a hub id; `options` of `transformers` have no use.
+
+        Raises:
+            XLIPError: nothing there, or damaged.
+        """
+        checked_place(name_or_path)
         from transformers import PreTrainedTokenizerFast
         from transformers.utils.hub import cached_file
 
@@ -80,9 +141,13 @@ class XLIPProcessor:
             place = Path(name_or_path)
             why = "" if place.is_absolute() or place.exists() else f" ({error})"  # what a hub says of a path misleads
             raise XLIPError(f"{name_or_path}: expected an XLIP model, found no {CONFIG_NAME} there{why}") from error
-        settings = json.loads(Path(str(file)).read_text("utf-8"))
-        # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
-        return cls(PreTrainedTokenizerFast.from_pretrained(str(name_or_path)), **settings)
+        with reading(file):
+            made = cls(None, **json.loads(Path(str(file)).read_text("utf-8")))  # type: ignore[arg-type]
+            settings = {name: kind(getattr(made, name)) for name, kind in SETTINGS.items()}
+        with reading(f"{name_or_path}: its tokenizer"):
+            # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(str(name_or_path))
+        return cls(tokenizer, **settings)
 
 
 def group_tokens(

@@ -60,7 +60,7 @@ def decode(source: str | os.PathLike[str] | bytes) -> Gray:
     if data[128:132] != b"DICM":
         with _opened(name, data) as image:
             if image is not None:
-                return _to_gray(image)
+                return to_gray(image)
     return decode_dicom(name, data).pixels
 
 
@@ -91,7 +91,7 @@ def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *,
                 width, height = image.size
                 gray = None
                 if not _storable(image, data, short_side):
-                    gray = _to_gray(image)
+                    gray = to_gray(image)
                     width, height = _original_size(image, gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
                 return Stored(kept, width, height)
@@ -186,7 +186,8 @@ def _storable(image: Image.Image, data: bytes, short_side: int) -> bool:
     )
 
 
-def _to_gray(image: Image.Image) -> Gray:
+def to_gray(image: Image.Image) -> Gray:
+    """Pixels of a Pillow image, as `decode` gives them for its file."""
     image = _upright(image)
     if image.mode.startswith(("I", "F")):
         return to_bytes(stretch(np.asarray(image).astype(np.float32)))

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from xlip.batches.place import checked_place
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.models.stem import ConvStem
 
 IMAGE_FAMILIES = ("vit", "dinov2")
 TEXT_FAMILIES = ("bert",)
+FORMAT = {"dtype", "torch_dtype"}
 
 
 class Encoded(NamedTuple):
@@ -90,7 +93,8 @@ class ImageTower(nn.Module):
         return Encoded(tokens, encoded.pooled)
 
     def _embed(self, pixels: Tensor) -> Tensor:
-        embedded: Tensor = self.encoder.embeddings((pixels - self.mean) / self.std)
+        # In the weights' own format: a model that was loaded in half precision takes the same pixels.
+        embedded: Tensor = self.encoder.embeddings(((pixels - self.mean) / self.std).to(self.encoder.dtype))
         return embedded
 
     def _encode(self, embedded: Tensor) -> Encoded:
@@ -145,7 +149,7 @@ def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:
     Raises:
         XLIPError: the checkpoint's weights do not fit the configured tower.
     """
-    source = AutoModel.from_pretrained(path).state_dict()
+    source = _source(path, "model.image_checkpoint")
     kernel = "embeddings.patch_embeddings.projection.weight"
     if kernel in source:
         source[kernel] = source[kernel].sum(1, keepdim=True)
@@ -164,25 +168,48 @@ def adopt_image_tower(tower: ImageTower, other: ImageTower, path: str) -> None:
 def _adopt(tower: ImageTower, source: dict[str, Tensor], path: str) -> None:
     position = "embeddings.position_embeddings"
     if position in source:
+        places = source[position].shape[1] - 1
+        if round(places**0.5) ** 2 != places:
+            raise XLIPError(f"model.image_checkpoint {path}: expected a square grid of patches, got {places} patches")
         source[position] = _resize_positions(source[position], tower.grid)
     _load(tower.encoder, source, path)
 
 
 def adopt_text_checkpoint(tower: TextTower, path: str) -> None:
     """Start the text tower from a BERT checkpoint (local folder or hub id); its tokenizer must come with it."""
-    _load(tower.encoder, AutoModel.from_pretrained(path).state_dict(), path)
+    _load(tower.encoder, _source(path, "model.text_checkpoint"), path)
 
 
-def checkpoint_config(path: str) -> dict[str, Any]:
+def checkpoint_config(path: str, option: str = "model.image_checkpoint") -> dict[str, Any]:
     """The `transformers` config of a checkpoint, as the dictionary that a tower is built from.
 
-    Keys that its family does not know (old checkpoints carry some) are left out.
+    Keys that its family does not know (old checkpoints carry some) are left out, and its number format: weights are
+    trained in fp32 whatever they were stored in, smaller steps would be lost in rounding.
+
+    Args:
+        path: folder or hub id.
+        option: what it was given to: `model.image_checkpoint` or `model.text_checkpoint`.
+
+    Raises:
+        XLIPError: nothing there, or a family that no tower is built from.
     """
+    checked_place(path, option)
     if own := xlip_config(path):
         return dict(own["image"])
-    config = AutoConfig.from_pretrained(path)
-    known = _options(config.model_type)
+    with reading(f"{option} {path}: its config", "copy or download the checkpoint again"):
+        config = AutoConfig.from_pretrained(path)
+    families = IMAGE_FAMILIES if option == "model.image_checkpoint" else TEXT_FAMILIES
+    if config.model_type not in families:
+        raise XLIPError(f"{option} {path}: expected one of {', '.join(families)}; got {config.model_type!r}")
+    known = _options(config.model_type) - FORMAT
     return {name: value for name, value in config.to_diff_dict().items() if name in known}
+
+
+def _source(path: str, option: str) -> dict[str, Tensor]:
+    """The weights of a checkpoint, in fp32."""
+    with reading(f"{option} {path}: its weights", "copy or download the checkpoint again"):
+        found: dict[str, Tensor] = AutoModel.from_pretrained(path, dtype=torch.float32).state_dict()
+    return found
 
 
 def xlip_config(path: str) -> dict[str, Any]:
@@ -204,10 +231,8 @@ def folder_config(path: str) -> dict[str, Any] | None:
     file = Path(path) / "config.json"
     if not file.is_file():
         return None
-    try:
+    with reading(file, "not a model's config; copy or make it again"):
         found = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise XLIPError(f"{file}: not a model's config ({error})") from error
     if not isinstance(found, dict):
         raise XLIPError(f"{file}: not a model's config (expected a JSON object, got {type(found).__name__})")
     return found
@@ -221,7 +246,8 @@ def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) ->
     unknown = sorted(set(config) - known)
     if unknown:
         raise XLIPError(f"{family} config: unknown option {unknown[0]!r}; known ones: {', '.join(sorted(known))}")
-    made = AutoConfig.for_model(**config)
+    # Without a number format of its own: the whole model has one.
+    made = AutoConfig.for_model(**{name: value for name, value in config.items() if name not in FORMAT})
     made._attn_implementation = "sdpa"
     if family == "dinov2":
         options = {}

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from xlip.batches.pixels import ImageLike
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.text_batch import TextBatch
+from xlip.files import obey_umask
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.towers import Encoded, ImageTower, TextTower
@@ -38,6 +41,21 @@ class Encodings:
         return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows])
 
 
+@dataclass
+class XLIPOutput(ModelOutput):
+    """What `XLIPModel.forward` returns; None where its input was not given."""
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    """(n, m)."""
+    logits_per_text: Tensor | None = None
+    """(m, n)."""
+    image_embeds: Tensor | None = None
+    """(n, E), L2-normalised."""
+    text_embeds: Tensor | None = None
+    """(m, E), L2-normalised."""
+
+
 class XLIPModel(PreTrainedModel):
     """Chest X-rays and reports in one space.
 
@@ -48,7 +66,7 @@ class XLIPModel(PreTrainedModel):
 
     config_class = XLIPConfig
     base_model_prefix = "xlip"
-    main_input_name = "pixels"
+    main_input_name = "pixel_values"
     _supports_sdpa = True
     config: XLIPConfig
 
@@ -101,8 +119,10 @@ class XLIPModel(PreTrainedModel):
         return Encodings(encoded.tokens, embedding, mask.to(embedding.device))
 
     @torch.no_grad()
-    def encode_image(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
-        """Path, PIL image or array (H, W), or a list of them -> (n, E), L2-normalised."""
+    def encode_image(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
+        """Path, PIL image or array (H, W); or several of them in a list, generator, column or array (n, H, W) ->
+        (n, E), L2-normalised.
+        """
         return self.encode_pixels(self._processor().pixels(images).to(self.device))
 
     @torch.no_grad()
@@ -111,15 +131,52 @@ class XLIPModel(PreTrainedModel):
         return self.images(pixels).embedding
 
     @torch.no_grad()
-    def encode_text(self, texts: str | Sequence[str]) -> Tensor:
-        """One text or several -> (n, E), L2-normalised."""
-        several = [texts] if isinstance(texts, str) else list(texts)
-        return self.texts(self._processor().texts(several).to(self.device)).embedding
+    def encode_text(self, texts: str | Iterable[str]) -> Tensor:
+        """One text or several -> (n, E), L2-normalised.
+
+        Raises:
+            XLIPError: a text that the model's vocabulary cannot represent.
+        """
+        return self.texts(self._processor().queries(texts).to(self.device)).embedding
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Pixels (n, 1, H, W) in [0, 1] -> (n, E), L2-normalised; with gradient, unlike `encode_pixels`."""
+        return self.images(pixel_values).embedding
+
+    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Ids (n, T) and their mask -> (n, E), L2-normalised; with gradient."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return self._encodings(self.text_tower(input_ids, mask.bool()), self.text_head, mask.bool()).embedding
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_loss: bool = False,
+    ) -> XLIPOutput:
+        """What CLIP models of `transformers` return: embeddings, and their scaled cosines where there are both.
+
+        Args:
+            pixel_values: (n, 1, H, W) in [0, 1].
+            input_ids: (m, T).
+            attention_mask: (m, T), 1 = real token.
+            return_loss: the symmetric InfoNCE of rows that belong together; n = m.
+        """
+        images = None if pixel_values is None else self.get_image_features(pixel_values)
+        texts = None if input_ids is None else self.get_text_features(input_ids, attention_mask)
+        if images is None or texts is None:
+            return XLIPOutput(image_embeds=images, text_embeds=texts)
+        logits = self.logit_scale_exp().float() * images @ texts.T
+        own = torch.arange(len(logits), device=logits.device)
+        loss = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 if return_loss else None
+        return XLIPOutput(loss, logits, logits.T, images, texts)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Weights (safetensors), config and processor (JSON) into one folder."""
         super().save_pretrained(save_directory, *args, **kwargs)
         self._processor().save_pretrained(save_directory)
+        obey_umask(Path(save_directory))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> XLIPModel:

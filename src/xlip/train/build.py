@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,7 @@ from xlip.batches.processor import XLIPProcessor
 from xlip.batches.streams import STREAMS, Streams, StudyTable
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.models.configuration import XLIPConfig
 from xlip.models.loading import load_checked
 from xlip.models.towers import (
@@ -25,6 +26,14 @@ from xlip.models.xlip import XLIPModel
 from xlip.study.attributes import attribute_families
 from xlip.study.kinds import kinds
 from xlip.study.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PROBE = "no pleural effusion or pneumothorax."
+"""Words that a tokenizer for reports must not take for unknown."""
+TEXT_DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512}
+"""What `transformers` takes where the config of a BERT does not say."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +115,7 @@ def build_processor(
     used, the attributes' texts.
     """
     if config.text_checkpoint:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(config.text_checkpoint)
+        tokenizer = _checkpoint_tokenizer(config.text_checkpoint, config.max_tokens)
     else:
         reports = [text for name in ("pairs", "texts") for text in tables[name].reports()]
         every_prompt = [text for kind in kinds() for text in (*prompts.positive(kind), *prompts.negative(kind))]
@@ -116,6 +123,33 @@ def build_processor(
             every_prompt += [text for texts in attribute_families() for text in texts]
         tokenizer = train_wordpiece([*reports, *every_prompt * 2], vocab_size=config.vocab_size)
     return XLIPProcessor(tokenizer, config.image_size, config.preprocess, config.max_tokens)
+
+
+def _checkpoint_tokenizer(path: str, max_tokens: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a text checkpoint, checked against what its model and our objectives need."""
+    from transformers import AutoTokenizer
+
+    option = "model.text_checkpoint"
+    text = checkpoint_config(path, option)
+    with reading(f"{option} {path}: its tokenizer", "copy its tokenizer files beside the weights"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    embedded, positions = (int(text.get(name, default)) for name, default in TEXT_DEFAULTS.items())
+    tokens = tokenizer.tokenize(PROBE)
+    if not tokens or tokens.count(tokenizer.unk_token) * 2 > len(tokens):
+        raise XLIPError(
+            f"{option} {path}: its tokenizer knows {len(tokenizer)} tokens, and not the words of {PROBE!r}; copy its "
+            "tokenizer files (tokenizer.json, or vocab.txt) beside the weights"
+        )
+    if len(tokenizer) > embedded:
+        raise XLIPError(
+            f"{option} {path}: its tokenizer has {len(tokenizer)} tokens, its model embeds {embedded}; tokenizer and "
+            "weights must come from the same model"
+        )
+    if max_tokens > positions:
+        raise XLIPError(f"model.max_tokens {max_tokens}: {option} {path} has {positions} positions; take at most these")
+    if tokenizer.mask_token_id is None:
+        raise XLIPError(f"{option} {path}: its tokenizer has no mask token; take a BERT that was trained with one")
+    return tokenizer
 
 
 def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLIPModel:
@@ -145,12 +179,21 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
     else:
         model.text_tower.start_as_identity()
     model.processor = processor
-    return model
+    return model.float()
 
 
 def _image_config(config: ModelConfig) -> dict[str, Any]:
     if config.image_checkpoint:
-        return {**checkpoint_config(config.image_checkpoint), "num_channels": 1, "image_size": config.image_size}
+        found = checkpoint_config(config.image_checkpoint)
+        patch = found.get("patch_size", 16)
+        if not isinstance(patch, int):
+            raise XLIPError(f"model.image_checkpoint {config.image_checkpoint}: expected square patches, got {patch}")
+        if config.image_size % patch:
+            raise XLIPError(
+                f"model.image_size {config.image_size} is no multiple of the patches of model.image_checkpoint "
+                f"{config.image_checkpoint}, {patch} pixels; take {max(config.image_size // patch, 1) * patch}"
+            )
+        return {**found, "num_channels": 1, "image_size": config.image_size}
     if config.image_size % config.patch_size:
         raise XLIPError(f"model.image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
     return {
@@ -169,7 +212,7 @@ def _image_config(config: ModelConfig) -> dict[str, Any]:
 
 def _text_config(config: ModelConfig, vocabulary: int) -> dict[str, Any]:
     if config.text_checkpoint:
-        return checkpoint_config(config.text_checkpoint)
+        return checkpoint_config(config.text_checkpoint, "model.text_checkpoint")
     return {
         "model_type": "bert",
         "vocab_size": vocabulary,

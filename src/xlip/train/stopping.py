@@ -37,7 +37,7 @@ class StopRequest:
             if not self.signal:
                 self.signal, self._time = number, time.monotonic()
             elif time.monotonic() - self._time > SAME_REQUEST:
-                signal.signal(number, before[number])
+                signal.signal(number, before[signal.Signals(number)])
                 signal.raise_signal(number)
 
         for number in SIGNALS:
