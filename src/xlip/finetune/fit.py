@@ -257,7 +257,7 @@ class _Run:
         self.classifier.load_state_dict(between(start, end, fitted.share))
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 class _Watch:

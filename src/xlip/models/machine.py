@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -68,7 +68,7 @@ def _matmul_rates(device: torch.device) -> dict[str, float]:
     size = 4096 if device.type == "cuda" else 1024
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     operands = {name: torch.randn(size, size, device=device, dtype=dtype) for name, dtype in types.items()}
-    best = _fastest({name: lambda one=one: one @ one for name, one in operands.items()}, device)
+    best = _fastest({name: partial(torch.matmul, one, one) for name, one in operands.items()}, device)
     return {name: round(2e-9 * size**3 / seconds, 1) for name, seconds in best.items()}
 
 
@@ -81,7 +81,7 @@ def _attention_seconds(device: torch.device, shape: tuple[int, int, int], precis
         with attention_kernel(kernel):
             F.scaled_dot_product_attention(query, key, value).sum().backward()
 
-    return _fastest({kernel: lambda kernel=kernel: attend(kernel) for kernel in KERNELS}, device)
+    return _fastest({kernel: partial(attend, kernel) for kernel in KERNELS}, device)
 
 
 def _fastest(ways: dict[str, Callable[[], object]], device: torch.device, rounds: int = 5) -> dict[str, float]:

@@ -117,7 +117,7 @@ def gather(local: Tensor) -> Tensor:
     dist.all_gather(counts, torch.tensor(len(local), device=local.device))
     longest = max(int(count) for count in counts)
     padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    parts: Tensor = _Gather.apply(padded)
+    parts: Tensor = _Gather.apply(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 

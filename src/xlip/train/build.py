@@ -179,7 +179,8 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
     else:
         model.text_tower.start_as_identity()
     model.processor = processor
-    return model.float()
+    model.float()  # type: ignore[no-untyped-call]
+    return model
 
 
 def _image_config(config: ModelConfig) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def read_batch(folder: Path, rank: int) -> Batch:
         }
         for name in DEVICE_FIELDS:
             texts = {part.name: tensors.get(f"{name}.{part.name}") for part in fields(TextBatch)}
-            values[name] = tensors[name] if name in tensors else TextBatch(**texts)  # type: ignore[arg-type]
+            values[name] = tensors[name] if name in tensors else TextBatch(**texts)
         return Batch(**values)
 
 
