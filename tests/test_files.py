@@ -8,7 +8,7 @@ import pytest
 
 from xlip import files
 from xlip.errors import XLIPError
-from xlip.files import take_place, whole_file, whole_folder, write_whole, writing
+from xlip.files import brought_back, reading, take_place, whole_file, whole_folder, write_whole, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -121,3 +121,36 @@ def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
         writing(path),
     ):
         write_whole(path, b"")
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0, 0o666, 0o777)])
+def test_modes_follow_the_umask_whatever_a_library_sets(mask: int, file: int, folder: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        with whole_folder(tmp_path / "a") as partial:
+            (partial / "inside").mkdir(mode=0o700)
+            (partial / "inside" / "secret").write_text("x")
+            (partial / "inside" / "secret").chmod(0o600)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "a", tmp_path / "a" / "inside", tmp_path / "a" / "inside" / "secret"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [folder, folder, file]
+
+
+def test_a_death_between_two_renames_is_undone(tmp_path: Path) -> None:
+    (tmp_path / ".a.old").mkdir()
+    assert brought_back(tmp_path / "a").is_dir()
+    assert names(tmp_path) == ["a"]
+    assert brought_back(tmp_path / "a").is_dir()
+
+
+@pytest.mark.parametrize("fault", [KeyError("x"), OSError(5, "Input/output error"), Exception("a\nb"), RuntimeError()])
+def test_whatever_a_library_raises_over_a_file_is_one_line(fault: Exception) -> None:
+    with (
+        pytest.raises(XLIPError, match=r"^a\.json: cannot be read \(.+\); do this$") as caught,
+        reading("a.json", "do this"),
+    ):
+        raise fault
+    assert "\n" not in str(caught.value)
+    with pytest.raises(XLIPError, match=r"^mine$"), reading("a.json"):
+        raise XLIPError("mine")

@@ -120,3 +120,46 @@ def test_a_saved_processor_comes_back_and_an_empty_folder_is_refused(tmp_path: P
     with pytest.raises(XLIPError, match="expected an XLIP model") as caught:
         XLIPProcessor.from_pretrained(tmp_path / "empty")
     assert "\n" not in str(caught.value)
+
+
+def test_sixteen_bits_and_colour_look_the_same_from_memory_as_from_the_file(tmp_path: Path) -> None:
+    deep = Image.fromarray((np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64))
+    clear = Image.merge("LA", (Image.fromarray(GRAY), Image.fromarray(255 - GRAY)))
+    for number, image in enumerate((deep, clear)):
+        image.save(tmp_path / f"{number}.png")
+        from_file = PROCESSOR.pixels(tmp_path / f"{number}.png")
+        assert torch.equal(PROCESSOR.pixels(Image.open(tmp_path / f"{number}.png")), from_file)
+        assert torch.equal(PROCESSOR.pixels(image), from_file)
+        assert 0.2 < float(from_file.mean()) < 0.8
+
+
+def test_every_way_to_hand_over_several_images_is_understood(tmp_path: Path) -> None:
+    import pandas
+
+    file = tmp_path / "a.png"
+    file.write_bytes(encode(GRAY, lossless=True))
+    expected = PROCESSOR.pixels([GRAY, GRAY])
+    stacked = np.stack([GRAY, GRAY])
+    ways: list[Any] = [(GRAY for _ in range(2)), stacked, stacked[:, None], stacked[..., None], stacked / 255]
+    ways += [torch.from_numpy(stacked), pandas.Series([str(file)] * 2), pandas.DataFrame({"path": [file] * 2})["path"]]
+    ways += [np.array([str(file)] * 2, dtype=object), torch.from_numpy(stacked / 255).half().float()]
+    for way in ways:
+        assert torch.allclose(PROCESSOR.pixels(way), expected, atol=2e-3), type(way)
+    for wrong in (3, [None], [[1, 2]]):
+        with pytest.raises(XLIPError, match="expected a"):
+            PROCESSOR.pixels(wrong)
+
+
+def test_a_text_that_the_vocabulary_lacks_is_refused_and_a_cut_one_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(XLIPError, match=r"tokens are unknown to the model's vocabulary") as caught:
+        PROCESSOR.queries("胸腔积液")
+    assert "\n" not in str(caught.value)
+    PROCESSOR.queries(iter(["pleural effusion", "no effusion"]))
+    assert not caplog.records
+    PROCESSOR.queries("pleural effusion, 胸")
+    assert "1 of" in caplog.text
+    assert "unknown" in caplog.text
+    PROCESSOR.queries("effusion " * 200)
+    assert f"cut after {PROCESSOR.max_tokens - 2} of its 200 tokens" in caplog.text
+    with pytest.raises(XLIPError, match="expected texts, got float"):
+        PROCESSOR.queries([1.5])  # type: ignore[list-item]

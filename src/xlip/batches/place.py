@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
 from xlip.errors import XLIPError
+from xlip.files import brought_back
 
 PROBE_SECONDS = 5.0
 
@@ -27,6 +29,8 @@ def checked_place(name: str | os.PathLike[str], option: str = "") -> str:
     """
     given = os.fspath(name)
     start = f"{option} {given}" if option else given
+    with suppress(OSError):  # nothing is brought back where nothing may be written
+        brought_back(Path(given))
     if Path(given).exists():
         return given
     head, *rest = given.split("/")
