@@ -26,6 +26,7 @@ from xlip.train.pretrainer import Pretrainer
 
 NOTES = "fault.json"
 SEEDS = ("image_seeds", "report_seeds")
+OTHERS = ("pairs", "kinds", "image_studies", "report_studies")
 IMAGE_ROWS = ("pixels", "image_labels", "attributes", "image_seeds", "image_studies")
 REPORT_ROWS = ("reports", "report_labels", "report_key", "report_seeds", "report_studies")
 
@@ -62,8 +63,8 @@ def write_batch(folder: Path, batch: Batch, rank: int) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, folder / f"batch-{rank}.st")
-        studies = {"pairs": batch.pairs, "image_studies": batch.image_studies, "report_studies": batch.report_studies}
-        (folder / f"batch-{rank}.json").write_text(json.dumps(studies) + "\n", "utf-8")
+        others = {name: getattr(batch, name) for name in OTHERS}
+        (folder / f"batch-{rank}.json").write_text(json.dumps(others) + "\n", "utf-8")
 
 
 def write_notes(folder: Path, model: XLIPModel, notes: Mapping[str, Any]) -> None:
@@ -83,9 +84,9 @@ def read_batch(folder: Path, rank: int) -> Batch:
     file = folder / f"batch-{rank}.st"
     with reading(file):
         tensors = load_file(str(file))
-        studies = json.loads(file.with_suffix(".json").read_text("utf-8"))
+        others = json.loads(file.with_suffix(".json").read_text("utf-8"))
         values: dict[str, Any] = {name: tensors[name] for name in SEEDS} | {
-            name: tuple(value) if isinstance(value, list) else value for name, value in studies.items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in others.items()
         }
         for name in DEVICE_FIELDS:
             texts = {part.name: tensors.get(f"{name}.{part.name}") for part in fields(TextBatch)}
