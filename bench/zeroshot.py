@@ -77,8 +77,19 @@ def main() -> None:
                     cache = folder / f"cache-{name}-{number}"
                     seconds[name][state].append(command(source, arguments, folder, cache))
                     print(name, state, *(f"{value:.1f}" for value in seconds[name][state][-1]), flush=True)
-        same = figures(folder / "before-warm") == figures(folder / "after-warm")
-    report = {
+            same = figures(folder / "before-warm") == figures(folder / "after-warm")
+            options.json.write_text(json.dumps(report(options, trees, seconds, same), indent=1) + "\n", "utf-8")
+    print(options.json.read_text("utf-8"))
+
+
+def report(
+    options: argparse.Namespace,
+    trees: dict[str, Path],
+    seconds: dict[str, dict[str, list[tuple[float, float]]]],
+    same: bool,
+) -> dict[str, Any]:
+    """What is known after each repeat: a run that is stopped leaves what it has measured."""
+    return {
         "command": "python bench/zeroshot.py --base OLDER/src",
         "images": options.images,
         "cores": os.cpu_count(),
@@ -89,8 +100,6 @@ def main() -> None:
             name: {state: summary(values) for state, values in states.items()} for name, states in seconds.items()
         },
     }
-    options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    print(json.dumps(report["seconds"], indent=1))
 
 
 def figures(folder: Path) -> list[Any]:
