@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds demo real-mini docs schema clean
+.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -48,6 +48,10 @@ finetune: setup
 
 finetune-folds: setup
 	$(BIN)/python bench/finetune_folds.py --data $(XLIP_DATA)
+
+# Wrong changes of the method's core, one by one, and the tests that notice them: docs/mutants.md. Takes minutes.
+mutants: setup
+	OMP_NUM_THREADS=1 $(BIN)/python bench/mutants.py
 
 demo: setup
 	$(BIN)/xlip demo --out demo

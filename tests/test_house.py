@@ -111,3 +111,11 @@ def test_torch_begins_in_batches() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             assert not {one.split(".")[0] for one in names} & {"torch", "transformers", "accelerate"}, name
+
+
+def test_pixels_of_a_model_are_made_in_one_place() -> None:
+    """Bytes become numbers in [0, 1] in `batches.pixels` alone: two ways to do it have drifted apart before."""
+    found = {name for name, file in MODULES.items() if "float() / 255" in file.read_text("utf-8")}
+    assert found == {"xlip.batches.pixels"}
+    squares = {name for name, file in MODULES.items() if "fit(decode(" in file.read_text("utf-8")}
+    assert squares <= {"xlip.preparation.card_pictures"}  # pictures for people
