@@ -19,6 +19,7 @@ from typing import Any
 
 from facts import facts
 from xlip.batches.streams import SetConfig, Streams
+from xlip.files import write_json
 from xlip.preparation.run import prepare
 from xlip.train.build import ModelConfig
 from xlip.train.config import PretrainConfig
@@ -51,29 +52,29 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    start, chance = time.perf_counter(), random.Random(options.seed)
+    steps, start, chance = options.steps, time.perf_counter(), random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        config = _config(Path(folder), options.steps)
+        config = _config(Path(folder), steps)
         _wait(_child(config(Path(folder) / "whole")))
-        expected, kills, ends = _outcome(Path(folder) / "whole", options.steps), [], []
+        expected, kills, ends = _outcome(Path(folder) / "whole", steps), [], []
         while len(kills) < options.kills:
             out = Path(folder) / f"run-{len(ends)}"
             kills += _one_run(config(out), chance, options.kills - len(kills))
-            ends.append(_outcome(out, options.steps) == expected)
+            ends.append(_outcome(out, steps) == expected)
             print(f"{len(kills)} kills, {sum(ends)} of {len(ends)} trainings ended equal", flush=True)
-    report = {
-        "command": f"python bench/soak.py --kills {options.kills} --steps {options.steps} --seed {options.seed}",
-        **facts(),
-        "kills": len(kills),
-        "while_a_checkpoint_was_written": sum(kill["writing"] for kill in kills),
-        "before_the_first_step": sum(kill["logged"] == 0 for kill in kills),
-        "trainings": len(ends),
-        "ended_equal": sum(ends),
-        "seconds": round(time.perf_counter() - start),
-        "moments": kills,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+            report = {
+                "command": f"python bench/soak.py --kills {options.kills} --steps {steps} --seed {options.seed}",
+                **facts(),
+                "kills": len(kills),
+                "while_a_checkpoint_was_written": sum(kill["writing"] for kill in kills),
+                "before_the_first_step": sum(kill["logged"] == 0 for kill in kills),
+                "trainings": len(ends),
+                "ended_equal": sum(ends),
+                "seconds": round(time.perf_counter() - start),
+                "moments": kills,
+            }
+            if options.json:  # after every training: what was found is kept where this is stopped
+                write_json(options.json, report)
     if not all(ends):
         raise SystemExit(f"{len(ends) - sum(ends)} of {len(ends)} trainings ended otherwise")
 
