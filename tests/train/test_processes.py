@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from runs import command, finish, log_rows, prepare_streams, small_run
+from runs import command, finish, log_rows, prepare_streams, small_run, start
 from tiny import tiny_processor
 from xlip.batches.batch import Batch
 from xlip.batches.streams import BatchSampler, SetConfig, StudyTable
@@ -122,3 +126,58 @@ def test_a_finished_run_and_one_without_steps_end_well(data: dict[str, str], tmp
     again = command(replace(config, steps=1, resume="auto"))[3:]
     assert main(again) == main(again) == 0
     assert [row["step"] for row in log_rows(tmp_path / "run")] == [0]
+
+
+def launched(config: PretrainConfig, ranks: int, port: int) -> list[subprocess.Popen[str]]:
+    """Processes that meet, without a launcher that would look after them."""
+    words = command(config)
+    place = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1"}
+    return [start(words, RANK=str(rank), LOCAL_RANK=str(rank), MASTER_PORT=str(port), **place) for rank in range(ranks)]
+
+
+def wait_for_rows(out: Path, rows: int, seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not (out / "log.jsonl").exists() or len(log_rows(out)) < rows:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_where_one_process_is_killed_the_others_leave(data: dict[str, str], tmp_path: Path) -> None:
+    config = small_run(data, tmp_path / "run", steps=100_000, checkpoint_every=1)
+    processes = launched(config, 2, 29_711)
+    wait_for_rows(tmp_path / "run", 2)
+    processes[1].kill()
+    said, _ = processes[0].communicate(timeout=60)
+    assert processes[0].returncode == 2, said
+    assert "xlip: another process of this run is gone" in said
+    assert "--resume auto" in said.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_after_the_same_step(data: dict[str, str], tmp_path: Path) -> None:
+    config = small_run(data, tmp_path / "run", steps=100_000, checkpoint_every=0)
+    processes = launched(config, 2, 29_712)
+    wait_for_rows(tmp_path / "run", 2)
+    processes[1].send_signal(signal.SIGUSR1)
+    said = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [138, 138], said
+    (step,) = (tmp_path / "run" / "checkpoints").iterdir()
+    done = int(step.name.removeprefix("step-"))
+    assert all(f"stopped by signal 10 after {done} of" in one for one in said)
+
+
+@pytest.mark.slow
+def test_torchrun_goes_on_from_the_last_checkpoint_after_a_process_was_killed(
+    data: dict[str, str], alone: Path, tmp_path: Path
+) -> None:
+    config = small_run(data, tmp_path / "run", checkpoint_every=1, resume="auto")
+    words = command(config, processes=2)
+    words[words.index("--standalone") : words.index("--standalone") + 1] = ["--standalone", "--max-restarts", "2"]
+    process = start(words)
+    wait_for_rows(tmp_path / "run", 1)
+    ranks = [one for one in psutil.Process(process.pid).children() if "xlip.cli" in " ".join(one.cmdline())]
+    ranks[-1].kill()
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert_equal_runs(alone, tmp_path / "run", 2)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_without_a_terminal_a_line_tells_how_far_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 8))
-    monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     run(tmp_path, range(9))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("step 1 of 9: ")
