@@ -8,7 +8,7 @@ import pytest
 
 from xlip import files
 from xlip.errors import XLIPError
-from xlip.files import brought_back, reading, take_place, whole_file, whole_folder, write_whole, writing
+from xlip.files import brought_back, check_target, reading, take_place, whole_file, whole_folder, write_whole, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -154,3 +154,13 @@ def test_whatever_a_library_raises_over_a_file_is_one_line(fault: Exception) -> 
     assert "\n" not in str(caught.value)
     with pytest.raises(XLIPError, match=r"^mine$"), reading("a.json"):
         raise XLIPError("mine")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    check_target(tmp_path / "new" / "run", folder=True)
+    check_target(tmp_path / "file")
+    for path, folder in ((tmp_path / "file", True), (tmp_path, False), (tmp_path / "file" / "run", True)):
+        with pytest.raises(XLIPError, match=r"choose another --out$"):
+            check_target(path, folder=folder)
+    assert not (tmp_path / "new").exists()

@@ -182,6 +182,21 @@ def remove_tree(folder: Path) -> None:
         system.fs.rm(system.path, recursive=True)
 
 
+def check_target(path: Path, *, folder: bool = False) -> None:
+    """Refuse a local place that cannot be written, before the work whose result goes there.
+
+    Raises:
+        XLIPError: a file where a folder is to be (or the other way round), or no right to write.
+    """
+    if not is_local(path):
+        return
+    if path.exists() and path.is_dir() != folder:
+        raise XLIPError(f"{path}: {'a file' if folder else 'a folder'} is there already; choose another --out")
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if (there != path.absolute() and not there.is_dir()) or not os.access(there, os.W_OK):
+        raise XLIPError(f"{path}: cannot write ({there} is no folder, or may not be written); choose another --out")
+
+
 @contextmanager
 def writing(
     path: Path, advice: str = "make room, or choose another place", error: type[XLIPError] = XLIPError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from xlip.cli.parse import parse
 from xlip.errors import Stopped, XLIPError
 
 __all__ = ["COMMANDS", "main"]
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         print(f"xlip: {stopped}", file=sys.stderr)
         return 128 + stopped.signal
+    except OSError as error:
+        # What no reading or writing site expected: a disk that is full, storage that is gone, a right that is missing.
+        if error.filename is None and error.errno not in FULL:
+            raise
+        print(
+            f"xlip: {error.filename or 'a file'}: {error.strerror}; make room, or choose another place", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("xlip: interrupted", file=sys.stderr)
         return 130

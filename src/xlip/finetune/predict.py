@@ -13,7 +13,7 @@ import numpy as np
 
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
-from xlip.files import open_path, whole_text
+from xlip.files import check_target, open_path, whole_text
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.sources.cells import said
 from xlip.sources.folder import studies as folder_studies
@@ -66,6 +66,7 @@ def predict_to(
     Raises:
         XLIPError: no model, nothing readable, or `out` cannot be written.
     """
+    check_target(Path(out))
     classifier = model if isinstance(model, XLIPClassifier) else XLIPClassifier.from_pretrained(model)
     dropped: list[tuple[str, str]] = []
     readable = _readable(_listed(data, image_column, dropped), classifier, dropped)

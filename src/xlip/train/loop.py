@@ -9,7 +9,7 @@ from typing import Any
 
 from xlip.batches.streams import BatchSampler
 from xlip.errors import XLIPError
-from xlip.files import whole_folder, writing
+from xlip.files import check_target, whole_folder, writing
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
@@ -127,6 +127,7 @@ def _starting_point(config: PretrainConfig, out: Path) -> str:
     Raises:
         XLIPError: nothing to go on from; or a run in the folder, which a new one would write over.
     """
+    check_target(out, folder=True)
     checkpoint = newest(out) if config.resume else None
     if config.resume is True and checkpoint is None:
         raise XLIPError(
