@@ -26,6 +26,8 @@ from xlip.train.config import PretrainConfig
 from xlip.train.loop import pretrain
 
 STREAMS = ("pairs", "images", "texts")
+TRAINING = 0.85
+"""Share of the kills that wait until the steps have begun; the others meet the start too."""
 TIMES = ("images_per_s", "share_of_matmul_rate")
 SMALL = ModelConfig(
     image_size=64,
@@ -67,7 +69,7 @@ def main() -> None:
                 **facts(),
                 "kills": len(kills),
                 "while_a_checkpoint_was_written": sum(kill["writing"] for kill in kills),
-                "before_the_first_step": sum(kill["logged"] == 0 for kill in kills),
+                "before_the_steps_began": sum(not kill["steps_had_begun"] for kill in kills),
                 "trainings": len(ends),
                 "ended_equal": sum(ends),
                 "seconds": round(time.perf_counter() - start),
@@ -126,21 +128,27 @@ def _wait(child: int, how: int = 0) -> bool:
 
 def _one_run(config: PretrainConfig, chance: random.Random, most: int) -> list[dict[str, Any]]:
     """Start and kill until the training has ended; where each kill met it."""
-    out, kills, longest = Path(config.out), [], 1.0
+    out, kills = Path(config.out), []
+    log, early = out / "log.jsonl", 3.0
     while True:
-        begun, child = time.monotonic(), _child(config)
-        limit = chance.uniform(0, longest) if len(kills) < most else float("inf")
-        while time.monotonic() - begun < limit:
+        before, begun, partial = _inode(log), time.monotonic(), set(out.glob("checkpoints/.step-*"))
+        child, training, limit = _child(config), chance.random() < TRAINING, chance.uniform(0, early)
+        while len(kills) >= most or time.monotonic() - begun < limit or (training and _inode(log) == before):
+            if training and _inode(log) != before:  # the log is written anew as the steps begin
+                training, begun, limit = False, time.monotonic(), chance.uniform(0, early)
             if _wait(child, os.WNOHANG):
                 return kills
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
         if _wait(child):
             return kills
-        log = out / "log.jsonl"
         logged = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
-        kills.append({"after_s": round(limit, 2), "logged": logged, "writing": any(out.glob("checkpoints/.step-*"))})
-        longest = min(longest * 1.3, 30.0) if not logged else longest
+        writing = bool(set(out.glob("checkpoints/.step-*")) - partial)
+        kills.append({"logged": logged, "steps_had_begun": _inode(log) != before, "writing": writing})
+
+
+def _inode(file: Path) -> int:
+    return file.stat().st_ino if file.exists() else 0
 
 
 def _outcome(run: Path, steps: int) -> dict[str, Any]:

@@ -112,7 +112,8 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.enabled:
-            self._bar.stop()
+            if self._console.is_terminal:
+                self._bar.stop()
             self._lines.close()
             self._events.close()
         if self.trackers:
