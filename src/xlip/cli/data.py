@@ -164,11 +164,12 @@ def explain_tags(config: TagConfig) -> None:
 
     from xlip.reports.highlight import to_rich
     from xlip.reports.tag_inputs import read_documents
+    from xlip.reports.tagger.by_language import LanguageTagger
     from xlip.reports.tagger.registry import load_tagger
     from xlip.reports.tagger.rules import RuleTagger
 
     tagger = load_tagger(config.tagger, config.language)
-    if not isinstance(tagger, RuleTagger):
+    if not isinstance(tagger, RuleTagger | LanguageTagger):
         raise XLIPError(f"explain: expected the tagger rules, which can say why; got {config.tagger}")
     console = Console()
     for document in read_documents(config.source, config.column):

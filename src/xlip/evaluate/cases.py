@@ -13,6 +13,7 @@ import numpy as np
 from xlip.batches.pixels import square
 from xlip.errors import XLIPError
 from xlip.files import open_path
+from xlip.reports.whole import read_whole_report
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped, is_table
 from xlip.study.kinds import canonical
@@ -99,7 +100,7 @@ class Origin:
             elif isinstance(row, Candidate) and (row.study.report or self.require != "report"):
                 image = row.file or row.study.image
                 if image is not None:
-                    yield _case(row.study, image)
+                    yield _case(read_whole_report(row.study), image)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from xlip.images.square import shrink
 from xlip.notices import noticed
 from xlip.preparation.plan import Unit
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
+from xlip.reports.whole import read_whole_report, without_identifiers
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
 from xlip.study.record import Box, Study
@@ -38,6 +39,7 @@ class Settings:
     short_side: int = 256
     lossless: bool = False
     priority: str = DEFAULT_PRIORITY
+    deidentify: bool = False
 
 
 @dataclass
@@ -80,14 +82,22 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
     study = candidate.study
     if candidate.complete:
         study = candidate.complete(study)
-    if study.report is None and study.sections:
-        study = study._replace(report=compose_sections(study.sections, settings.priority))
+    study = _with_report(study, settings, whole=candidate.whole_report)
     image = candidate.file if candidate.file is not None else study.image
     if image is not None:
         study = _with_image(study, image, candidate, settings)
     elif study.report is None:
         raise XLIPError("neither a report nor an image")
     return study
+
+
+def _with_report(study: Study, settings: Settings, *, whole: bool) -> Study:
+    """The report that the settings choose, without identifiers where they ask for it."""
+    if whole and study.report is not None:
+        return read_whole_report(study, settings.priority, deidentified=settings.deidentify)
+    if study.report is None and study.sections:
+        study = study._replace(report=compose_sections(study.sections, settings.priority))
+    return without_identifiers(study) if settings.deidentify and study.report else study
 
 
 def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings) -> Study:
@@ -153,10 +163,9 @@ def _tagged(study: Study) -> Study:
     """With entities, who found them, and what they say of kinds; the source's own entities where it brought some."""
     if not study.report:
         return study
-    from xlip.reports.entities import TAGGER, tag, with_entities  # loads the tagger: not where there is no report
+    from xlip.reports.entities import tag_report, with_entities  # loads the tagger: not where there is no report
 
-    found = (study.entities, study.tagger) if study.entities else (tag(study.report), TAGGER)
-    return with_entities(study, *found)
+    return with_entities(study, study.entities, study.tagger) if study.entities else tag_report(study)
 
 
 def write_part(studies: Iterator[Study], folder: Path, name: str) -> int:

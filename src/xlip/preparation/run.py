@@ -26,6 +26,8 @@ from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
 from xlip.sources import load_source
 from xlip.sources.source import Candidate, Row
 
+OWN = frozenset({"csv", "folder", "dicom"})
+"""Sources of one's own archives, whose reports still name people."""
 ENCODINGS = ("jpeg", "png")
 KEPT_ROWS = 20_000
 """Rows of a source that may stay in memory, some 20 MB."""
@@ -57,6 +59,9 @@ class PrepareConfig:
     """jpeg (quality 95) or png, for images that cannot be kept byte for byte."""
     sections: str = "findings,impression"
     """Report sections: commas join, bars choose the first that is there (`impression|findings`)."""
+    deidentify: bool | None = None
+    """Replace names, dates, numbers and addresses in reports by marks such as [NAME]; default: in one's own archives
+    (csv, folder, dicom), not in public sets, whose owners have done it."""
     split: str = ""
     """Name of a split (`nih/official`, `rsna/gloria` ...) that replaces the source's own."""
     lists: str = ""
@@ -82,6 +87,7 @@ def prepare(
     options: Mapping[str, Any] | None = None,
     encoding: str = "jpeg",
     sections: str = DEFAULT_PRIORITY,
+    deidentify: bool | None = None,
     split: str = "",
     lists: str | Path = "",
     shard: str = "",
@@ -104,6 +110,7 @@ def prepare(
         options: the source's own.
         encoding: `jpeg` (quality 95) or `png` for images that cannot be kept as they are.
         sections: which sections make a report, see `xlip.reports.sections.compose_sections`.
+        deidentify: whether names, dates, numbers and addresses in reports become marks; default: for `OWN` sources.
         split: name of a split, see `xlip.preparation.splits`; it replaces the source's own.
         lists: folder of the official lists that the split reads; default: `root`.
         shard: `i/n` (from 0) makes part of the parts; the run that finds all of them done writes the card.
@@ -116,13 +123,14 @@ def prepare(
     root, out = open_path(root), open_path(out)
     index, count = _checked(holdout, validation, short_side, encoding, sections, shard)
     named = {"short_side": short_side, "encoding": encoding, "sections": sections, "split": split}
+    hidden = source in OWN if deidentify is None else deidentify
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {"holdout": holdout, "validation": validation, "seed": seed}
-    settings = {"root": str(root), **named, "tagger": TAGGER, **shares, **(options or {})}
+    settings = {"root": str(root), **named, "tagger": TAGGER, "deidentify": hidden, **shares, **(options or {})}
     read = _once(partial(_rows, source, root, options or {}, holdout, validation, seed))
     plan = survey(read(), {"source": source, **settings}, _splitter(split, lists, root))
     target = Target.at(out, shared=count > 1)
-    worker = Settings(root, target.work, short_side, encoding == "png", sections)
+    worker = Settings(root, target.work, short_side, encoding == "png", sections, hidden)
     with target.opened(plan):
         meter = _Meter(progress, plan.studies)
         wanted = (unit for unit in units(read(), plan) if unit.part % count == index)

@@ -7,20 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from xlip.notices import notice
 from xlip.reports.headers import find_headers
-from xlip.reports.tagger.rules import VERSION, rule_tagger
+from xlip.reports.tagger.by_language import LanguageTagger, tagged_language
+from xlip.reports.tagger.rules import VERSION
 from xlip.study.kinds import NO_FINDING, kinds
 from xlip.study.labels import ABSENT, PRESENT, STATED
 from xlip.study.record import Entity, Study
 
 TAGGER = f"xlip-rules-en@{VERSION}"
+_TAGGER = LanguageTagger()
 _RANK = {"present": 2, "uncertain": 1, "absent": 0}
 """Assertions that say something of this patient now; what is past or only asked about does not count."""
 
 
 def tag(text: str) -> tuple[Entity, ...]:
-    """Entities of one English text, in order, never overlapping; offsets count characters of `text`."""
-    return rule_tagger("en").tag(text)
+    """Entities of one text, in order, never overlapping; offsets count characters of `text`.
+
+    The text's language is found; a text in a language without a lexicon has no entities.
+    """
+    return _TAGGER.tag(text)
+
+
+def tag_report(study: Study) -> Study:
+    """The study with the entities of its report, their tagger, the kinds and the language; notices an unknown one."""
+    text = study.report or ""
+    tagger = _TAGGER.tagger_of(text)
+    if tagger is None:
+        language = study.language or tagged_language(text)
+        notice(f"language not known to the tagger: {language}; the report says nothing of kinds")
+        return with_entities(study._replace(language=language), (), "")
+    return with_entities(study._replace(language=tagger.language), tagger.tag(text), tagger.id)
 
 
 def tag_all(texts: Iterable[str]) -> list[tuple[Entity, ...]]:

@@ -20,7 +20,8 @@ from xlip.files import whole_file, writing
 from xlip.reports.chexpert import chexpert_labels
 from xlip.reports.entities import kinds_of, with_entities
 from xlip.reports.tag_inputs import Document, read_documents
-from xlip.reports.tagger.registry import Tagger, load_tagger
+from xlip.reports.tagger.by_language import LanguageTagger, tagged_language
+from xlip.reports.tagger.registry import AUTO, Tagger, load_tagger
 from xlip.reports.tagger.rules import RuleTagger
 from xlip.study.labels import LabelState
 from xlip.study.parquet import is_study_table, read_studies, schema, write_studies
@@ -51,8 +52,8 @@ class TagConfig:
     """A .jsonl or .parquet file; without it, JSON lines to standard output."""
     tagger: str = "rules"
     """rules, hf:PATH_OR_HUB_ID (a token-classification model), radgraph or radgraph:MODEL."""
-    language: str = "en"
-    """Of the rules: en, es."""
+    language: str = AUTO
+    """Of the rules: en, es, or auto: each report's own; a report in another language gets no entities."""
     column: str = ""
     """Of a table: the column with the reports; default: report, else text."""
     workers: int = 0
@@ -86,7 +87,7 @@ def tag_to(
     out: str = "",
     *,
     tagger: str = "rules",
-    language: str = "en",
+    language: str = AUTO,
     column: str = "",
     workers: int = 0,
 ) -> TagSummary:
@@ -97,7 +98,7 @@ def tag_to(
         out: a `.jsonl` or `.parquet` file; empty: JSON lines to standard output. Studies (`xlip prepare`) that go to
             Parquet stay studies, with new entities.
         tagger: as for `load_tagger`.
-        language: of the rules.
+        language: of the rules; `auto`: each report's own.
         column: with the reports; default: report, else text.
         workers: processes; 0 = this one.
 
@@ -130,7 +131,7 @@ def record(document: Document, entities: tuple[Entity, ...], tagger: Tagger) -> 
         "entities": [{name: getattr(entity, name) for name in Entity.__slots__} for entity in entities],
         "kinds": {kind: LabelState(state).word for kind, state in states.items()},
         "chexpert": chexpert_labels(states),
-        "tagger": tagger.id,
+        "tagger": _id_of(tagger, document.text),
         "note": "; ".join(note for note in (document.note, *_notes(document.text, len(entities), tagger)) if note),
     }
 
@@ -148,6 +149,12 @@ def _notes(text: str, entities: int, tagger: Tagger) -> Iterator[str]:
         yield "HTML markup, read as white space"
     if len(text) > LONG:
         yield f"long text: {len(text)} characters"
+    if isinstance(tagger, LanguageTagger):
+        known_tagger = tagger.tagger_of(text)
+        if known_tagger is None:
+            yield f"language not known to the tagger: {tagged_language(text)}"
+            return
+        tagger = known_tagger
     if isinstance(tagger, RuleTagger) and entities * CHARACTERS_PER_ENTITY < len(text):
         known, words = tagger.known_words(text[:LONG])
         if words >= 5 and known < FEW_KNOWN * words:
@@ -168,9 +175,17 @@ def tag_chunk(documents: list[Document], name: str, language: str, form: str) ->
     return Done(payload, len(rows), sum(len(row["entities"]) for row in rows), notes)
 
 
-def _tag_texts(texts: list[str], name: str, language: str) -> tuple[str, list[tuple[Entity, ...]]]:
+def _tag_texts(texts: list[str], name: str, language: str) -> tuple[list[str], list[tuple[Entity, ...]]]:
     tagger = load_tagger(name, language)
-    return tagger.id, list(tagger.tag_all(texts))
+    return [_id_of(tagger, text) for text in texts], list(tagger.tag_all(texts))
+
+
+def _id_of(tagger: Tagger, text: str) -> str:
+    """What read a text: the tagger of its language; empty where there is none."""
+    if not isinstance(tagger, LanguageTagger):
+        return tagger.id
+    own = tagger.tagger_of(text)
+    return own.id if own else ""
 
 
 def _tagged_studies(
@@ -183,8 +198,8 @@ def _tagged_studies(
             waiting.append(chunk)
             yield [study.report or "" for study in chunk]
 
-    for id_, found in _through(partial(_tag_texts, name=tagger[0], language=tagger[1]), texts(), workers):
-        for study, entities in zip(waiting.popleft(), found, strict=True):
+    for ids, found in _through(partial(_tag_texts, name=tagger[0], language=tagger[1]), texts(), workers):
+        for study, id_, entities in zip(waiting.popleft(), ids, found, strict=True):
             summary.documents += 1
             summary.entities += len(entities)
             yield with_entities(study, entities, id_) if study.report else study._replace(entities=(), tagger="")

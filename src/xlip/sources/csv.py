@@ -283,7 +283,7 @@ def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str,
     if isinstance(fields, str):
         yield Dropped(where, fields)
         return
-    report = clean(said(cells.get(columns.report)) or None)
+    report = cells.get(columns.report)
     strangers = survey.labels.strangers(cells)
     notes += ["a label is no kind: it went to the tags"] * bool(strangers)
     id_ = identifier(cells.get(columns.id)) or f"{reader.root.stem}:{row.line}"
@@ -291,7 +291,7 @@ def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str,
         study_id=f"{reader.source}/{id_}",
         patient_id=f"{reader.source}/{identifier(cells.get(columns.patient)) or id_}",
         source=reader.source,
-        report=report,
+        report=report if clean(said(report)) else None,
         labels=labels,
         tags=tuple(strangers),
         **fields,
@@ -345,11 +345,11 @@ def _header(cells: Mapping[str, str], columns: Columns, survey: _Survey, notes: 
 
 def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> Iterator[Made]:
     """The study with its image; of several images a study each."""
-    where, column = reader.where(row.line), reader.columns.image
+    where, column, whole = reader.where(row.line), reader.columns.image, study.report is not None
     text, picture = said(row.cells.get(column)), row.pictures.get(column)
     if picture:
         path = text.replace("\\", "/").rpartition("/")[2] or f"{reader.root.stem}:{row.line}"
-        yield Candidate(study._replace(image=picture, image_path=path))
+        yield Candidate(study._replace(image=picture, image_path=path), whole_report=whole)
         return
     found = find_images(text, reader.root if reader.root.is_dir() else reader.root.parent) if text else Found()
     notes += found.notes
@@ -358,9 +358,9 @@ def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> I
     if not text and study.report is None:
         yield Dropped(where, "neither an image path nor a report")
     elif not text:
-        yield Candidate(study)
+        yield Candidate(study, whole_report=whole)
     for number, (path, file) in enumerate(found.files, 1):
         one = study._replace(image_path=path)
         if len(found.files) > 1:
             one = one._replace(study_id=f"{study.study_id}/{number}")
-        yield Candidate(one, file)
+        yield Candidate(one, file, whole_report=whole)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.reports.sections import clean, sections
+from xlip.notices import notice
+from xlip.reports.sections import clean
+from xlip.reports.tag_inputs import decode_text
 from xlip.sources.source import Candidate, Dropped, Row, files_under
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
 from xlip.study.labels import ABSENT, PRESENT
@@ -58,9 +61,8 @@ def studies(root: Path, patient_pattern: str = "", source: str = "folder") -> It
             source,
             image_path=path,
             **shared[path.rpartition("/")[0]],
-            **(_report(text) if text else {}),
         )
-        yield Candidate(study, found[path])
+        yield Candidate(study, found[path], partial(_with_report, text) if text else None, whole_report=bool(text))
 
 
 def _suffix(path: str) -> str:
@@ -79,11 +81,12 @@ def _shared(folder: str, classes: set[str]) -> dict[str, Any]:
     }
 
 
-def _report(file: Path | str) -> dict[str, Any]:
-    parts = sections((Path(file) if isinstance(file, str) else file).read_text("utf-8", errors="replace"))
-    if parts.keys() <= {"preamble", "last_paragraph"}:
-        return {"report": clean(parts.get("preamble"))}
-    return {"sections": parts}
+def _with_report(file: Path | str, study: Study) -> Study:
+    """The study with the whole text of a file as its report."""
+    text, guess = decode_text((Path(file) if isinstance(file, str) else file).read_bytes())
+    if guess:
+        notice(f"encoding of the report guessed: {guess}")
+    return study._replace(report=text if clean(text) else None)
 
 
 def _labels(own: set[str], classes: set[str]) -> dict[str, int]:

@@ -29,6 +29,8 @@ class Candidate(NamedTuple):
     """Boxes in pixels of `frame`; `prepare` turns them into shares of the image."""
     frame: tuple[int, int] | None = None
     """Width and height that `boxes` count in; None: those of the image file."""
+    whole_report: bool = False
+    """Whether the study's report is a whole text as it was written: `prepare` cuts it into sections."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest.
@@ -37,7 +39,7 @@ class Candidate(NamedTuple):
         """
         text = self.file is not None and (isinstance(self.file, Path) or "::" in str(self.file))
         file = str(self.file) if text else self.file
-        return Candidate, (self.study, file, self.complete, self.boxes, self.frame)
+        return Candidate, (self.study, file, self.complete, self.boxes, self.frame, self.whole_report)
 
 
 @dataclass(frozen=True, slots=True)

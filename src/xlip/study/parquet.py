@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 256
 SCHEMA_VERSION = "3"
-"""3 added `report_kinds`; 2 the others that `_later_columns` lists and the links and sides of entities. Older files are
-read."""
+"""3 added `report_kinds` and `language`; 2 the others that `_later_columns` lists and the links and sides of entities.
+Older files are read."""
 PICTURES = ("image.bytes", "masks.list.element.png")
 """Parquet columns of bytes that are compressed already."""
 BYTES_PER_GROUP = 16 << 20
@@ -82,6 +82,7 @@ def _later_columns() -> list[tuple[str, Any]]:
         ("masks", pa.list_(pa.struct([("kind", string), ("png", pa.binary())]))),
         ("tags", pa.list_(string)),
         ("report_kinds", _states()),
+        ("language", string),
     ]
 
 
@@ -160,6 +161,7 @@ def _later_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         "masks": {item["kind"]: item["png"] for item in row.get("masks") or ()},
         "tags": tuple(row.get("tags") or ()),
         "report_kinds": None if read is None else _states_of(read),
+        "language": row.get("language") or "",
     }
 
 

@@ -87,3 +87,5 @@ class Study(NamedTuple):
     """The data set's own words for labels, localisations or MeSH terms, as given."""
     report_kinds: Mapping[str, int] | None = None
     """What the report says of kinds, as `xlip.reports.entities.kinds_of` reads it; None where nobody has read it."""
+    language: str = ""
+    """ISO 639 code of the report's language; empty where nobody looked, or where its words do not tell."""

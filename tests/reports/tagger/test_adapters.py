@@ -200,7 +200,7 @@ def test_an_unknown_tagger_is_refused(name: str) -> None:
 
 
 def test_an_unknown_language_is_refused() -> None:
-    with pytest.raises(XLIPError, match="language: expected one of en, es"):
+    with pytest.raises(XLIPError, match="language: expected one of auto, en, es"):
         load_tagger("rules", "tlh")
 
 

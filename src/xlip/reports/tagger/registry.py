@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from xlip.errors import XLIPError
+from xlip.reports.tagger.by_language import LanguageTagger
 from xlip.reports.tagger.lexicon import languages
 from xlip.reports.tagger.rules import rule_tagger
 from xlip.study.record import Entity
+
+AUTO = "auto"
+"""The language of each report, found from its words."""
 
 
 class Tagger(Protocol):
@@ -22,21 +26,23 @@ class Tagger(Protocol):
         ...
 
 
-def load_tagger(name: str = "rules", language: str = "en") -> Tagger:
+def load_tagger(name: str = "rules", language: str = AUTO) -> Tagger:
     """A tagger by name.
 
     Args:
         name: `rules`, `radgraph` or `radgraph:MODEL`, or `hf:PATH_OR_HUB_ID` for any token-classification model of
             transformers.
-        language: of the rules.
+        language: of the rules; `auto`: each report's own.
 
     Raises:
         XLIPError: no such tagger or language, or what it needs is not installed or not there.
     """
     kind, _, detail = name.partition(":")
     if kind == "rules" and not detail:
+        if language == AUTO:
+            return LanguageTagger()
         if language not in languages():
-            raise XLIPError(f"language: expected one of {', '.join(languages())}; got {language!r}")
+            raise XLIPError(f"language: expected one of {AUTO}, {', '.join(languages())}; got {language!r}")
         return rule_tagger(language)
     if kind == "hf" and detail:
         from xlip.reports.tagger.token_classification import TokenClassificationTagger

@@ -1,0 +1,48 @@
+"""The rule tagger of each report's own language; a report in a language without a lexicon has no entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from xlip.reports.language import language_of
+from xlip.reports.tagger.lexicon import languages
+from xlip.reports.tagger.rules import VERSION, Explained, RuleTagger, rule_tagger
+from xlip.study.record import Entity
+
+DEFAULT = "en"
+"""Of a text whose words decide nothing, such as 'Cardiomegaly.'"""
+_ENGLISH = (" the ", " with ", " there ", " of the ")
+"""Words of no other language: most reports need no closer look."""
+
+
+class LanguageTagger:
+    """Finds each report's language and hands it to the tagger of that language."""
+
+    id = f"xlip-rules@{VERSION}"
+
+    def tag(self, text: str) -> tuple[Entity, ...]:
+        """Entities of one text; none where no lexicon knows its language."""
+        tagger = self.tagger_of(text)
+        return tagger.tag(text) if tagger else ()
+
+    def tag_all(self, texts: Iterable[str]) -> Iterator[tuple[Entity, ...]]:
+        """`tag` of every text, in order."""
+        return map(self.tag, texts)
+
+    def explain(self, text: str) -> list[Explained]:
+        """The same entities, each with the rule that fired."""
+        tagger = self.tagger_of(text)
+        return tagger.explain(text) if tagger else []
+
+    def tagger_of(self, text: str) -> RuleTagger | None:
+        """The tagger of the text's language."""
+        language = tagged_language(text)
+        return rule_tagger(language) if language in languages() else None
+
+
+def tagged_language(text: str) -> str:
+    """The language by which a text is tagged: its own, or `DEFAULT` where its words decide nothing."""
+    lower = text[:2000].lower()
+    if any(word in lower for word in _ENGLISH):
+        return "en"
+    return language_of(text) or DEFAULT
