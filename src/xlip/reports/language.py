@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -77,28 +76,32 @@ def language_of(text: str) -> str:
     scores = _scores(words)
     if not scores:
         return UNKNOWN if len(words) >= ENOUGH else ""
-    (best, score), *others = scores.most_common(2)
+    (best, score), *others = sorted(scores.items(), key=lambda item: -item[1])[:2]
     if score < _HALF or (others and others[0][1] == score and "en" in (best, others[0][0])):
         return ""
     return best
 
 
-def _scores(words: list[str]) -> Counter[str]:
+def _scores(words: list[str]) -> dict[str, float]:
     known = profiles()
-    scores: Counter[str] = Counter()
+    scores: dict[str, float] = {}
+
+    def add(language: str, weight: float) -> None:
+        scores[language] = scores.get(language, 0.0) + weight
+
     for word in words:
         plain = fold(word)
         weights = known.words.get(plain)
         if weights:
             for language, weight in weights.items():
-                scores[language] += weight
+                add(language, weight)
         elif len(word) > 5:
             for ending, language in known.endings:
                 if word.endswith(ending):
-                    scores[language] += _HALF
+                    add(language, _HALF)
         if not word.isascii():
             for letter in set(word) - set(plain):
                 speakers = known.letters.get(letter, ())
                 for language in speakers:
-                    scores[language] += _HALF / len(speakers)
+                    add(language, _HALF / len(speakers))
     return scores

@@ -21,6 +21,8 @@ _DEGREES = ("degree", "low")
 """Groups of descriptors that state a finding where they follow a comma: 'no effusion, mild edema'."""
 NEAREST = 6
 """Cues on each side that may act on a finding; more of them only make bad input slow."""
+_ASIDES = ("although", "though", "while")
+"""'Pneumonia, although less likely, ...'"""
 _SINGULAR = ("is", "was", "has")
 """'Edema and effusion is not seen' denies the effusion alone."""
 
@@ -122,6 +124,8 @@ class _Scope:
         if number < len(self._before) and self._before[number].last <= cue.first:
             return False  # a cue of its own direction lies between: 'effusion, no nodule is seen'
         words = self.between(mention.last, cue.first)
+        if words == [","] and self.between(cue.first, cue.first + 1)[0] in _ASIDES:
+            return True
         if "and" in words and "," not in words and self.between(cue.first, cue.first + 1)[0] in _SINGULAR:
             return False
         return "," not in words or not {"and", "or", "nor"}.isdisjoint(words)

@@ -28,9 +28,12 @@ CUES = tuple(
     for where in ("before", "after", "around")
 )
 BREAKS = ("stop", "verb", "existential", "pseudo")
+MIMIC = "mimic"
+"""Group of words that deny their kind: 'pseudotumor'."""
 _FILE_KEYS = {
     "language", "plurals", "spellings", "normal", "findings", "other_findings", "devices", "procedures",
-    "descriptors", "anatomy", "sides", "location", "severity", "combine", "normal_at", "cues",
+    "descriptors", "anatomy", "sides", "location", "severity", "combine", "normal_at", "cues", "mimics", "outside",
+    "not_misspelled",
 }  # fmt: skip
 
 
@@ -58,6 +61,12 @@ class Lexicon:
     """(group of a descriptor, group of an anatomy) -> the kind that they make together."""
     normal_at: Mapping[str, tuple[str, str]]
     """Group of an anatomy called normal -> (kind, assertion of the kind)."""
+    outside: Mapping[str, frozenset[str]]
+    """Group of an anatomy -> kinds that its findings are none of ('knee joint effusion')."""
+    guessed: frozenset[str]
+    """Words whose misspellings are read as they; empty where the language does not ask for it."""
+    never_guessed: frozenset[str]
+    """Words that are no misspellings."""
 
 
 @cache
@@ -125,6 +134,9 @@ def parse_lexicon(raw: Mapping[str, Any], name: str) -> Lexicon:
         cues=cues.phrases,
         spelling=spelling,
         combine=_combinations(raw, groups, name),
+        outside={group: frozenset(map(str, kinds_)) for group, kinds_ in raw.get("outside", {}).items()},
+        guessed=_guessed(table.phrases, spelling) if "not_misspelled" in raw else frozenset(),
+        never_guessed=frozenset(raw.get("not_misspelled", ())),
         normal_at={group: _normal_kind(kind, name) for group, kind in raw.get("normal_at", {}).items()},
     )
 
@@ -179,6 +191,8 @@ def _entries(raw: Mapping[str, Any], name: str) -> Iterator[tuple[Label, Iterabl
     yield Label("finding", "normal_chest", NO_FINDING), raw.get("normal", ())
     for assertion, headers in header_phrases(raw["language"]):
         yield Label("section", assertion), headers
+    for kind, phrases in raw.get("mimics", {}).items():
+        yield Label("finding", MIMIC, kind), phrases
     for key, role in (("findings", "finding"), ("devices", "device"), ("procedures", "procedure")):
         for kind, phrases in raw.get(key, {}).items():
             if kind and kind not in kinds():
@@ -208,6 +222,12 @@ def _with_inflections(
         if len(word) > 2 and word.isalpha() and not word.endswith("s"):
             known[word + ending] = known[word]
     return known
+
+
+def _guessed(phrases: Mapping[tuple[str, ...], Label], spelling: Mapping[str, str]) -> frozenset[str]:
+    """The words that are a finding or a device alone, with their inflections."""
+    alone = {phrase[0] for phrase, label in phrases.items() if len(phrase) == 1 and label.role in ("finding", "device")}
+    return frozenset(word for word, standard in spelling.items() if standard in alone)
 
 
 def _combinations(raw: Mapping[str, Any], groups: set[str], name: str) -> dict[tuple[str, str], str]:

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc
 
-from xlip.reports.tagger.lexicon import Label, Lexicon, load_lexicon
+from xlip.reports.tagger.lexicon import MIMIC, Label, Lexicon, load_lexicon
 from xlip.reports.tagger.reading import READING, Cue, Mention, Reading
 
 LONGEST_SENTENCE = 120
@@ -56,10 +56,14 @@ class PhraseComponent:
         heads = [span for span in spans if span[2].role == "section" and _is_header(reading, words, span)]
         reading.mentions = [
             Mention(start, end, label.role, label.group, label.kind)
+            if label.group != MIMIC
+            else Mention(start, end, label.role, label.group, label.kind, "absent", settled=True, rule="a mimic's name")
             for start, end, label in spans
             if label.role != "section"
         ]
         reading.cues = [Cue(start, end, label.group) for start, end, label in longest(cues)]
+        if "?" in words:
+            reading.cues = sorted([*reading.cues, *_questions(reading, words)])
         reading.borders = list(_sentences(cuts, heads, len(words)))
         return doc
 
@@ -117,12 +121,31 @@ def _sentences(cuts: list[int], heads: list[Span], count: int) -> Iterator[tuple
             first = last
 
 
+def _questions(reading: Reading, words: list[str]) -> Iterator[Cue]:
+    """'? pneumonia' doubts what follows; 'pneumonia?' and 'pneumonia (?)' what stands before."""
+    for number, word in enumerate(words):
+        if word == "?":
+            yield Cue(
+                number, number + 1, "uncertain_before" if _asks_ahead(reading, words, number) else "uncertain_after"
+            )
+
+
+def _asks_ahead(reading: Reading, words: list[str], number: int) -> bool:
+    """Whether a question mark belongs to the word after it: it stands apart from the one before."""
+    if number + 1 == len(words) or words[number + 1] == ")":
+        return False
+    apart = number == 0 or reading.starts[number] > reading.ends[number - 1] or words[number - 1] in "(,;:/?-"
+    return apart and "\n" not in reading.text[reading.ends[number] : reading.starts[number + 1]]
+
+
 def _cuts(reading: Reading, words: list[str]) -> Iterator[int]:
     """Tokens that start a sentence."""
     text, starts, ends = reading.text, reading.starts, reading.ends
     for number in range(len(words) - 1):
         gap = text[ends[number] : starts[number + 1]]
         if words[number] in ".?!;":
+            if words[number] == "?" and (words[number + 1] == ")" or _asks_ahead(reading, words, number)):
+                continue
             if gap or words[number] != "." or _runs_on(text[ends[number] :][:2], words[number - 1]):
                 yield number + 1
         elif len(gap) > 1 or gap == "\n":

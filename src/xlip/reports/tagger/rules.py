@@ -1,4 +1,4 @@
-"""The rule tagger: a blank spaCy pipeline of four components of ours, and what it makes of a text."""
+"""The rule tagger: a blank spaCy pipeline of five components of ours, and what it makes of a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from xlip.reports.tagger.reading import Mention, Reading
 
-VERSION = "2"
+VERSION = "3"
 """Raise it with every change of rules or lexicon: results are kept under it."""
 LONGEST_TEXT = 10**8
 """Characters; spaCy asks for a limit."""
@@ -39,10 +39,10 @@ class RuleTagger:
 
     @cached_property
     def pipeline(self) -> Language:
-        """Tokenizer, `xlip_matcher`, `xlip_combine`, `xlip_assertion`, `xlip_links`; add your own to it as you like."""
+        """Tokenizer, `xlip_matcher`, `xlip_places`, `xlip_combine`, `xlip_assertion`, `xlip_links`; add your own."""
         import spacy
 
-        from xlip.reports.tagger import assertion, combine, links, matching  # noqa: F401  (they register themselves)
+        from xlip.reports.tagger import assertion, combine, links, matching, places  # noqa: F401  (they register themselves)
         from xlip.reports.tagger.lexicon import load_lexicon
         from xlip.reports.tagger.tokens import ReportTokenizer
 
@@ -51,6 +51,7 @@ class RuleTagger:
         nlp.max_length = LONGEST_TEXT
         nlp.tokenizer = ReportTokenizer(nlp.vocab, lexicon)
         nlp.add_pipe("xlip_matcher", config={"language": self.language})
+        nlp.add_pipe("xlip_places", config={"language": self.language})
         nlp.add_pipe("xlip_combine", config={"language": self.language})
         nlp.add_pipe("xlip_assertion")
         nlp.add_pipe("xlip_links")

@@ -8,6 +8,7 @@ from typing import Any
 from spacy.tokens import Doc
 
 from xlip.reports.tagger.lexicon import WORD, Lexicon
+from xlip.reports.tagger.misspelling import Spelling
 from xlip.reports.tagger.reading import READING, Reading
 from xlip.reports.words import fold
 
@@ -25,14 +26,15 @@ class ReportTokenizer:
 
     def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
         self.vocab = vocab
-        self._known = {**{word: word for word in (*MARKS, *JOINERS)}, **lexicon.spelling}
+        known = {**{word: word for word in (*MARKS, *JOINERS)}, **lexicon.spelling}
+        self._known = Spelling(known, lexicon.guessed, lexicon.never_guessed, OTHER)
 
     def __call__(self, text: str) -> Doc:
         """A `Doc` whose words are folded; `doc.user_data[READING]` holds the text and the tokens' characters."""
         read = _MARKUP.sub(lambda match: " " * len(match.group()), text) if _may_hold_markup(text) else text
         matches = list(WORD.finditer(read))
         known = self._known
-        words = [known.get(fold(match.group()), OTHER) for match in matches]
+        words = [known[fold(match.group())] for match in matches]
         doc = Doc(self.vocab, words=words)
         doc.user_data[READING] = Reading(text, words, [m.start() for m in matches], [m.end() for m in matches])
         return doc
