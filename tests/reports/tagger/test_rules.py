@@ -140,7 +140,7 @@ def test_tagging_two_sections_equals_tagging_each(first: list[str], second: list
 
 @pytest.mark.parametrize("gap", ["\n\n", "\n- ", "<br>", "</p><p>"])
 def test_no_phrase_runs_over_the_end_of_a_paragraph(gap: str) -> None:
-    text = f"No change of the lung{gap}mass in the liver"
+    text = f"No change of the lung{gap}mass in the left base"
     assert "Mass" in {entity.kind for entity in tag(text)}
     assert all(gap not in text[entity.start : entity.end] for entity in tag(text))
 
