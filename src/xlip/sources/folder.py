@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.notices import notice
 from xlip.reports.sections import clean
 from xlip.reports.tag_inputs import decode_text
@@ -83,7 +84,7 @@ def _shared(folder: str, classes: set[str]) -> dict[str, Any]:
 
 def _with_report(file: Path | str, study: Study) -> Study:
     """The study with the whole text of a file as its report."""
-    text, guess = decode_text((Path(file) if isinstance(file, str) else file).read_bytes())
+    text, guess = decode_text(open_path(file).read_bytes())
     if guess:
         notice(f"encoding of the report guessed: {guess}")
     return study._replace(report=text if clean(text) else None)
