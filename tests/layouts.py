@@ -212,6 +212,44 @@ def vindr(root: Path) -> dict[str, Any]:
     return {}
 
 
+def brax(root: Path) -> dict[str, Any]:
+    head = f"DicomPath,PngPath,PatientID,PatientSex,PatientAge,ViewPosition,{CHEXPERT}\n"
+    rows = "x.dcm,images/id_1/Study_1/image-1.png,id_1,F,45,PA,,,1.0,,,,,,,,-1.0,,,\n"
+    rows += "x.dcm,images/id_1/Study_1/image-2.png,id_1,F,85 or more,L" + "," * 14 + "\n"
+    rows += "x.dcm,images/id_2/Study_1/image-1.png,id_2,M,50,AP" + "," * 14 + "\n"
+    write(root / "master_spreadsheet_update.csv", head + rows)
+    for name in ("image-1", "image-2"):
+        picture(root / f"images/id_1/Study_1/{name}.png")
+    return {}
+
+
+def padchest_gr(root: Path) -> dict[str, Any]:
+    finding = {"sentence_en": "Left pleural effusion.", "sentence_es": "Derrame pleural izquierdo.", "abnormal": True}
+    finding |= {"labels": ["pleural effusion"], "boxes": [[0.5, 0.25, 0.75, 1.2]], "locations": ["left"]}
+    items = [{"StudyID": "s1", "ImageID": "1_a.png", "findings": [finding]}]
+    items += [{"StudyID": "s2", "ImageID": "2_b.png", "findings": [{"sentence_en": "Clear.", "abnormal": False}]}]
+    items += [{"StudyID": "s3", "ImageID": "gone.png", "findings": []}]
+    write(root / "grounded_reports_20240819.json", json.dumps(items))
+    write(
+        root / "master_table.csv",
+        "StudyID,ImageID,PatientID,split\ns1,1_a.png,p1,validation\ns1,1_a.png,p1,validation\n",
+    )
+    for name in ("1_a", "2_b"):
+        picture(root / f"PadChest_GR/{name}.png")
+    return {}
+
+
+def rexgradient(root: Path) -> dict[str, Any]:
+    paths = "\"['../deid_png/P1/a.png', '../deid_png/P1/b.png']\""
+    head = "id,PatientID,PatientSex,PatientAge,Indication,Findings,Impression,ImagePath,ImageViewPosition\n"
+    row = f"st1,P1,F,057Y,Cough.,Clear lungs.,Normal.,{paths},\"['PA', 'LATERAL']\"\n"
+    write(root / "metadata/train_metadata_view_position.csv", head + row)
+    write(root / "metadata/valid_metadata_view_position.csv", head + "st2,P2,M,,,x,y,['../deid_png/P2/c.png'],['AP']\n")
+    for name in "ab":
+        picture(root / f"deid_png/P1/{name}.png")
+    return {}
+
+
 def covid_chestxray(root: Path) -> dict[str, Any]:
     head = "patientid,offset,sex,age,finding,view,modality,folder,filename,clinical_notes\n"
     rows = "2,0,M,65,Pneumonia/Viral/COVID-19,PA,X-ray,images,a.jpg,Fever and cough.\n"
@@ -310,6 +348,9 @@ LAYOUTS: dict[str, Layout] = {
     "siim": (siim, 3, 3, 1),
     "covidx": (covidx, 3, 3, 2),
     "padchest": (padchest, 3, 3, 2),
+    "padchest-gr": (padchest_gr, 2, 2, 1),
+    "brax": (brax, 2, 2, 1),
+    "rexgradient": (rexgradient, 2, 2, 1),
     "vindr": (vindr, 3, 3, 1),
     "covid-chestxray": (covid_chestxray, 1, 1, 1),
     "hannover": (hannover, 2, 2, 1),

@@ -116,11 +116,12 @@ def test_openi_kaggle_takes_the_first_frontal_that_is_there(tmp_path: Path) -> N
     studies, drops = read("openi", tmp_path)
     assert [(s.study_id, s.patient_id, s.report, s.image_path) for s in studies] == [
         ("openi/1", "openi/1", "Clear lungs. Normal.", "images/images_normalized/c.png"),
-        ("openi/3", "openi/3", "Effusion.", ""),
     ]
+    assert [s.study_id for s in read("openi", tmp_path, reports="all")[0]] == ["openi/1", "openi/3"]
     folder, reason = "images/images_normalized", "another image of the report: one frontal image is kept with it"
     assert drops == [
         Dropped("indiana_reports.csv:3", "neither a report nor an image"),
+        Dropped("indiana_reports.csv:4", "no image of this report is here; `reports: all` keeps its text alone"),
         *(Dropped(f"{folder}/{name}.png", reason) for name in "bd"),
     ]
 
@@ -336,9 +337,9 @@ def test_csv_faults_of_the_user_are_named(tmp_path: Path) -> None:
         ("nih", "nih_chestxray14_subset", {}, (1090, 1090, 0)),
         ("kermany", "kermany_chest_xray", {}, (5190, 5190, 0)),
         ("covid-chestxray", "covid-chestxray-dataset", {}, (304, 304, 290)),
-        ("openi", "iu_openi", {}, (3826, 6, 3826)),
-        ("openi", "iu_openi", {"layout": "nlm"}, (3927, 5, 3927)),
-        ("openi", "iu_openi", {"layout": "r2gen"}, (2955, 3, 2955)),
+        ("openi", "iu_openi", {"reports": "all"}, (3843, 2997, 3826)),
+        ("openi", "iu_openi", {"layout": "nlm", "reports": "all"}, (3944, 2997, 3927)),
+        ("openi", "iu_openi", {"layout": "r2gen", "reports": "all"}, (2955, 3, 2955)),
         ("roco", "roco_cxr_captions", {}, (377, 0, 377)),
     ],
 )

@@ -44,6 +44,14 @@ def shrink(image: Gray, short_side: int) -> Gray:
     return _resize(image, round(height * short_side / short), round(width * short_side / short))
 
 
+def stretched(image: Gray, aspect: float) -> Gray:
+    """(H, W) enlarged along one side until width by height is `aspect`: undoes a squashed copy, loses no pixel."""
+    height, width = image.shape
+    if width / height < aspect:
+        return _resize(image, height, round(height * aspect))
+    return _resize(image, round(width / aspect), width)
+
+
 def _centre(image: Gray, side: int) -> Gray:
     height, width = image.shape
     square = np.zeros((side, side), np.uint8)

@@ -1,4 +1,4 @@
-"""CheXpert (Irvin et al. 2019): train and valid tables with uncertain labels, and the test set of five radiologists."""
+"""CheXpert (Irvin et al. 2019) and CheXpert Plus: tables with uncertain labels, the test set of five radiologists."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xlip.errors import XLIPError
-from xlip.sources.cells import number, sex_of, years
-from xlip.sources.source import Candidate, Dropped, Row, read_table, relative
+from xlip.reports.sections import clean
+from xlip.sources.cells import identifier, number, said, sex_of, split_of, years
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.study.labels import LabelState, from_file, stronger
 from xlip.study.record import Study
 
@@ -33,25 +34,56 @@ TABLES = (("train.csv", "train"), ("valid.csv", "val"), ("test_labels.csv", "tes
 
 
 def studies(root: Path) -> Iterator[Row]:
-    """Every image of `train.csv`, `valid.csv`, `test_labels.csv`, and of the studies in `groundtruth.csv`.
+    """Every image of `train.csv`, `valid.csv`, `test_labels.csv`, and of the studies in `groundtruth.csv`; or of
+    `df_chexpert_plus_*.csv` (CheXpert Plus, Chambon et al. 2024), with the sections of its reports.
 
     Paths in the tables may begin with any release name (`CheXpert-v1.0/`, `CheXpert-v1.0-small/` ...): what counts is
-    the part from `train/`, `valid/` or `test/`. The truth of the test set is that of whole studies.
+    the part from `train/`, `valid/` or `test/`. Images stand there below the table, in `PNG/`, or in the folders of the
+    batched release (`CheXpert-v1.0 batch 2 (train 1)/patient00001/...`). The truth of the test set is that of whole
+    studies.
     """
-    present = [(root / name, split) for name, split in TABLES if (root / name).is_file()]
-    truth = next(
-        (file for file in (root / "groundtruth.csv", root / "test" / "groundtruth.csv") if file.is_file()), None
-    )
-    if not present and truth is None:
-        raise XLIPError(f"{root}: expected train.csv, valid.csv or groundtruth.csv of CheXpert, found none")
-    faults: list[Row] = []
+    names = [name for name, _ in TABLES]
+    first = first_existing(root, *names, "groundtruth.csv", "test/groundtruth.csv", "df_chexpert_plus_*.csv")
+    places, faults = Places(root, first.parent), list[Row]()
+    if first.name.startswith("df_chexpert_plus"):
+        yield from _plus(places, first, faults)
+        return
+    present = [(first.with_name(name), split) for name, split in TABLES if first.with_name(name).is_file()]
     for table, split in present:
         for line, row in read_table(table, ("Path",), faults):
-            yield _candidate(root, root / _inside(row["Path"]), f"{table.name}:{line}", row, split)
+            yield _candidate(places, _inside(row["Path"]), f"{table.name}:{line}", row, split)
     # `test_labels.csv` is the same truth by image; whoever has it needs the other not.
+    truths = (first.with_name("groundtruth.csv"), first.parent / "test" / "groundtruth.csv")
+    truth = next((file for file in truths if file.is_file()), None)
     if truth is not None and not any(split == "test" for _, split in present):
-        yield from _truth(root, truth, faults)
+        yield from _truth(places, truth, faults)
     yield from faults
+
+
+class Places:
+    """Where the images of a copy stand."""
+
+    def __init__(self, root: Path, base: Path) -> None:
+        self.root = root
+        above = [base, *((base.parent,) if base != root else ())]
+        found = [folder for one in above for folder in sorted(one.iterdir()) if folder.is_dir()]
+        self.bases: list[Path] = [
+            *above,
+            *(folder for folder in found if folder.name.lower().startswith(("chexpert", "png"))),
+        ]
+
+    def find(self, path: str) -> Path | None:
+        """The file of a path such as `train/patient00001/study1/view1_frontal.jpg`, with any suffix of an image."""
+        stem, _, suffix = path.rpartition(".")
+        names = (path, *(f"{stem}.{other}" for other in ("jpg", "png", "dcm") if other != suffix))
+        for base in self.bases:
+            for name in names:
+                for inside in (name, name.partition("/")[2]):  # the folders of the batched release leave out the part
+                    if (base / inside).is_file():
+                        self.bases.remove(base)
+                        self.bases.insert(0, base)  # most of what follows is there too
+                        return base / inside
+        return None
 
 
 def labels(row: Mapping[str, str]) -> dict[str, LabelState]:
@@ -71,16 +103,37 @@ def labels(row: Mapping[str, str]) -> dict[str, LabelState]:
     return known
 
 
-def _truth(root: Path, table: Path, faults: list[Row]) -> Iterator[Row]:
+def _truth(places: Places, table: Path, faults: list[Row]) -> Iterator[Row]:
     for line, row in read_table(table, (), faults):
         where = f"{table.name}:{line}"
-        name = row.get("Study") or row.get("Path") or ""
-        place = root / _inside(name)
-        files = [place] if place.suffix else sorted(place.glob("*.jpg"))
-        if not files:
+        name = _inside(row.get("Study") or row.get("Path") or "")
+        views = [f"{name}/{file.name}" for base in places.bases for file in sorted((base / name).glob("*.jpg"))]
+        views = [name] if Path(name).suffix else list(dict.fromkeys(views))
+        if not views:
             yield Dropped(where, f"image file of study {name} not found")
-        for file in files:
-            yield _candidate(root, file, where, row, "test")
+        for view in views:
+            yield _candidate(places, view, where, row, "test")
+
+
+def _plus(places: Places, table: Path, faults: list[Row]) -> Iterator[Row]:
+    """CheXpert Plus: a row for each image; its labels come in files of their own, which the tagger here replaces."""
+    for line, row in read_table(table, ("path_to_image",), faults):
+        known = {column: row.get(column.lower().replace("/", "_"), "") for column in ("Frontal/Lateral", "AP/PA")}
+        known |= {"Sex": row.get("sex", ""), "Age": row.get("age", "")}
+        split = split_of(row.get("split", "")) or "train"
+        made = _candidate(places, _inside(row["path_to_image"]), f"{table.name}:{line}", known, split)
+        if isinstance(made, Candidate):
+            texts = {name: clean(said(row.get(f"section_{name}"))) for name in ("findings", "impression", "comparison")}
+            texts["history"] = clean(said(row.get("section_history")) or said(row.get("section_clinical_history")))
+            patient = identifier(row.get("deid_patient_id"))
+            made = made._replace(
+                study=made.study._replace(
+                    sections={name: text for name, text in texts.items() if text},
+                    patient_id=f"chexpert/{patient}" if patient else made.study.patient_id,
+                )
+            )
+        yield made
+    yield from faults
 
 
 def _inside(path: str) -> str:
@@ -90,21 +143,21 @@ def _inside(path: str) -> str:
     return "/".join(parts[starts[0] if starts else 0 :])
 
 
-def _candidate(root: Path, file: Path, where: str, row: Mapping[str, str], split: str) -> Candidate | Dropped:
-    if not file.is_file():
-        return Dropped(where, f"image file {relative(file, root)} not found")
+def _candidate(places: Places, path: str, where: str, row: Mapping[str, str], split: str) -> Candidate | Dropped:
+    file = places.find(path)
+    if file is None:
+        return Dropped(where, f"image file {path} not found")
     try:
         known = labels(row)
     except XLIPError as error:
         return Dropped(where, str(error))
-    path = relative(file, root)
     patient = next((part for part in path.split("/") if part.startswith("patient")), path)
     lateral = row.get("Frontal/Lateral", "") == "Lateral" or "_lateral" in file.name
     study = Study(
         f"chexpert/{path.rsplit('.', 1)[0]}",
         f"chexpert/{patient}",
         "chexpert",
-        image_path=path,
+        image_path=relative(file, places.root),
         labels=known,
         view="LATERAL" if lateral else row.get("AP/PA", "") if row.get("AP/PA", "") in ("AP", "PA") else "",
         split=split,

@@ -26,7 +26,7 @@ def studies(root: Path) -> Iterator[Row]:
     table = first_existing(root, "metadata.csv")
     faults: list[Row] = []
     for line, row in read_table(table, ("patientid", "finding", "filename", "clinical_notes"), faults):
-        where, file = f"metadata.csv:{line}", root / (row.get("folder") or "images") / row["filename"]
+        where, file = f"metadata.csv:{line}", table.parent / (row.get("folder") or "images") / row["filename"]
         if row.get("modality", "X-ray") != "X-ray":
             yield Dropped(where, f"modality {row['modality']} is not X-ray")
         elif not file.is_file():

@@ -18,7 +18,7 @@ def studies(root: Path) -> Iterator[Row]:
     table = first_existing(root, "data.csv")
     faults: list[Row] = []
     for line, row in read_table(table, ("patient_id", "image_id", "projection"), faults):
-        file = root / "png" / f"{row['image_id']}.png"
+        file = table.parent / "png" / f"{row['image_id']}.png"
         if not file.is_file():
             yield Dropped(f"{table.name}:{line}", f"image file {file.name} not found")
             continue

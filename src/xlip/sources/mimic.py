@@ -12,42 +12,47 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import sections
-from xlip.sources.cells import number
+from xlip.sources.cells import identifier, number, split_of
 from xlip.sources.chexpert import KINDS
 from xlip.sources.chexpert import labels as chexpert_labels
+from xlip.sources.mimic_boxes import read_boxes
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
 from xlip.study.record import Study
 
 VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "XTABLE LATERAL": "LATERAL"}
-SPLITS = {"train": "train", "validate": "val", "test": "test"}
 CHOICES = ("frontal", "all")
 
 
-def studies(root: Path, reports: str = "", views: str = "frontal") -> Iterator[Row]:
+def studies(root: Path, reports: str = "", views: str = "frontal", boxes: str = "") -> Iterator[Row]:
     """Images of `mimic-cxr-2.0.0-metadata.csv[.gz]`, each with its study's report, labels and split.
 
     Args:
-        root: holds the tables and `files/p10/p10000032/s50414267/*.jpg` (or `.dcm`).
+        root: holds the tables and `files/p10/p10000032/s50414267/*.jpg` (or `.dcm`), or the download that holds it.
         reports: folder that holds `files/p10/p10000032/s50414267.txt`; default: `root`, or `root/mimic-cxr-reports`.
         views: `frontal` (PA and AP) or `all`.
+        boxes: `MS_CXR_Local_Alignment*.csv` (Boecking et al. 2022), or the folder of Chest ImaGenome's scene graphs
+            (Wu et al. 2021), whose boxes are anatomical regions that a finding is seen in.
     """
     if views not in CHOICES:
         raise XLIPError(f"views: expected one of {', '.join(CHOICES)}; got {views!r}")
-    table = first_existing(root, "mimic-cxr-2.*-metadata.csv", "mimic-cxr-2.*-metadata.csv.gz")
+    patterns = ("mimic-cxr-2.*-metadata.csv", "mimic-cxr-2.*-metadata.csv.gz")
+    above = ("", "files/mimic-cxr-jpg/*/", "physionet.org/files/mimic-cxr-jpg/*/")
+    table = first_existing(root, *(place + pattern for place in above for pattern in patterns))
+    base, faults = table.parent, list[Row]()
     splits = {
-        row["dicom_id"]: SPLITS.get(row["split"], "train")
-        for _, row in optional_table(root, "mimic-cxr-2.*-split.csv", "mimic-cxr-2.*-split.csv.gz")
+        row["dicom_id"]: split_of(row["split"]) or "train"
+        for _, row in optional_table(base, "mimic-cxr-2.*-split.csv", "mimic-cxr-2.*-split.csv.gz", faults=faults)
     }
-    labels = _study_labels(root)
-    texts = root.joinpath(reports) if reports else _reports_folder(root)
-    for line, row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+    labels, found = _study_labels(base, faults), read_boxes(root.joinpath(boxes), faults) if boxes else {}
+    texts = root.joinpath(reports) if reports else _reports_folder(base)
+    for line, row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition"), faults):
         view = VIEWS.get(row["ViewPosition"].strip().upper(), "")
         if views == "frontal" and view not in ("PA", "AP"):
             yield Dropped(f"{table.name}:{line}", f"view {row['ViewPosition'] or 'unknown'} is not frontal")
             continue
-        patient, name, dicom = row["subject_id"], f"s{row['study_id']}", row["dicom_id"]
-        folder = f"files/p{patient[:2]}/p{patient}"
-        file = _image(root / folder / name, dicom)
+        patient, number_, dicom = identifier(row["subject_id"]), identifier(row["study_id"]), row["dicom_id"]
+        name, folder = f"s{number_}", f"files/p{patient[:2]}/p{patient}"
+        file = _image(base / folder / name, dicom)
         if file is None:
             yield Dropped(f"{table.name}:{line}", f"image file {folder}/{name}/{dicom} not found")
             continue
@@ -56,13 +61,16 @@ def studies(root: Path, reports: str = "", views: str = "frontal") -> Iterator[R
             f"mimic-cxr/{patient}",
             "mimic-cxr",
             image_path=relative(file, root),
-            labels=dict(labels.get(row["study_id"], ())),
+            labels=dict(labels.get(number_, ())),
             view=view,
             split=splits.get(dicom, "train"),
             width=int(number(row.get("Columns", "")) or 0),
             height=int(number(row.get("Rows", "")) or 0),
         )
-        yield Candidate(study, file, partial(_with_report, texts / folder / f"{name}.txt"))
+        mine, frame = found.get(dicom, ((), None))
+        frame = frame or ((study.width, study.height) if study.width and study.height else None)
+        yield Candidate(study, file, partial(_with_report, texts / folder / f"{name}.txt"), tuple(mine), frame)
+    yield from faults
 
 
 def _with_report(file: Path, study: Study) -> Study:
@@ -73,9 +81,10 @@ def _with_report(file: Path, study: Study) -> Study:
     return study._replace(sections=sections(text))
 
 
-def _reports_folder(root: Path) -> Path:
-    apart = root / "mimic-cxr-reports"
-    return apart if apart.is_dir() else root
+def _reports_folder(base: Path) -> Path:
+    beside = base.parent.parent / "mimic-cxr"  # a download keeps both data sets side by side, each with its version
+    places = [base / "mimic-cxr-reports", *(sorted(beside.glob("*")) if beside.is_dir() else ())]
+    return next((place for place in places if (place / "files").is_dir()), base)
 
 
 def _image(folder: Path, dicom: str) -> Path | None:
@@ -83,11 +92,12 @@ def _image(folder: Path, dicom: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _study_labels(root: Path) -> dict[str, tuple[tuple[str, int], ...]]:
+def _study_labels(root: Path, faults: list[Row]) -> dict[str, tuple[tuple[str, int], ...]]:
     """Study id -> labels; the table of the CheXpert labeler, as small as it goes."""
     shared: dict[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]] = {}
     found = {}
-    for _, row in optional_table(root, "mimic-cxr-2.*-chexpert.csv", "mimic-cxr-2.*-chexpert.csv.gz"):
+    tables = ("mimic-cxr-2.*-chexpert.csv", "mimic-cxr-2.*-chexpert.csv.gz")
+    for _, row in optional_table(root, *tables, faults=faults):
         known = tuple(chexpert_labels({column: row.get(column, "") for column in KINDS}).items())
-        found[row["study_id"]] = shared.setdefault(known, known)
+        found[identifier(row["study_id"])] = shared.setdefault(known, known)
     return found

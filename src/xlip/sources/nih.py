@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from xlip.sources.cells import number, sex_of, spacing_of, years
+from xlip.sources.cells import identifier, number, sex_of, spacing_of, years
 from xlip.sources.source import (
     Candidate,
     Dropped,
+    Noticed,
     Row,
     first_existing,
     images_under,
@@ -30,43 +31,44 @@ FRAME = (1024, 1024)
 
 
 def studies(root: Path) -> Iterator[Row]:
-    """Rows of `Data_Entry_2017*.csv`; images in `images/` or `images_*/images/`.
+    """Rows of `Data_Entry_2017*.csv`, or `sample_labels.csv` of the sample; images in `images/` or `images_*/images/`.
 
     The split is `test` for what `test_list.txt` names, where that list is there; boxes come from `BBox_List_2017.csv`.
     """
-    table = first_existing(root, "Data_Entry_2017*.csv")
-    files = images_under(root, "images", "images_*/images")
-    boxes, tested = _boxes(root), _listed(root / "test_list.txt")
-    for line, row in read_table(table, ("Image Index", "Finding Labels", "Patient ID")):
-        name, found = row["Image Index"], set(row["Finding Labels"].split("|"))
-        unknown = found - set(LABELS) - {"No Finding"}
+    table = first_existing(root, "Data_Entry_2017*.csv", "sample_labels.csv")
+    base, faults = table.parent, list[Row]()
+    files = images_under(base, "images", "images_*/images", "sample/images", ".")
+    boxes, tested = _boxes(base), _listed(base / "test_list.txt")
+    for line, row in read_table(table, ("Image Index", "Finding Labels", "Patient ID"), faults):
+        name, found = row["Image Index"], {label.strip() for label in row["Finding Labels"].split("|")}
+        where, unknown = f"{table.name}:{line}", found - set(LABELS) - {"No Finding"}
         if unknown or not found:
-            yield Dropped(f"{table.name}:{line}", f"Finding Labels: unknown label {sorted(unknown)}")
+            yield Dropped(where, f"Finding Labels: unknown label {sorted(unknown)}")
         elif name not in files:
-            yield Dropped(f"{table.name}:{line}", f"image file {name} not found")
+            yield Dropped(where, f"image file {name} not found")
         else:
             labels = {label: PRESENT if label in found else ABSENT for label in LABELS}
             labels[NO_FINDING] = PRESENT if "No Finding" in found else ABSENT
+            age = years(row.get("Patient Age", ""))
+            if age is None and row.get("Patient Age"):  # the published table holds a few ages above 400
+                yield Noticed(where, "an age is not understood: not between 0 and 120 years; it is left open")
             study = Study(
                 f"nih/{name}",
-                f"nih/{row['Patient ID']}",
+                f"nih/{identifier(row['Patient ID'])}",
                 "nih",
                 image_path=relative(files[name], root),
                 labels=labels,
                 view=row.get("View Position", "") if row.get("View Position", "") in ("PA", "AP") else "",
                 split="test" if name in tested else "train",
-                width=int(number(row.get("OriginalImage[Width", "")) or 0),
-                height=int(number(row.get("Height]", "")) or 0),
-                pixel_spacing=spacing_of(row, "y]", "OriginalImagePixelSpacing[x"),
+                width=int(number(row.get("OriginalImage[Width") or row.get("OriginalImageWidth", "")) or 0),
+                height=int(number(row.get("Height]") or row.get("OriginalImageHeight", "")) or 0),
+                pixel_spacing=spacing_of(row, "y]", "OriginalImagePixelSpacing[x")
+                or spacing_of(row, "OriginalImagePixelSpacing_y", "OriginalImagePixelSpacing_x"),
                 sex=sex_of(row.get("Patient Sex") or row.get("Patient Gender") or ""),
-                age=_age(row.get("Patient Age", "")),
+                age=age,
             )
             yield Candidate(study, files[name], boxes=tuple(boxes.get(name, ())), frame=FRAME)
-
-
-def _age(text: str) -> float | None:
-    age = years(text)
-    return age if age is not None and age < 120 else None  # the table holds a few ages above 400
+    yield from faults
 
 
 def _boxes(root: Path) -> dict[str, list[Box]]:

@@ -95,7 +95,7 @@ def studies(root: Path) -> Iterator[Row]:
     table = first_existing(root, "PADCHEST_chest_x_ray_images_labels_160K*.csv", "PADCHEST_*160K*.csv.gz")
     faults: list[Row] = []
     for line, row in read_table(table, ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels"), faults):
-        yield _candidate(root, f"{table.name}:{line}", row)
+        yield _candidate(root, table.parent, f"{table.name}:{line}", row)
     yield from faults
 
 
@@ -129,17 +129,17 @@ def words_of(cell: str) -> list[str]:
     return found
 
 
-def _candidate(root: Path, where: str, row: dict[str, str]) -> Candidate | Dropped:
+def _candidate(root: Path, base: Path, where: str, row: dict[str, str]) -> Candidate | Dropped:
     name, projection = row["ImageID"], row["Projection"]
     if name in DAMAGED:
         return Dropped(where, f"not a readable image: {name} is damaged in the published archive")
     if projection in ("EXCLUDE", "COSTAL"):
         return Dropped(where, f"projection {projection} is not a chest view")
     places = (
-        root / row["ImageDir"] / name,
-        root / "images" / name,
-        root / "images" / row["ImageDir"] / name,
-        root / name,
+        base / row["ImageDir"] / name,
+        base / "images" / name,
+        base / "images" / row["ImageDir"] / name,
+        base / name,
     )
     file = next((place for place in places if place.is_file()), None)
     if file is None:

@@ -12,7 +12,18 @@ import numpy as np
 from PIL import Image
 
 from xlip.errors import XLIPError
-from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
+from xlip.images.files import decode, encode
+from xlip.sources.cells import number
+from xlip.sources.source import (
+    Candidate,
+    Dropped,
+    Row,
+    first_existing,
+    image_files,
+    image_folders,
+    read_table,
+    relative,
+)
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -25,24 +36,58 @@ KIND = "Pneumothorax"
 def studies(root: Path) -> Iterator[Row]:
     """One study per image id of `train-rle.csv` (or `stage_2_train.csv`), its rows united into one mask.
 
-    Files are found by name anywhere below `dicom-images-train/` (or `dicom-images-test/`: unlabelled, split `test`).
+    Files, DICOM or conversions of the same names, are found in any folder beside the table; those of test folders that
+    no row labels get the split `test`. Or, of the conversion that numbers its files, `stage_1_train_images.csv` with
+    `png_images/` and `png_masks/`.
     """
-    table = first_existing(root, "train-rle.csv", "stage_2_train.csv", "*/train-rle.csv")
-    files = _files(root, "train")
+    table = first_existing(root, "train-rle.csv", "stage_2_train.csv", "stage_1_train_images.csv")
+    if table.name == "stage_1_train_images.csv":
+        yield from _numbered(root, table)
+        return
+    tested = image_files(*image_folders(table.parent, test=True))
+    files, faults = {**tested, **image_files(*image_folders(table.parent))}, list[Row]()
     rows: dict[str, tuple[int, list[str]]] = {}
-    for line, row in read_table(table, ("ImageId", "EncodedPixels")):
-        rows.setdefault(row["ImageId"].strip(), (line, []))[1].append(row["EncodedPixels"].strip())
+    for line, row in read_table(table, ("ImageId", "EncodedPixels"), faults):
+        id_ = row["ImageId"].strip().removesuffix(".dcm")
+        rows.setdefault(id_, (line, []))[1].append(row["EncodedPixels"].strip())
     for id_, (line, codes) in rows.items():
         runs = [code for code in codes if code not in ("-1", "")]
-        if id_ not in files:
+        file = files.get(id_.lower())
+        if file is None:
             yield Dropped(f"{table.name}:{line}", f"image file {id_}.dcm not found")
             continue
-        known = {KIND: PRESENT} if runs else {KIND: ABSENT}
-        study = _study(root, files[id_], {**known, **({NO_FINDING: ABSENT} if runs else {})}, "train")
-        yield Candidate(study, files[id_], partial(_with_mask, tuple(runs)) if runs else None)
-    for id_, file in sorted(_files(root, "test").items()):
-        if id_ not in rows:
+        study = _study(root, file, _labels(bool(runs)), "train")
+        yield Candidate(study, file, partial(_with_mask, tuple(runs)) if runs else None)
+    labelled = {id_.lower() for id_ in rows}
+    for id_, file in sorted(tested.items()):
+        if id_ not in labelled:
             yield Candidate(_study(root, file, {}, "test"), file)
+    yield from faults
+
+
+def _numbered(root: Path, table: Path) -> Iterator[Row]:
+    faults: list[Row] = []
+    for part in ("train", "test"):
+        place = table.with_name(f"stage_1_{part}_images.csv")
+        for line, row in read_table(place, ("new_filename", "has_pneumo"), faults) if place.is_file() else ():
+            name, sick = row["new_filename"], number(row["has_pneumo"])
+            file, mask = table.parent / "png_images" / name, table.parent / "png_masks" / name
+            if not file.is_file():
+                yield Dropped(f"{place.name}:{line}", f"image file {name} not found")
+            elif sick not in (0, 1):
+                yield Dropped(f"{place.name}:{line}", f"column has_pneumo: expected 0 or 1, got {row['has_pneumo']!r}")
+            else:
+                complete = partial(_with_mask_file, str(mask)) if sick and mask.is_file() else None
+                yield Candidate(_study(root, file, _labels(bool(sick)), part), file, complete)
+    yield from faults
+
+
+def _with_mask_file(mask: str, study: Study) -> Study:
+    return study._replace(masks={KIND: encode(decode(mask), lossless=True)})
+
+
+def _labels(sick: bool) -> dict[str, int]:
+    return {KIND: PRESENT, NO_FINDING: ABSENT} if sick else {KIND: ABSENT}
 
 
 def mask_of(codes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -72,15 +117,6 @@ def _with_mask(codes: tuple[str, ...], study: Study) -> Study:
     buffer = io.BytesIO()
     Image.fromarray(mask_of(codes)).save(buffer, "PNG")
     return study._replace(masks={KIND: buffer.getvalue()})
-
-
-def _files(root: Path, part: str) -> dict[str, Path]:
-    return {
-        file.stem: file
-        for pattern in (f"dicom-images-{part}", f"*/dicom-images-{part}")
-        for folder in sorted(root.glob(pattern))
-        for file in sorted(folder.rglob("*.dcm"))
-    }
 
 
 def _study(root: Path, file: Path, known: dict[str, int], split: str) -> Study:

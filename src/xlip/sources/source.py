@@ -65,6 +65,8 @@ class Noticed:
 
 
 Row = Candidate | Dropped | Noticed
+IMAGE_SUFFIXES = frozenset({"dcm", "dicom", "png", "jpg", "jpeg"})
+"""What the images of public sets and of their conversions are called."""
 
 
 class Source(Protocol):
@@ -80,16 +82,46 @@ class Source(Protocol):
 
 
 def first_existing(root: Path, *patterns: str) -> Path:
-    """The first file under `root` that matches one of the glob patterns.
+    """The first file that matches one of the glob patterns, in `root` or up to two folders below: sets are often
+    unpacked into a folder of their own.
 
     Raises:
-        XLIPError: none does.
+        XLIPError: none does; the message names what was searched.
     """
-    for pattern in patterns:
-        found = sorted(root.glob(pattern))
-        if found:
-            return found[0]
-    raise XLIPError(f"{root}: expected {' or '.join(patterns)}, found neither; is --root the data set's own folder?")
+    for above in ("", "*/", "*/*/"):
+        for pattern in patterns:
+            found = sorted(root.glob(above + pattern))
+            if found:
+                return found[0]
+    raise not_found(root, *patterns)
+
+
+def not_found(root: Path, *patterns: str) -> XLIPError:
+    """What to raise where none of the patterns is there: it names the places that were searched."""
+    folders = sorted(f"{path.name}/" for path in root.iterdir() if path.is_dir())[:5] if root.is_dir() else []
+    below = f" and two folders down ({', '.join(folders)})" if folders else ""
+    return XLIPError(
+        f"{root}: expected {' or '.join(patterns)}, found none; searched this folder{below}; is --root the folder of "
+        "the data set?"
+    )
+
+
+def image_folders(base: Path, *, test: bool = False) -> list[Path]:
+    """The folders in `base` that hold images of the training part, or of the test part; none of masks."""
+    folders = sorted(path for path in base.iterdir() if path.is_dir() and "mask" not in path.name.lower())
+    return [path for path in folders if test == ("test" in path.name.lower() or path.name == "stage_2_images")]
+
+
+def image_files(*folders: Path) -> dict[str, Path]:
+    """Name without suffix, in lower case -> image file, for every image in the folders at any depth; the first wins."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path, file in sorted(files_under(folder)) if folder.is_dir() else ():
+            name = path.rpartition("/")[2]
+            stem, _, suffix = name.rpartition(".")
+            if suffix.lower() in IMAGE_SUFFIXES:
+                found.setdefault(stem.lower(), file if isinstance(file, Path) else Path(file))
+    return found
 
 
 def read_table(
