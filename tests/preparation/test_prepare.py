@@ -291,7 +291,7 @@ def test_the_data_card_says_what_was_kept_and_why_rows_were_dropped(root: Path, 
     run(root, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
     assert "7 studies of 4 patients: 6 images, 4 reports, 3 pairs" in card
-    assert "| Mass | 3 | 3 | 0 |" in card
+    assert "| Mass | 4 | 2 | 0 |" in card
     assert "| not a readable image | 1 | csv/cut |" in card
     sheet = decode(tmp_path / "out" / "contact_sheet.png")
     assert sheet.shape == (6 * 128, 8 * 128)
@@ -343,14 +343,14 @@ def test_real_sets_have_the_counts_of_their_description(tmp_path: Path) -> None:
 def test_every_real_set_prepares_without_an_unexplained_drop(tmp_path: Path) -> None:
     expected = {
         ("kermany", "kermany_chest_xray", ""): (5190, 0),
-        ("openi", "iu_openi", "kaggle"): (3826, 25 + 7),
-        ("openi", "iu_openi", "nlm"): (3927, 28 + 3),
-        ("openi", "iu_openi", "r2gen"): (2955, 2),
+        ("openi", "iu_openi", "kaggle"): (3826, 25 + 113),
+        ("openi", "iu_openi", "nlm"): (3927, 28 + 113),
+        ("openi", "iu_openi", "r2gen"): (2955, 90),
         ("roco", "roco_cxr_captions", ""): (377, 0),
         ("folder", "dicom", ""): (10, 0),
     }
     for (source, folder, layout), counts in expected.items():
-        options = {"layout": layout} if layout else {}
+        options = {"layout": layout, "reports": "all"} if layout else {}
         summary = prepare(source, real_data(folder), tmp_path / f"{source}{layout}", workers=2, options=options)
         assert (summary.kept, summary.dropped.total()) == counts, (source, layout)
         assert set(summary.dropped) <= {"neither a report nor an image", "another image of the report"}
