@@ -195,12 +195,12 @@ def _r2gen(copy: _Set) -> Iterator[Row]:
     except ValueError as error:
         raise XLIPError(f"{table}: not readable as JSON ({error}); copy or download it again") from error
     whole: dict[str, list[Path]] = {}
-    for key, file in sorted(copy.images.items()):  # the numbers of the other layouts begin with the id of this one
-        whole.setdefault(key.rpartition("-")[0], []).append(file)
+    for key, image in sorted(copy.images.items()):  # the numbers of the other layouts begin with the id of this one
+        whole.setdefault(key.rpartition("-")[0], []).append(image)
     for split, items in parts.items():
         for place, item in enumerate(items):
             named = (copy.base / "images" / path for path in item.get("image_path", []))
-            images = [image for image in named if image.is_file()] or whole.get(image_number(item["id"]), [])
+            images = [one for one in named if one.is_file()] or whole.get(image_number(item["id"]), [])
             file = images[0] if images else None
             # 'CXR2384_IM-0942' is uid 2384 of the other layouts: leaks between them must show.
             patient = "openi/" + item["id"].split("_")[0].removeprefix("CXR")
