@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from tiny import tiny_model
 from xlip.errors import XLIPError
@@ -105,3 +107,32 @@ def test_nothing_is_pickled_and_every_file_is_watched(tmp_path: Path) -> None:
         file.write_bytes(whole)
     assert read_checkpoint(folder).step == 1
     assert newest(tmp_path / "nowhere") is None
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    optimizer = build_optimizer(model, OPTIM)
+    folder = save(tmp_path, model, optimizer, 1)
+
+    def full(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(XLIPError, match=r"step-00000002: cannot write \(I/O error: No space left") as caught:
+        save(tmp_path, model, optimizer, 2)
+    assert "\n" not in str(caught.value)
+    assert [one.name for one in folder.parent.iterdir()] == [folder.name]
+    assert newest(tmp_path).step == 1
+
+
+def test_everybody_whom_the_umask_allows_may_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        model = tiny_model()
+        folder = save(tmp_path, model, build_optimizer(model, OPTIM), 1)
+        model.save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(before)
+    files = [file for place in (folder, tmp_path / "model") for file in place.iterdir()]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o644}
+    assert {place.stat().st_mode & 0o777 for place in (folder, tmp_path / "model")} == {0o755}
