@@ -138,7 +138,7 @@ def _one_run(config: PretrainConfig, chance: random.Random, most: int) -> list[d
                 training, begun, limit = False, time.monotonic(), chance.uniform(0, early)
             if _wait(child, os.WNOHANG):
                 return kills
-            time.sleep(0.002)
+            time.sleep(0.01)
         os.kill(child, signal.SIGKILL)
         if _wait(child):
             return kills
