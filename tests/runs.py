@@ -72,7 +72,7 @@ def start(words: list[str], **changes: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, env=environment(**changes), **pipes)  # type: ignore[call-overload,no-any-return]
 
 
-def finish(words: list[str], expected: int = 0, seconds: float = 300, **changes: str) -> str:
+def finish(words: list[str], expected: int = 0, seconds: float = 900, **changes: str) -> str:
     """Run to the end; returns what it said."""
     process = start(words, **changes)
     said, _ = process.communicate(timeout=seconds)
