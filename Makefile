@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema clean
+.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema parity house clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -64,6 +64,13 @@ docs: setup schema
 
 schema: setup
 	$(BIN)/python bench/schema.py
+
+# A fixed small run: `make parity AGAINST=old.json` says whether any figure changed since the run that wrote old.json.
+parity: setup
+	$(BIN)/python bench/parity.py --out parity.json $(if $(AGAINST),--against $(AGAINST))
+
+house: setup
+	$(BIN)/python bench/house.py $(if $(BASE),--base $(BASE))
 
 clean:
 	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache

@@ -25,7 +25,7 @@ from facts import ROOT, this_run
 from xlip.reports.entities import TAGGER
 from xlip.reports.sections import compose
 from xlip.reports.tag_inputs import Document
-from xlip.reports.tag_run import CHUNK, tag_chunk, tag_to
+from xlip.reports.tag_run import CHUNK, TagConfig, tag_chunk, tag_to
 from xlip.reports.tagger.rules import RuleTagger, rule_tagger
 
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"
@@ -60,7 +60,7 @@ def one_core(texts: list[str]) -> dict[str, Any]:
     building = best(lambda: [Doc(vocab, words=item) for item in words])
     matcher = tagger.pipeline.get_pipe("xlip_matcher").matcher
     matching = best(lambda: [matcher(doc) for doc in docs])
-    written = best(lambda: [tag_chunk(chunk, "rules", "en", "jsonl") for chunk in chunks(texts, len(texts))])
+    written = best(lambda: [tag_chunk(chunk, ("rules", "en"), "jsonl") for chunk in chunks(texts, len(texts))])
     fresh = RuleTagger("en")
     started = time.process_time()
     fresh.tag("edema")
@@ -95,7 +95,9 @@ def several_processes(texts: list[str], copies: int, runs: int = 3) -> dict[str,
             seconds = {}
             for n, file in files.items():
                 out = str(Path(folder) / "out.jsonl")
-                seconds[n] = best(lambda file=file, out=out, w=workers: tag_to(str(file), out, workers=w), runs)
+                seconds[n] = best(
+                    lambda file=file, out=out, w=workers: tag_to(TagConfig(str(file), out, workers=w)), runs
+                )
             wall, own = (seconds[copies][name] - seconds[1][name] for name in ("wall_s", "cpu_s"))
             done = (copies - 1) * len(texts)
             result[workers] = {"reports_per_wall_s": done / wall, "share_of_wall_in_parent": own / wall}
@@ -108,7 +110,7 @@ def memory(texts: list[str], count: int) -> dict[str, Any]:
     steps = [count * n // 20 for n in range(1, 21)]
     started = time.process_time()
     for chunk in chunks(texts, count):
-        seen += tag_chunk(chunk, "rules", "en", "jsonl").documents
+        seen += tag_chunk(chunk, ("rules", "en"), "jsonl").documents
         if seen >= steps[0]:
             marks[seen] = process.memory_info().rss / 2**20
             steps.pop(0)

@@ -34,6 +34,30 @@ def test_neither_the_import_nor_the_help_loads_anything_heavy(code: str) -> None
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["prepare", "tag", "audit", "inspect"])
+def test_the_help_of_a_command_that_only_reads_and_writes_data_loads_no_torch(command: str) -> None:
+    program = f"import sys\nfrom xlip.cli import main\ntry: main(['{command}', '--help'])\nexcept SystemExit: pass\n"
+    program += "print([name for name in ('torch', 'transformers', 'spacy', 'datasets') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--config" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [("pretrain", "optim.warmup", "optim.warmup_steps"), ("finetune", "recipe.warmup", "recipe.warmup_share")],
+)
+def test_an_option_of_an_earlier_version_is_refused_with_its_new_name(
+    command: str, old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room, _, option = old.partition(".")
+    (tmp_path / "old.yaml").write_text(f"{room}: {{{option}: 1}}\nout: {tmp_path}\n")
+    for words in ([f"--{old}", "1", "--out", str(tmp_path)], ["--config", str(tmp_path / "old.yaml")]):
+        assert cli.main([command, *words]) == 2
+        assert f"{old} is now called {new}" in one_line(capsys)
+
+
 def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "xlip.cli", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -111,7 +135,7 @@ def test_an_interrupt_ends_in_code_130_and_a_bug_keeps_its_traceback(monkeypatch
         def command(config: object) -> None:
             raise error
 
-        return Command("DemoConfig", command, "")
+        return Command("demo.DemoConfig", command, "")
 
     monkeypatch.setitem(cli.COMMANDS, "demo", run(KeyboardInterrupt()))
     assert cli.main(["demo"]) == 130

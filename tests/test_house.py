@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import xlip
+from xlip.cli import COMMANDS
 
 ROOT = Path(xlip.__file__).parent
 FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
     ("errors",),
-    ("files", "identity", "notices", "markdown"),
+    ("files", "identity", "notices", "markdown", "processes"),
     ("metrics", "tables"),
     ("study", "images"),
     ("reports",),
@@ -119,3 +120,26 @@ def test_pixels_of_a_model_are_made_in_one_place() -> None:
     assert found == {"xlip.batches.pixels"}
     squares = {name for name, file in MODULES.items() if "fit(decode(" in file.read_text("utf-8")}
     assert squares <= {"xlip.preparation.card_pictures"}  # pictures for people
+
+
+def defaults(function: ast.FunctionDef) -> set[tuple[str, str]]:
+    """(parameter, its default as it is written)."""
+    plain, named = function.args.posonlyargs + function.args.args, function.args.kwonlyargs
+    pairs = list(zip(plain[len(plain) - len(function.args.defaults) :], function.args.defaults, strict=True))
+    pairs += [(one, value) for one, value in zip(named, function.args.kw_defaults, strict=True) if value]
+    return {(one.arg, ast.unparse(value)) for one, value in pairs}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_writes_its_defaults_once(command: str) -> None:
+    """In its config: no function beside that has a parameter of the same name and default. '' and None stand for
+    'not given', which is no choice that could come to differ.
+    """
+    module, _, name = f"xlip.{COMMANDS[command].config}".rpartition(".")
+    nodes = list(ast.walk(ast.parse(MODULES[module].read_text("utf-8"))))
+    config = next(node for node in nodes if isinstance(node, ast.ClassDef) and node.name == name)
+    fields = [item for item in config.body if isinstance(item, ast.AnnAssign) and item.value]
+    once = {(ast.unparse(item.target), ast.unparse(item.value)) for item in fields if item.value}
+    absent = {(name, nothing) for name, _ in once for nothing in ("''", "None")}
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    assert {node.name: again for node in functions if (again := defaults(node) & once - absent)} == {}

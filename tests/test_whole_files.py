@@ -21,10 +21,10 @@ from xlip.evaluate import embeddings, suite
 from xlip.evaluate.suite_file import Suite
 from xlip.files import whole_text, write_json
 from xlip.finetune.classifier import XLIPClassifier
-from xlip.finetune.predict import predict_to
+from xlip.finetune.predict import PredictConfig, predict_to
 from xlip.images.files import encode
 from xlip.pages.write import add_report
-from xlip.results.compare import compare, write_comparison
+from xlip.results.compare import CompareConfig, compare, write_comparison
 from xlip.results.folder import write_files, write_folder
 from xlip.results.scores_file import write_scores
 
@@ -68,7 +68,7 @@ def folder_of_files(folder: Path) -> None:
 
 def comparison(folder: Path) -> None:
     write_folder(result(), folder / "one")
-    write_comparison(compare(str(folder / "one"), str(folder / "one"), replicates=2), folder)
+    write_comparison(compare(CompareConfig([str(folder / "one")] * 2, replicates=2)), folder)
 
 
 def summary(folder: Path) -> None:
@@ -82,7 +82,7 @@ def cached(folder: Path) -> None:
 def predicted(folder: Path) -> None:
     (folder / "image").mkdir(exist_ok=True)
     (folder / "image" / "a.png").write_bytes(encode(np.zeros((8, 8), np.uint8)))
-    predict_to(Fixed(), str(folder / "image" / "a.png"), str(folder / "scores.csv"))
+    predict_to(PredictConfig("", str(folder / "image" / "a.png"), str(folder / "scores.csv")), Fixed())
 
 
 def page(folder: Path) -> None:

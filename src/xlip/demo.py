@@ -136,7 +136,7 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
         ),
         model=MODEL,
         objectives={**OBJECTIVE_DEFAULTS, "attmim": {"weight": 0.5}, "entmlm": {"weight": 0.25}},
-        optim=OptimConfig(lr=1.2e-3, warmup=50, text_rate=0.03, word_rate=5.0),
+        optim=OptimConfig(lr=1.2e-3, warmup_steps=50, text_rate=0.03, word_rate=5.0),
         augment=AUGMENT,
         steps=config.steps,
         seed=config.seed,

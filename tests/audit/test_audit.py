@@ -18,7 +18,7 @@ from xlip.audit.candidates import candidates
 from xlip.audit.checks import conflicts, missing_sections, shortcuts, uncertainty_removed
 from xlip.audit.index import Facts, Index, SetPart, build_index, text_digest
 from xlip.audit.phash import POSES, SIZE
-from xlip.audit.run import audit, read_exclusions, refuse_leaks, write_exclusions
+from xlip.audit.run import AuditConfig, audit, read_exclusions, refuse_leaks, write_exclusions
 from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.images.files import decode, encode
@@ -64,7 +64,7 @@ def sets(tmp_path: Path) -> tuple[str, str]:
 
 
 def test_every_kind_of_overlap_is_found_and_nothing_else(sets: tuple[str, str]) -> None:
-    report = audit([sets[0]], [sets[1]], workers=0)
+    report = audit(AuditConfig([sets[0]], [sets[1]], workers=0))
     (found,) = report.overlaps.values()
     assert [(item.kind, item.train, item.test) for item in found] == [
         ("patient", "a/0", "b/20"),
@@ -79,7 +79,7 @@ def test_every_kind_of_overlap_is_found_and_nothing_else(sets: tuple[str, str]) 
 def test_two_processes_find_the_same(tmp_path: Path) -> None:
     prepare("phantom", tmp_path, tmp_path / "a", workers=0, options={"count": 130})
     prepare("phantom", tmp_path, tmp_path / "b", workers=0, options={"count": 70, "start": 100})
-    one, two = (audit([str(tmp_path / "a")], [str(tmp_path / "b")], workers=n) for n in (0, 2))
+    one, two = (audit(AuditConfig([str(tmp_path / "a")], [str(tmp_path / "b")], workers=n)) for n in (0, 2))
     assert one == two
     assert set(one.leaking) == {f"phantom/0/{n}" for n in range(100, 130)}
 
@@ -88,7 +88,7 @@ def test_pictures_that_are_only_alike_are_shown_and_are_no_leak(
     sets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(match_module, "SAME", 1.1)
-    report = audit([sets[0]], [sets[1]], workers=0)
+    report = audit(AuditConfig([sets[0]], [sets[1]], workers=0))
     (found,) = report.overlaps.values()
     assert [(item.kind, item.train) for item in found if item.kind in ("picture", "alike")] == [("alike", "a/2")]
     assert "a/2" not in report.leaking
@@ -96,21 +96,21 @@ def test_pictures_that_are_only_alike_are_shown_and_are_no_leak(
 
 
 def test_exclusions_end_the_leak(sets: tuple[str, str], tmp_path: Path) -> None:
-    report = audit([sets[0]], [sets[1]], workers=0)
+    report = audit(AuditConfig([sets[0]], [sets[1]], workers=0))
     assert write_exclusions(report, tmp_path / "out" / "list.csv") == 5
     with (tmp_path / "out" / "list.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert rows[0] == {"study_id": "a/0", "kind": "patient", "test_study_id": "b/20", "score": "1.0"}
-    again = audit([sets[0]], [sets[1]], exclusions=tmp_path / "out" / "list.csv", workers=0)
+    again = audit(AuditConfig([sets[0]], [sets[1]], exclusions=tmp_path / "out" / "list.csv", workers=0))
     assert (again.leaking, again.excluded) == ({}, 5)
 
 
 def test_training_is_refused_until_the_studies_are_excluded(sets: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(XLIPError, match=r"5 training studies.*1 by patient.*--write-exclusions"):
-        refuse_leaks([f"{sets[0]}:train"], [sets[1]], workers=0)
-    write_exclusions(audit([sets[0]], [sets[1]], workers=0), tmp_path / "list.csv")
-    refuse_leaks([f"{sets[0]}:train"], [sets[1]], str(tmp_path / "list.csv"), workers=0)
-    refuse_leaks([f"{sets[0]}:train"], [], workers=0)
+        refuse_leaks([f"{sets[0]}:train"], [sets[1]], "")
+    write_exclusions(audit(AuditConfig([sets[0]], [sets[1]], workers=0)), tmp_path / "list.csv")
+    refuse_leaks([f"{sets[0]}:train"], [sets[1]], str(tmp_path / "list.csv"))
+    refuse_leaks([f"{sets[0]}:train"], [], "")
 
 
 def test_pretraining_tables_refuse_and_obey(sets: tuple[str, str], tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_pretraining_tables_refuse_and_obey(sets: tuple[str, str], tmp_path: Pat
     data = Streams(images=[SetConfig(sets[0])], mix={"images": 2}, test_sets=[sets[1]])
     with pytest.raises(XLIPError, match="are in the test sets"):
         build_tables(data)
-    write_exclusions(audit([sets[0]], [sets[1]], workers=0), tmp_path / "list.csv")
+    write_exclusions(audit(AuditConfig([sets[0]], [sets[1]], workers=0)), tmp_path / "list.csv")
     tables = build_tables(replace(data, exclusions=str(tmp_path / "list.csv")))
     assert {tables["images"][n].study_id for n in range(len(tables["images"]))} == {"a/4", "a/5", "a/6", "a/7"}
 
@@ -170,9 +170,9 @@ def test_splits_are_chosen_by_name_or_by_custom(sets: tuple[str, str], tmp_path:
         for text, prefer in ((path, "test"), (f"{path}:train", "test"), (f"{path}:val", "train"))
     }
     assert list(counts.values()) == [3, 2, 1]
-    assert audit([path], [path], workers=0).leaking == {}
+    assert audit(AuditConfig([path], [path], workers=0)).leaking == {}
     with pytest.raises(XLIPError, match="it has test, train, val"):
-        audit([f"{path}:dev"], workers=0)
+        audit(AuditConfig([f"{path}:dev"], workers=0))
 
 
 def test_candidates_are_those_of_a_naive_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_short_and_repeated_texts_give_nobody_away(tmp_path: Path) -> None:
     once = [Study(f"a/{n}", f"p{n}", "a", report=LONG) for n in range(2)]
     write_studies(once, tmp_path / "a.parquet")
     write_studies([Study("b/1", "q", "b", report=LONG)], tmp_path / "b.parquet")
-    assert audit([str(tmp_path / "a.parquet")], [str(tmp_path / "b.parquet")], workers=0).leaking == {}
+    assert audit(AuditConfig([str(tmp_path / "a.parquet")], [str(tmp_path / "b.parquet")], workers=0)).leaking == {}
 
 
 def test_faults_of_a_list_are_named(tmp_path: Path) -> None:
@@ -305,14 +305,14 @@ def test_faults_of_a_list_are_named(tmp_path: Path) -> None:
     with pytest.raises(XLIPError, match="no such file"):
         read_exclusions(tmp_path / "none.csv")
     with pytest.raises(XLIPError, match="at least one"):
-        audit([])
+        audit(AuditConfig([]))
 
 
 def test_real_originals_are_found_in_the_shrunk_sets(tmp_path: Path) -> None:
     root = real_data("covid-19-image-repository")
     prepare("hannover", root, tmp_path / "train", workers=0)
     prepare("folder", root / "originals", tmp_path / "test", workers=0)
-    report = audit([str(tmp_path / "train")], [str(tmp_path / "test")], workers=0, checks=False)
+    report = audit(AuditConfig([str(tmp_path / "train")], [str(tmp_path / "test")], workers=0, checks=False))
     originals = {file.stem for file in (root / "originals").rglob("*.png")}
     assert originals
     assert {item.train.split("/")[-1] for item in report.leaking.values()} >= originals

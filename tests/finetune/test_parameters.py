@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tiny import KINDS, tiny_model
-from xlip.finetune.parameters import Anchor, between, build_optimizer, copied, distance, trainable
+from xlip.finetune.parameters import Anchor, between, copied, distance, layerwise_optimizer, trainable
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import starting_classifier
+from xlip.train.optim import OptimConfig, build_optimizer
 
 MODEL = tiny_model().eval()
 
@@ -18,7 +19,7 @@ def start(recipe: Recipe):
 def test_rates_fall_with_the_distance_from_the_head() -> None:
     recipe = Recipe(lr=1.0, layer_decay=0.5)
     parameters = trainable(start(recipe), recipe)
-    optimizer = build_optimizer(parameters, recipe)
+    optimizer = layerwise_optimizer(parameters, recipe, 128)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     rate = {name: rates[id(parameter)] for name, parameter in parameters.items()}
     assert rate["head.weight"] == rate["image_head.weight"] == rate["image_tower.encoder.layernorm.weight"] == 1.0
@@ -29,7 +30,7 @@ def test_rates_fall_with_the_distance_from_the_head() -> None:
 
 def test_from_scratch_every_layer_learns_alike() -> None:
     recipe = Recipe(lr=1.0, init="scratch")
-    optimizer = build_optimizer(trainable(start(recipe), recipe), recipe)
+    optimizer = layerwise_optimizer(trainable(start(recipe), recipe), recipe, 128)
     assert {group["lr"] for group in optimizer.param_groups} == {1.0}
 
 
@@ -53,7 +54,7 @@ def test_the_anchor_pulls_matrices_to_where_they_started(init: str) -> None:
     model = start(recipe)
     parameters = trainable(model, recipe)
     first = copied(model)
-    anchor, optimizer = Anchor(parameters, recipe), build_optimizer(parameters, recipe)
+    anchor, optimizer = Anchor(parameters, recipe), layerwise_optimizer(parameters, recipe, 128)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1.0)
@@ -64,6 +65,18 @@ def test_the_anchor_pulls_matrices_to_where_they_started(init: str) -> None:
     assert torch.allclose(model.state_dict()[name], moved[name] + 0.05 * (goal - moved[name]))
     for free in ("head.bias", "image_tower.encoder.embeddings.position_embeddings"):
         assert torch.equal(model.state_dict()[free], moved[free])
+
+
+def test_pretraining_and_fine_tuning_pull_at_the_same_weights() -> None:
+    model, recipe = start(Recipe()), Recipe()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    anchored = {names[id(parameter)] for parameter, _ in Anchor(trainable(model, recipe), recipe).pairs}
+    groups = build_optimizer(model, OptimConfig()).param_groups
+    decayed = {names[id(parameter)] for group in groups if group["weight_decay"] for parameter in group["params"]}
+    assert anchored == decayed
+    assert "image_tower.encoder.layers.0.mlp.fc1.weight" in decayed
+    assert not [name for name in decayed if name.endswith("bias") or "norm" in name or "position" in name]
+    assert len(decayed) < len(names)
 
 
 def test_between_is_a_straight_line() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tiny import KINDS, tiny_model
 from xlip import XLIPClassifier, XLIPError, cli
-from xlip.finetune.predict import predict_to
+from xlip.finetune.predict import PredictConfig, predict_to
 from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
@@ -39,7 +39,7 @@ def test_a_folder_a_table_and_one_image_give_the_same_scores(folder: Path, tmp_p
         ("table", table, {"image_column": "file"}),
         ("one", folder / "1.png", {}),
     ):
-        done = predict_to(MODEL, str(data), str(tmp_path / f"{name}.csv"), batch_size=2, **options)
+        done = predict_to(PredictConfig("", str(data), str(tmp_path / f"{name}.csv"), batch_size=2, **options), MODEL)
         found[name] = rows(tmp_path / f"{name}.csv")
         assert done.images == len(found[name])
         assert not done.dropped
@@ -54,7 +54,7 @@ def test_a_folder_a_table_and_one_image_give_the_same_scores(folder: Path, tmp_p
 
 def test_a_prepared_set_is_scored_by_study_id(tmp_path: Path) -> None:
     prepare("phantom", Path(), tmp_path / "set", workers=0, options={"count": 5, "size": 64})
-    assert predict_to(MODEL, str(tmp_path / "set"), str(tmp_path / "out.csv")).images == 5
+    assert predict_to(PredictConfig("", str(tmp_path / "set"), str(tmp_path / "out.csv")), MODEL).images == 5
     assert all(name.startswith("phantom/") for name in rows(tmp_path / "out.csv"))
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_dropped_and_named(folder: Path, tmp_path: Path) 
     (tmp_path / "broken.png").write_bytes(b"nothing")
     (tmp_path / "good.png").write_bytes((folder / "0.png").read_bytes())
     table.write_text("path\nbroken.png\ngood.png\ngone.png\n")
-    done = predict_to(MODEL, str(table), str(tmp_path / "out.csv"))
+    done = predict_to(PredictConfig("", str(table), str(tmp_path / "out.csv")), MODEL)
     assert done.images == 1
     assert [row for row, _ in done.dropped] == ["broken.png", "gone.png"]
 
@@ -72,11 +72,11 @@ def test_nothing_is_left_of_a_prediction_that_fails(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.png").write_bytes(b"nothing")
     with pytest.raises(XLIPError, match=r"no image could be read \(1 dropped; first: "):
-        predict_to(MODEL, str(tmp_path / "in"), str(tmp_path / "out" / "out.csv"))
+        predict_to(PredictConfig("", str(tmp_path / "in"), str(tmp_path / "out" / "out.csv")), MODEL)
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "my.csv").write_text("file\na.png\n")
     with pytest.raises(XLIPError, match="no column 'path'"):
-        predict_to(MODEL, str(tmp_path / "my.csv"), str(tmp_path / "out" / "out.csv"))
+        predict_to(PredictConfig("", str(tmp_path / "my.csv"), str(tmp_path / "out" / "out.csv")), MODEL)
 
 
 def test_the_command_predicts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from real_data import real_data
 from xlip.errors import XLIPError
-from xlip.reports.sections import SECTIONS, clean, compose, compose_sections, sections, sentences
+from xlip.reports.sections import SECTIONS, clean, compose, compose_sections, sections
 from xlip.sources.source import read_table
 
 
@@ -171,27 +169,6 @@ def test_priority(priority: str, expected: str | None) -> None:
 def test_an_unknown_section_is_refused() -> None:
     with pytest.raises(XLIPError, match="got 'body'"):
         compose_sections({}, "findings,body")
-
-
-def test_sentences() -> None:
-    text = "1. Effusion of 1.5 cm, seen by Dr. Who. Stable?  Yes!\n\n2. Normal heart\n- No mass. (Old scar.)"
-    assert [text[start:end] for start, end in sentences(text)] == [
-        "1. Effusion of 1.5 cm, seen by Dr. Who.",
-        "Stable?",
-        "Yes!",
-        "2. Normal heart",
-        "- No mass.",
-        "(Old scar.)",
-    ]
-    assert sentences("") == sentences(" . \n") == []
-
-
-@given(st.text(alphabet="aB.1 \n?-", max_size=50))
-def test_sentences_are_in_order_stripped_and_keep_every_letter(text: str) -> None:
-    spans = sentences(text)
-    assert all(first[1] <= second[0] for first, second in pairwise(spans))
-    assert all(text[start:end] == text[start:end].strip() for start, end in spans)
-    assert sum(map(str.isalnum, text)) == sum(sum(map(str.isalnum, text[start:end])) for start, end in spans)
 
 
 @given(st.text(max_size=80), st.sampled_from(["FINDINGS: ", "IMPRESSION:\n", "ADDENDUM\n", "X:"]))

@@ -16,7 +16,7 @@ from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.reports.entities import TAGGER, tag
 from xlip.reports.tag_inputs import Document, decode_text, read_documents
-from xlip.reports.tag_run import output_schema, tag_to
+from xlip.reports.tag_run import TagConfig, output_schema, tag_to
 from xlip.study.parquet import read_studies, write_studies
 from xlip.study.record import Study
 
@@ -42,7 +42,7 @@ def write_inputs(folder: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ["r.jsonl", "r.csv", "r.parquet", "studies.parquet"])
 def test_every_input_gives_the_same_lines(name: str, tmp_path: Path) -> None:
     source = write_inputs(tmp_path)[name]
-    summary = tag_to(str(source), str(tmp_path / "out.jsonl"))
+    summary = tag_to(TagConfig(str(source), str(tmp_path / "out.jsonl")))
     rows = lines_of(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows] == ["r0", "r1", "r2"]
     assert [row["text"] for row in rows] == list(REPORTS)
@@ -58,8 +58,8 @@ def test_every_input_gives_the_same_lines(name: str, tmp_path: Path) -> None:
 
 def test_parquet_out_holds_the_same(tmp_path: Path) -> None:
     source = write_inputs(tmp_path)["r.jsonl"]
-    tag_to(str(source), str(tmp_path / "out.jsonl"))
-    tag_to(str(source), str(tmp_path / "out.parquet"))
+    tag_to(TagConfig(str(source), str(tmp_path / "out.jsonl")))
+    tag_to(TagConfig(str(source), str(tmp_path / "out.parquet")))
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.equals(output_schema())
     for row, line in zip(table.to_pylist(), lines_of(tmp_path / "out.jsonl"), strict=True):
@@ -72,7 +72,7 @@ def test_studies_to_parquet_stay_studies_with_new_entities(tmp_path: Path) -> No
     lone = Study("s/4", "p", "s", image=b"png", image_path="a.png")
     studies = [s._replace(entities=()) for s in read_studies(write_inputs(tmp_path)["studies.parquet"])] + [lone]
     write_studies(studies, tmp_path / "in.parquet")
-    tag_to(str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet"))
+    tag_to(TagConfig(str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet")))
     *tagged, image = read_studies(tmp_path / "out.parquet")
     assert [study.entities for study in tagged] == [tag(text) for text in REPORTS]
     assert {study.tagger for study in tagged} == {TAGGER}
@@ -123,7 +123,7 @@ def test_standard_input_is_one_report_a_line(
 )
 def test_bad_input_is_tagged_as_far_as_it_goes_and_says_why(raw: bytes, note: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(raw)
-    summary = tag_to(str(tmp_path / "a.txt"), str(tmp_path / "out.jsonl"))
+    summary = tag_to(TagConfig(str(tmp_path / "a.txt"), str(tmp_path / "out.jsonl")))
     (row,) = lines_of(tmp_path / "out.jsonl")
     assert note in row["note"]
     assert summary.notes.total() == 1
@@ -142,7 +142,7 @@ def test_bad_input_is_tagged_as_far_as_it_goes_and_says_why(raw: bytes, note: st
 def test_bad_lines_become_rows_with_a_reason(line: str, note: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(line + "\n" + '{"text": "Edema."}\n')
     for suffix in ("jsonl", "parquet"):
-        tag_to(str(tmp_path / "a.jsonl"), str(tmp_path / f"out.{suffix}"))
+        tag_to(TagConfig(str(tmp_path / "a.jsonl"), str(tmp_path / f"out.{suffix}")))
     first, second = lines_of(tmp_path / "out.jsonl")
     assert note in first["note"]
     assert second["kinds"] == {"Edema": "present", "No_Finding": "absent"}
@@ -158,7 +158,7 @@ def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path) -> No
     rows = [json.dumps({"id": str(n), "text": REPORTS[n % 3]}) + "\n" for n in range(700)]
     (tmp_path / "a.jsonl").write_text("".join(rows))
     for workers in (0, 2):
-        tag_to(str(tmp_path / "a.jsonl"), str(tmp_path / f"out{workers}.jsonl"), workers=workers)
+        tag_to(TagConfig(str(tmp_path / "a.jsonl"), str(tmp_path / f"out{workers}.jsonl"), workers=workers))
     assert (tmp_path / "out0.jsonl").read_bytes() == (tmp_path / "out2.jsonl").read_bytes()
 
 
@@ -183,7 +183,7 @@ def test_faults_are_named_and_leave_nothing_behind(options: dict[str, Any], reas
     call = {"out": "out.jsonl", **options}
     call |= {name: str(tmp_path / call[name]) for name in ("source", "out")}
     with pytest.raises(XLIPError, match=reason):
-        tag_to(**call)
+        tag_to(TagConfig(**call))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -207,5 +207,5 @@ def test_explain_needs_the_rules(
 
 def test_spanish_by_option(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Sin derrame pleural.")
-    tag_to(str(tmp_path / "a.txt"), str(tmp_path / "out.jsonl"), language="es")
+    tag_to(TagConfig(str(tmp_path / "a.txt"), str(tmp_path / "out.jsonl"), language="es"))
     assert lines_of(tmp_path / "out.jsonl")[0]["kinds"] == {"Effusion": "absent"}

@@ -12,7 +12,17 @@ from xlip.errors import XLIPError
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.delong import delong_test
 from xlip.results.classification import classification_figures
-from xlip.results.compare import HEADER, DifferenceFigures, compare, group_table, table_rows, verdict, write_comparison
+from xlip.results.compare import (
+    HEADER,
+    CompareConfig,
+    Comparison,
+    DifferenceFigures,
+    compare,
+    group_table,
+    table_rows,
+    verdict,
+    write_comparison,
+)
 from xlip.results.figures import ZeroShotFigures
 from xlip.results.folder import write_folder
 from xlip.results.result import Predictions, Result
@@ -21,6 +31,10 @@ KINDS = ("Effusion", "Edema", "Hernia")
 COUNT = 120
 SPLIT = f"set/test:{COUNT}:0123456789ab"
 IDENTITY = {"checkpoint": "aaa", "prompts": "xlip@2", "preprocessing": "letterbox/64", "split": SPLIT}
+
+
+def compared(*folders: str, **options: int) -> Comparison:
+    return compare(CompareConfig(list(folders), **options))
 
 
 def predictions(noise: float) -> Predictions:
@@ -55,7 +69,7 @@ def pair(tmp_path: Path) -> tuple[str, str]:
 
 def test_the_comparison_has_the_figures_of_both_tests(pair: tuple[str, str]) -> None:
     a, b = predictions(0), predictions(2.5)
-    found = compare(*pair, replicates=200)
+    found = compared(*pair, replicates=200)
     measured = paired_bootstrap(a.labels, a.scores, b.scores, a.patients, replicates=200)
     assert found.macro.to_json() == DifferenceFigures.model_validate(measured.macro).to_json()
     for column, (row, expected) in enumerate(zip(found.per_kind.values(), measured.per_kind, strict=True)):
@@ -69,7 +83,7 @@ def test_the_comparison_has_the_figures_of_both_tests(pair: tuple[str, str]) -> 
 
 
 def test_an_evaluation_does_not_differ_from_itself(pair: tuple[str, str]) -> None:
-    same = compare(pair[0], pair[0], replicates=20)
+    same = compared(pair[0], pair[0], replicates=20)
     assert [(kind.difference, kind.p) for kind in (*same.per_kind.values(), same.macro)] == [(0, 1)] * 4
     assert [kind.delong_p for kind in same.per_kind.values()] == [1, 1, 1]
     assert same.macro.better == ""
@@ -85,7 +99,7 @@ def test_studies_are_matched_by_name_and_not_by_row(pair: tuple[str, str], tmp_p
         groups={},
     )
     moved = folder(tmp_path / "c", shuffled, split=SPLIT.replace("set/test", "elsewhere"))
-    shifted, whole = compare(pair[0], moved, replicates=20), compare(*pair, replicates=20)
+    shifted, whole = compared(pair[0], moved, replicates=20), compared(*pair, replicates=20)
     assert (shifted.per_kind, shifted.macro, shifted.subgroups) == (whole.per_kind, whole.macro, whole.subgroups)
 
 
@@ -101,7 +115,7 @@ def test_kinds_are_matched_by_name_and_the_rest_is_named(
         scores=np.c_[scores, scores[:, 0]],
     )
     fewer = folder(tmp_path / "c", more)
-    found, whole = compare(pair[0], fewer, replicates=20), compare(*pair, replicates=20)
+    found, whole = compared(pair[0], fewer, replicates=20), compared(*pair, replicates=20)
     assert (tuple(found.per_kind), found.only_a, found.only_b) == (("Effusion", "Edema"), ("Hernia",), ("Mass",))
     assert found.per_kind == {kind: whole.per_kind[kind] for kind in ("Effusion", "Edema")}
     assert main(["compare", pair[0], fewer, "--replicates", "20"]) == 0
@@ -133,7 +147,7 @@ def test_the_command_prints_a_table_and_writes_strict_json(
     assert f"{COUNT} images of {COUNT // 2} patients" in shown
     assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["comparison.json"]
     written = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(), parse_constant=pytest.fail)
-    assert written == compare(*pair, replicates=50).to_json()
+    assert written == compared(*pair, replicates=50).to_json()
     assert written["a"] == {"folder": pair[0], **IDENTITY}
     macro = written["macro"]
     assert macro["difference"] == pytest.approx(macro["auroc_a"] - macro["auroc_b"])
@@ -144,7 +158,7 @@ def test_the_command_prints_a_table_and_writes_strict_json(
 
 def test_every_group_is_compared_on_its_own_patients(tmp_path: Path) -> None:
     a, b = by_sex({"F": 0.05, "M": 4, "": 4}), by_sex({"F": 4, "M": 0.05, "": 0.05})
-    found = compare(folder(tmp_path / "a", a), folder(tmp_path / "b", b), replicates=100)
+    found = compared(folder(tmp_path / "a", a), folder(tmp_path / "b", b), replicates=100)
     assert set(found.subgroups) == {"sex"}  # all views are alike
     rows = {row.value: row for row in found.subgroups["sex"]}
     assert list(rows) == ["F", "M", "unknown"]
@@ -159,7 +173,7 @@ def test_every_group_is_compared_on_its_own_patients(tmp_path: Path) -> None:
     assert verdict(found).startswith("B is not better in every group: better in 2, ")
     assert "B gains least in sex F: A - B +" in verdict(found)
     assert [row[0] for row in group_table(found)] == ["sex F", "sex M", "sex unknown"]
-    every = compare(
+    every = compared(
         str(tmp_path / "a"), folder(tmp_path / "c", by_sex(dict.fromkeys(("F", "M", ""), 0.01))), replicates=50
     )
     assert every.subgroups["sex"][1].better == "B"
@@ -169,15 +183,17 @@ def test_every_group_is_compared_on_its_own_patients(tmp_path: Path) -> None:
 def test_b_is_better_in_every_group_only_where_every_interval_says_so(tmp_path: Path) -> None:
     bad, good = by_sex(dict.fromkeys(("F", "M", ""), 5.0)), by_sex(dict.fromkeys(("F", "M", ""), 0.05))
     pair = folder(tmp_path / "bad", bad), folder(tmp_path / "good", good)
-    assert verdict(compare(*pair, replicates=100)).startswith("B is better in every group; B gains least in sex ")
-    assert verdict(compare(pair[0], pair[0], replicates=20)).startswith("B is not better in every group: better in 0, ")
+    assert verdict(compared(*pair, replicates=100)).startswith("B is better in every group; B gains least in sex ")
+    assert verdict(compared(pair[0], pair[0], replicates=20)).startswith(
+        "B is not better in every group: better in 0, "
+    )
     alone = folder(tmp_path / "none", replace(bad, groups={}))
-    assert verdict(compare(alone, pair[1], replicates=20)) == ""
+    assert verdict(compared(alone, pair[1], replicates=20)) == ""
 
 
 def test_no_p_value_is_shown_as_nothing(tmp_path: Path) -> None:
     sure = folder(tmp_path / "a", replace(MADE, scores=MADE.labels.astype(np.float64)))
-    rows = table_rows(compare(sure, folder(tmp_path / "b", predictions(9)), replicates=5000))
+    rows = table_rows(compared(sure, folder(tmp_path / "b", predictions(9)), replicates=5000))
     assert {row[HEADER.index("p DeLong")] for row in rows[:2]} == {"<0.001"}
     assert {row[HEADER.index("p bootstrap")] for row in rows[:2]} == {"<0.001"}
     assert rows[-1][:2] == ("macro mean", "1.000")
@@ -186,7 +202,7 @@ def test_no_p_value_is_shown_as_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_computed_is_null(tmp_path: Path) -> None:
     made = predictions(0)
     one = folder(tmp_path / "a", replace(made, labels=np.ones_like(made.labels)))
-    found = compare(one, one, replicates=5)
+    found = compared(one, one, replicates=5)
     write_comparison(found, tmp_path)
     written = json.loads((tmp_path / "comparison.json").read_text(), parse_constant=pytest.fail)
     assert written["macro"]["difference"] is None
@@ -233,7 +249,7 @@ def test_evaluations_that_are_not_comparable_are_refused(
     other: Predictions, split: str, message: str, pair: tuple[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(XLIPError, match=message) as caught:
-        compare(pair[0], folder(tmp_path / "c", other, split=split))
+        compared(pair[0], folder(tmp_path / "c", other, split=split))
     assert "\n" not in str(caught.value)
 
 
@@ -242,7 +258,7 @@ def test_a_study_that_stands_there_twice_cannot_be_matched(tmp_path: Path) -> No
     moved = replace(TWICE, study_ids=tuple(TWICE.study_ids[row] for row in order))
     a = folder(tmp_path / "a", replace(MADE, study_ids=("s2", "s1", *MADE.study_ids[2:])))
     with pytest.raises(XLIPError, match=r"the studies of scores\.csv differ: .*has others, or some twice"):
-        compare(a, folder(tmp_path / "b", moved))
+        compared(a, folder(tmp_path / "b", moved))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +276,7 @@ def test_a_folder_that_is_no_evaluation_is_refused(
     metrics = Path(pair[1]) / "metrics.json"
     metrics.unlink() if text is None else metrics.write_text(text)
     with pytest.raises(XLIPError, match=message):
-        compare(*pair)
+        compared(*pair)
     assert main(["compare", *pair]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -65,7 +65,7 @@ def test_a_run_may_change_its_processes_and_workers_at_every_resume(data: dict[s
 
     def run(name: str, **changes: Any) -> PretrainConfig:
         objectives = {**OBJECTIVE_DEFAULTS, "attmim": {"ramp": 0.0}, "view_contrast": {}}
-        return small_run(data, tmp_path / name, objectives=objectives, optim=OptimConfig(warmup=20), **changes)
+        return small_run(data, tmp_path / name, objectives=objectives, optim=OptimConfig(warmup_steps=20), **changes)
 
     pretrain(run("whole"))
     for steps, (ranks, workers) in enumerate([(1, 0), (2, 1), (4, 2), (3, 0)], 1):

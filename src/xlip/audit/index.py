@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xlip.audit.phash import SIZE, Floats, pixel_digest, signatures, thumbs, upright_signatures
 from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.gray import Gray
+from xlip.processes import in_order
 from xlip.study.parquet import parquet_files, read_studies
 from xlip.study.record import Study
 
@@ -110,7 +107,7 @@ def build_index(part: SetPart, *, posed: bool, prefer: str, workers: int, pictur
     split = part.split or (prefer if prefer in _splits(files) else "")
     jobs = [(file, split, posed, pictures) for file in files]
     made = Index(f"{part.path}" + (f":{split}" if split else ""))
-    for other in _mapped(jobs, workers):
+    for other in in_order(_of_file, jobs, workers if len(jobs) > 1 else 0):
         made.extend(other)
     if not made.ids:
         raise XLIPError(f"{part.path}: no study of split {split!r}; it has {', '.join(sorted(_splits(files)))}")
@@ -153,20 +150,6 @@ def _splits(files: Sequence[Path]) -> set[str]:
     for file in files:
         found.update(pc.unique(pq.read_table(file, columns=["split"])["split"]).to_pylist())
     return found
-
-
-def _mapped(jobs: list[tuple[Path, str, bool, bool]], workers: int) -> Iterator[Index]:
-    if workers == 0 or len(jobs) == 1:
-        yield from map(_of_file, jobs)
-        return
-    with process_pool(workers) as pool:
-        yield from pool.map(_of_file, jobs)
-
-
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that multiply matrices with one thread each: the matrices of one image are too small to share out."""
-    limits: dict[str, Any] = {"limits": 1, "user_api": "blas"}
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), partial(threadpool_limits, **limits))
 
 
 def _of_file(job: tuple[Path, str, bool, bool]) -> Index:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xlip.audit.candidates import Candidate, candidates
-from xlip.audit.index import Index, load_images, process_pool
+from xlip.audit.index import Index, load_images
 from xlip.audit.phash import ALIKE, POSES, SAME, correlation, fine_spectra, thumbs
 from xlip.images.gray import Gray
+from xlip.processes import in_order
 
 KINDS = ("patient", "study", "pixels", "picture", "report")
 """What a training study and a test study may share."""
@@ -48,27 +47,14 @@ def overlaps(train: Index, test: Index, workers: int) -> list[Overlap]:
 def confirmed(train: Index, test: Index, pairs: Sequence[Candidate], workers: int) -> list[Overlap]:
     """The candidates whose fine structure is the same (`picture`), or nearly so (`alike`)."""
     chunks = [pairs[start : start + 512] for start in range(0, len(pairs), 512)]
+    # A chunk is some 5 MB of small images.
     jobs = ([(train.places[one.train], test.thumbs[one.test], one.pose) for one in chunk] for chunk in chunks)
-    scores = (score for part in _mapped(jobs, workers if len(chunks) > 1 else 0) for score in part)
+    scores = (score for part in in_order(_scores, jobs, workers if len(chunks) > 1 else 0) for score in part)
     return [
         Overlap("picture" if score >= SAME else HINT, train.ids[one.train], test.ids[one.test], round(score, 3))
         for one, score in zip(pairs, scores, strict=True)
         if score >= ALIKE
     ]
-
-
-def _mapped(jobs: Iterable[Any], workers: int) -> Iterator[list[float]]:
-    if workers == 0:
-        yield from map(_scores, jobs)
-        return
-    with process_pool(workers) as pool:
-        running: deque[Future[list[float]]] = deque()
-        for job in jobs:  # a bounded number of jobs, each of 5 MB of small images, is under way
-            running.append(pool.submit(_scores, job))
-            if len(running) > 2 * workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
 
 
 def _scores(pairs: list[tuple[tuple[str, int], tuple[Gray, ...], int]]) -> list[float]:

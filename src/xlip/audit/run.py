@@ -79,37 +79,24 @@ class AuditReport:
         ]
 
 
-def audit(
-    train: Sequence[str],
-    against: Sequence[str] = (),
-    *,
-    exclusions: str | Path = "",
-    workers: int = 2,
-    checks: bool = True,
-) -> AuditReport:
-    """Compare training sets with test sets, and check the training sets.
-
-    Args:
-        train: prepared sets, `PATH` (its `train` split, where it has one) or `PATH:SPLIT`.
-        against: prepared test sets, `PATH` (its `test` split, where it has one) or `PATH:SPLIT`.
-        exclusions: a list that `write_exclusions` wrote: its studies are taken as not in the training data.
-        workers: processes; 0 = in this process.
-        checks: whether shortcuts, missing sections and label conflicts are looked for.
+def audit(config: AuditConfig) -> AuditReport:
+    """Compare training sets with test sets, and check the training sets; nothing is written.
 
     Raises:
         XLIPError: no set, no such split, or no readable list.
     """
-    if not train:
+    if not config.train:
         raise XLIPError("audit: expected at least one prepared training set")
-    left_out = read_exclusions(exclusions) if str(exclusions) else frozenset()
-    pictures = bool(against) or checks
-    tests = [build_index(SetPart.parse(text), posed=True, prefer="test", workers=workers) for text in against]
+    workers = config.workers
+    left_out = read_exclusions(config.exclusions) if str(config.exclusions) else frozenset()
+    pictures = bool(config.against) or config.checks
+    tests = [build_index(SetPart.parse(text), posed=True, prefer="test", workers=workers) for text in config.against]
     report = AuditReport([], [index.name for index in tests], {index.name: len(index.ids) for index in tests})
     facts: list[Facts] = []
-    for text in train:
+    for text in config.train:
         index = build_index(SetPart.parse(text), posed=False, prefer="train", workers=workers, pictures=pictures)
         _compare(report, index, tests, left_out, workers)
-        if checks:
+        if config.checks:
             facts += index.facts
             report.conflicts[index.name] = conflicts(index)
     report.unreadable += sum(index.unreadable for index in tests)
@@ -139,14 +126,13 @@ def read_exclusions(path: str | Path) -> frozenset[str]:
     return frozenset(row["study_id"] for _, row in read_table(open_path(path), ("study_id",)))
 
 
-def refuse_leaks(train: Iterable[str], tests: Sequence[str], exclusions: str = "", *, workers: int = 2) -> None:
+def refuse_leaks(train: Iterable[str], tests: Sequence[str], exclusions: str) -> None:
     """Stop a training run whose data hold something of its declared test sets.
 
     Args:
         train: prepared sets as `PATH:SPLIT`.
         tests: prepared test sets; nothing is checked where there are none.
-        exclusions: list of studies that the run leaves out.
-        workers: processes; 0 = in this process.
+        exclusions: list of studies that the run leaves out; "" where there is none.
 
     Raises:
         XLIPError: a leak; the message says how to leave the studies out.
@@ -154,7 +140,7 @@ def refuse_leaks(train: Iterable[str], tests: Sequence[str], exclusions: str = "
     sets = list(dict.fromkeys(train))
     if not tests or not sets:
         return
-    report = audit(sets, tests, exclusions=exclusions, workers=workers, checks=False)
+    report = audit(AuditConfig(sets, list(tests), exclusions=exclusions, checks=False))
     leaking = report.leaking
     if leaking:
         kinds = Counter(item.kind for item in leaking.values())

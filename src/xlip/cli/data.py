@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
 def run_prepare(config: PrepareConfig) -> None:
     """Prepare a data set."""
-    from dataclasses import asdict
+    from xlip.preparation.run import prepare_set
 
-    from xlip.preparation.run import prepare
-
-    settings = asdict(config)
-    source, root, out = (settings.pop(name) for name in ("source", "root", "out"))
-    with _progress_bar(f"prepare {source}") as progress:
-        summary = prepare(source, root, out, progress=progress, **settings)
+    out = config.out
+    with _progress_bar(f"prepare {config.source}") as progress:
+        summary = prepare_set(config, progress)
     if not summary.complete:
         print(f"{out}: {summary.parts_done} of {summary.parts} parts are done; the card comes with the last shard")
         return
@@ -72,13 +69,7 @@ def run_audit(config: AuditConfig) -> int:
     """Look for test data in training data; 1 where there is any."""
     from xlip.audit.run import audit, write_exclusions, write_report
 
-    report = audit(
-        config.train,
-        config.against,
-        exclusions=config.exclusions,
-        workers=config.workers,
-        checks=config.checks,
-    )
+    report = audit(config)
     _print_overlaps(report)
     _print_checks(report)
     if config.out:
@@ -149,8 +140,7 @@ def run_tag(config: TagConfig) -> None:
     if config.explain:
         explain_tags(config)
         return
-    options = {name: getattr(config, name) for name in ("tagger", "language", "column", "workers")}
-    summary = tag_to(config.source, config.out, **options)
+    summary = tag_to(config)
     print(f"tagged {summary.documents} reports, {summary.entities} entities", file=sys.stderr)
     for note, count in summary.notes.most_common():
         print(f"{count}: {note}", file=sys.stderr)

@@ -138,9 +138,7 @@ def run_compare(config: CompareConfig) -> None:
 
     from xlip.results import compare as comparing
 
-    if len(config.folders) != 2:
-        raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
-    comparison = comparing.compare(*config.folders, replicates=config.replicates, seed=config.seed)
+    comparison = comparing.compare(config)
     for name, side in (("A", comparison.a), ("B", comparison.b)):
         print(f"{name}: {side['folder']} ({', '.join(f'{key} {side[key]}' for key in side if key != 'folder')})")
     *kinds, macro = comparing.table_rows(comparison)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from xlip.cli.commands import COMMANDS, Command
 from xlip.errors import XLIPError
+
+RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup_share"}
+"""Options of earlier versions, and what they are called now."""
 
 
 def parse(arguments: list[str]) -> tuple[Command, Any]:
@@ -23,7 +27,9 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
 
     command = COMMANDS[name]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(prog=f"xlip {name}", description=command.help, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(
+        prog=f"xlip {name}", description=command.help, exit_on_error=False, allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="YAML file of the options below")
     module, _, cls_name = command.config.rpartition(".")
     cls = getattr(import_module(f"xlip.{module}"), cls_name)
@@ -38,7 +44,12 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
         parsed = parser.parse_args(_with_true([_underscored(word) for word in rest], cls))
         values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
-        raise XLIPError(f"{name}: {' '.join(str(error).split())}; see `xlip {name} --help`") from error
+        said = " ".join(str(error).split())
+        for old, new in RENAMED.items():
+            group, _, option = old.partition(".")
+            if re.search(rf"\b{re.escape(old)}\b", said) or f"'{group}' does not accept option '{option}'" in said:
+                said = f"{old} is now called {new}"
+        raise XLIPError(f"{name}: {said}; see `xlip {name} --help`") from error
     values.pop("config", None)
     return command, cls(**values)
 
@@ -65,7 +76,6 @@ def _underscored(word: str) -> str:
 def _attribute_help(cls: type, name: str) -> str:
     """The docstring that stands under an attribute in the source of its class."""
     import inspect
-    import re
 
     match = re.search(rf'(?m)^    {name}:.*\n    """([^"]+)"""', inspect.getsource(cls))
     return match.group(1) if match else name

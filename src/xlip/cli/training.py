@@ -79,10 +79,8 @@ def run_finetune(config: FinetuneConfig) -> None:
 
 def run_predict(config: PredictConfig) -> None:
     """Predict."""
-    from dataclasses import asdict
-
     from xlip.finetune.predict import predict_to
 
-    predicted = predict_to(**asdict(config))
+    predicted = predict_to(config)
     print(f"{config.out}: {predicted.images} images; research use only, not a medical device")
     print_dropped(predicted.dropped)

@@ -143,24 +143,26 @@ def evaluate_zero_shot(
     model: str | XLIPModel | ImageTextModel,
     data: str,
     *,
-    image_column: str = "path",
-    patient_column: str = "",
-    kinds: str = "",
-    split: str = "",
-    prompts: str = "xlip",
-    batch_size: int = 64,
-    replicates: int = 1000,
-    seed: int = 0,
     cache: bool = True,
+    **options: Any,
 ) -> Result:
     """Score every image of a prepared set or CSV against every kind; images stream, memory stays bounded.
 
+    Args:
+        model: in memory, or its folder or hub id.
+        data: prepared Parquet (folder or file), or a CSV file.
+        cache: read and keep image embeddings.
+        options: any other field of `ZeroShotConfig` that says what is scored and how.
+
     Raises:
+        TypeError: `ZeroShotConfig` has no such field.
         XLIPError: a fault in the data, or no readable image.
     """
-    load_prompt_sets(prompts)  # a misspelt set is refused before the model is read
-    cases = open_cases(data, image_column=image_column, patient_column=patient_column, kinds=kinds, split=split)
-    evaluator = ZeroShot(prompts, batch_size=batch_size, cache=cache, replicates=replicates, seed=seed)
+    config = ZeroShotConfig(model="", data=data, out="", **options)
+    load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
+    columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
+    choices = {name: getattr(config, name) for name in ("prompts", "batch_size", "replicates", "seed")}
+    cases, evaluator = open_cases(data, **columns), ZeroShot(cache=cache, **choices)
     return evaluator.run(load_model(model) if isinstance(model, str) else model, cases)
 
 

@@ -24,7 +24,7 @@ from xlip.finetune.subsets import folds, label_share, share_of_patients
 from xlip.study.labels import UncertainPolicy, one_class, truth
 
 Array = np.ndarray[Any, Any]
-FACTS, ARRAYS, MODEL = "cell.json", "scores.safetensors", "model"
+FACTS, ARRAYS = "cell.json", "scores.safetensors"
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,11 @@ def _facts(
     }
 
 
-def write_cell(folder: Path, scored: Scored, settings: str, model: XLIPClassifier | None = None) -> None:
+def write_cell(folder: Path, scored: Scored, settings: str) -> None:
     """The finished cell as a folder; whole or not at all."""
     with whole_folder(folder) as partial:
         names = ("test", "scores", "validation", "validation_scores")
         save_file({name: np.ascontiguousarray(getattr(scored, name)) for name in names}, str(partial / ARRAYS))
-        if model is not None:
-            (partial / MODEL).mkdir()
-            model.save_pretrained(partial / MODEL)
         facts = json.dumps({**scored.facts, "settings": settings}, indent=1, allow_nan=False)
         (partial / FACTS).write_text(facts + "\n", "utf-8")
 

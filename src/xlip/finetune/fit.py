@@ -17,7 +17,7 @@ from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.lora import add_adapters, merge_adapters
 from xlip.finetune.losses import build_loss
-from xlip.finetune.parameters import Anchor, between, build_optimizer, copied, trainable
+from xlip.finetune.parameters import Anchor, between, copied, layerwise_optimizer, trainable
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.sampling import balancing_weights, batches
 from xlip.finetune.start import fit_bias
@@ -25,6 +25,7 @@ from xlip.metrics.auroc import mean_auroc
 from xlip.models.machine import attention_choice, attention_kernel, mixed_precision
 from xlip.objectives.masking import mask_patches
 from xlip.study.labels import one_class
+from xlip.train.optim import build_schedule
 
 Array = np.ndarray[Any, Any]
 SHARES = (0.75, 0.5, 0.25, 0.1)
@@ -148,8 +149,8 @@ class _Run:
         """Train; returns the best weights of what is trained."""
         recipe, count = self.recipe, len(self.train.targets)
         steps = recipe.updates(count)
-        optimizer = build_optimizer(self.parameters, recipe, self.classifier.image_tower.width)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup))
+        optimizer = layerwise_optimizer(self.parameters, recipe, self.classifier.image_tower.width)
+        schedule = build_schedule(optimizer, max(1, round(recipe.warmup_share * steps)), steps)
         anchor = Anchor(self.parameters, recipe)
         loss = build_loss(recipe.loss, torch.from_numpy(self.train.targets))
         weights = balancing_weights(self.train.targets) if recipe.balanced else None
@@ -283,11 +284,3 @@ class _Watch:
             return
         self.best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.fitted.step, self.fitted.validation_auroc, self.waited = step, known, 0
-
-
-def _rate(step: int, steps: int, warmup: float) -> float:
-    """Linear rise over a share of the steps, then a cosine to zero."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xlip.finetune.recipe import Recipe
+from xlip.train.optim import decays
 
 BLOCK = re.compile(r"\.layers?\.(\d+)\.")
 """The number of a block, in the names of every tower family."""
@@ -32,7 +33,7 @@ def distance(name: str, blocks: int) -> int:
     return blocks + 1 if "embeddings" in name else 0
 
 
-def build_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe, width: int = 128) -> torch.optim.AdamW:
+def layerwise_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe, width: int) -> torch.optim.AdamW:
     """AdamW with one group for each distance from the head, its rate multiplied by `layer_decay` per block (as in
     BEiT, Bao et al. 2021, arXiv:2106.08254). Weight decay is `Anchor`'s business.
     """
@@ -50,17 +51,16 @@ class Anchor:
     """Decoupled weight decay towards the start (L2-SP, Li et al. 2018, arXiv:1802.01483, in AdamW's decoupled form).
 
     From a pre-trained model the start is its weights, so few labels cannot pull it far; from scratch it is 0, which is
-    AdamW's own decay. Biases, norms, positions and class tokens are free.
+    AdamW's own decay. What `decays` leaves out is free.
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], recipe: Recipe) -> None:
-        matrices = {name: p for name, p in parameters.items() if p.ndim > 1 and "position" not in name}
         self.decay = recipe.weight_decay
         at_zero = recipe.init == "scratch"
         self.pairs: list[tuple[nn.Parameter, Tensor]] = [
             (p, torch.zeros_like(p) if at_zero or "lora_" in name else p.detach().clone())
-            for name, p in matrices.items()
-            if not name.endswith("cls_token")
+            for name, p in parameters.items()
+            if decays(name, p)
         ]
 
     @torch.no_grad()

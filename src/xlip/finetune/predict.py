@@ -51,37 +51,32 @@ class Predicted:
     """(row, reason)."""
 
 
-def predict_to(
-    model: str | XLIPClassifier, data: str, out: str, *, image_column: str = "path", batch_size: int = 64
-) -> Predicted:
+def predict_to(config: PredictConfig, classifier: XLIPClassifier | None = None) -> Predicted:
     """Write `image,KIND,...` for every readable image; whole or not at all. Images stream.
 
     Args:
-        model: folder of a fine-tuned model, or the model.
-        data: a prepared set (folder or Parquet file), a CSV file, a folder of images, or one image.
-        out: CSV file to write.
-        image_column: of a CSV: column of image paths, relative to the file.
-        batch_size: images at once.
+        config: see `PredictConfig`.
+        classifier: the model, where it is in memory already; `config.model` then counts for nothing.
 
     Raises:
-        XLIPError: no model, nothing readable, or `out` cannot be written.
+        XLIPError: no model, nothing readable, or `config.out` cannot be written.
     """
-    check_target(Path(out))
-    classifier = model if isinstance(model, XLIPClassifier) else XLIPClassifier.from_pretrained(model)
+    check_target(Path(config.out))
+    classifier = classifier or XLIPClassifier.from_pretrained(config.model)
     dropped: list[tuple[str, str]] = []
-    readable = _readable(_listed(data, image_column, dropped), classifier, dropped)
-    target, written = Path(out), 0
+    readable = _readable(_listed(config, dropped), classifier, dropped)
+    target, written = Path(config.out), 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_text(target) as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", *classifier.kinds])
-        while chunk := list(islice(readable, batch_size)):
+        while chunk := list(islice(readable, config.batch_size)):
             scores = classifier.predict_pixels(np.stack([pixels for _, pixels in chunk]))
             writer.writerows([id_, *map(repr, row)] for (id_, _), row in zip(chunk, scores.tolist(), strict=True))
             written += len(chunk)
         if not written:
             first = f"; first: {dropped[0][1]}" if dropped else ""
-            raise XLIPError(f"{data}: no image could be read ({len(dropped)} dropped{first})")
+            raise XLIPError(f"{config.data}: no image could be read ({len(dropped)} dropped{first})")
     return Predicted(written, dropped)
 
 
@@ -95,10 +90,10 @@ def _readable(
             dropped.append((id_, str(error)))
 
 
-def _listed(data: str, image_column: str, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
-    path = open_path(data)
-    if is_table(data):
-        return _in_table(path, image_column, dropped)
+def _listed(config: PredictConfig, dropped: list[tuple[str, str]]) -> Iterator[Pair]:
+    path = open_path(config.data)
+    if is_table(config.data):
+        return _in_table(path, config.image_column, dropped)
     if path.is_dir() and not any(path.glob("*.parquet")) and not (path / "journal").is_dir():
         return _in_folder(path, dropped)
     if path.is_file() and path.suffix != ".parquet":

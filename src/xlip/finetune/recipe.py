@@ -44,7 +44,7 @@ class Recipe:
     features want less (0.65 to 0.75 for 12 blocks). Not used from scratch: every layer has everything to learn."""
     weight_decay: float = 0.05
     """Decoupled pull of the matrices towards where they started (towards 0 from scratch)."""
-    warmup: float = 0.1
+    warmup_share: float = 0.1
     """Share of the steps with a rising learning rate."""
     clip: float = 1.0
     """Largest gradient norm."""

@@ -14,7 +14,7 @@ import torch
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
 from xlip.files import whole_folder
-from xlip.finetune.cell import MODEL, Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
+from xlip.finetune.cell import Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
 from xlip.finetune.recipe import Recipe
@@ -27,7 +27,7 @@ from xlip.study.prompts import load_prompts
 
 Array = np.ndarray[Any, Any]
 Say = Callable[[str], None]
-CELLS = "cells"
+CELLS, MODEL = "cells", "model"
 ARCHITECTURE = ("image", "stem", "pool", "embed_dim", "pixel_mean", "pixel_std")
 """What training from scratch takes from a checkpoint: other weights of the same architecture give the same cells."""
 

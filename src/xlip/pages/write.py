@@ -72,7 +72,7 @@ def add_report(
     model: ImageTextModel | None = None,
     run: str = "",
     data: str = "",
-    image_column: str = "path",
+    image_column: str = ReportConfig.image_column,
     prompts: str = "",
 ) -> list[Path]:
     """Add page, table and model card to the folder of a result in memory.
@@ -171,9 +171,7 @@ TITLES = {
 }
 
 
-def gallery_of(
-    result: Result, model: ImageTextModel, data: str, *, image_column: str = "path", prompts: str = ""
-) -> Gallery:
+def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column: str, prompts: str) -> Gallery:
     """Best and worst cases of an evaluation, read from its data; empty where nothing was classified.
 
     Args:
@@ -181,7 +179,7 @@ def gallery_of(
         model: what it was measured on.
         data: the prepared set or CSV file that was evaluated, with any split.
         image_column: of a CSV file.
-        prompts: set that the heat-maps answer to; default: the evaluation's.
+        prompts: set that the heat-maps answer to; "": the evaluation's.
 
     Raises:
         XLIPError: another checkpoint than the one that was evaluated, or other data.

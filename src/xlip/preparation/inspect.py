@@ -70,7 +70,7 @@ def chosen(path: str | Path, study: str, limit: int) -> list[Study]:
     return found
 
 
-def terminal_view(study: Study, width: int = 64) -> RenderableType:
+def terminal_view(study: Study, width: int) -> RenderableType:
     """One study for a `rich` console: image in half blocks, facts, coloured report."""
     from rich.console import Group
     from rich.panel import Panel

@@ -17,7 +17,7 @@ from xlip.images.files import decode, encode, load_for_storage
 from xlip.images.square import shrink
 from xlip.notices import noticed
 from xlip.preparation.plan import Unit
-from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
+from xlip.reports.sections import compose_sections
 from xlip.reports.whole import read_whole_report, without_identifiers
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
@@ -36,10 +36,10 @@ class Settings:
 
     root: Path
     work: Path
-    short_side: int = 256
-    lossless: bool = False
-    priority: str = DEFAULT_PRIORITY
-    deidentify: bool = False
+    short_side: int
+    lossless: bool
+    priority: str
+    deidentify: bool
 
 
 @dataclass

@@ -23,7 +23,8 @@ PART = 2048
 """Studies of a part file at most."""
 SMALL_PART, SPREAD = 64, 16
 """A set that fills them is cut into at least 16 parts of 64, so that several processes share a small set too."""
-SCHEMA_VERSION = "4"
+JOURNAL_VERSION = "4"
+"""Raise it where parts that an earlier version began must not be gone on with."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def survey(
     """Go through a source once, without opening an image: counts, repeated ids, and the named split if one is asked."""
     ids = array("Q")
     items: list[Item] = []
-    digest = hashlib.blake2b(json.dumps([SCHEMA_VERSION, settings], sort_keys=True, default=str).encode())
+    digest = hashlib.blake2b(json.dumps([JOURNAL_VERSION, settings], sort_keys=True, default=str).encode())
     for row in rows:
         if isinstance(row, Candidate):
             ids.append(id_digest(row.study.study_id))

@@ -1,12 +1,12 @@
 """`xlip prepare`: a raw data set to a folder of Parquet parts, tables of drops and warnings, and a data card.
 
-Two passes over the source's tables: the survey counts and fixes the parts (`prepare_plan`), then processes make one
-part each (`prepare_unit`, `prepare_pool`). A part and its journal entry are final: a killed run goes on from there.
+Two passes over the source's tables: the survey counts and fixes the parts (`plan`), then processes make one
+part each (`part`, `pool`). A part and its journal entry are final: a killed run goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ class PrepareConfig:
     """Processes that make parts; 0 = in this process."""
     encoding: str = "jpeg"
     """jpeg (quality 95) or png, for images that cannot be kept byte for byte."""
-    sections: str = "findings,impression"
+    sections: str = DEFAULT_PRIORITY
     """Report sections: commas join, bars choose the first that is there (`impression|findings`)."""
     deidentify: bool | None = None
     """Replace names, dates, numbers and addresses in reports by marks such as [NAME]; default: in one's own archives
@@ -75,68 +75,55 @@ class PrepareConfig:
 
 
 def prepare(
-    source: str,
-    root: str | Path,
-    out: str | Path,
-    *,
-    short_side: int = 256,
-    holdout: float = 0.0,
-    validation: float = 0.0,
-    seed: int = 0,
-    workers: int = 2,
-    options: Mapping[str, Any] | None = None,
-    encoding: str = "jpeg",
-    sections: str = DEFAULT_PRIORITY,
-    deidentify: bool | None = None,
-    split: str = "",
-    lists: str | Path = "",
-    shard: str = "",
-    strict: bool = False,
-    progress: Progress | None = None,
+    source: str, root: str | Path, out: str | Path, *, progress: Progress | None = None, **options: Any
 ) -> Summary:
-    """Write Parquet parts, `quarantine.csv`, `warnings.csv`, `stats.json`, `README.md` and pictures; all or nothing.
-
-    A run that was stopped in any way goes on where it stopped when it is called again with the same arguments.
+    """`prepare_set` in one line: `prepare("csv", "my.csv", "data/mine", holdout=0.2)`.
 
     Args:
         source: a name in `SOURCES`.
         root: folder (or CSV file) of the raw set; a path or an fsspec URL.
-        out: folder to write, a path or an fsspec URL; an earlier prepared local one is replaced at the end.
-        short_side: larger images are reduced to this, pixels.
-        holdout: share of the patients whose split becomes `test`, see `held_out`; the rest keep the source's split.
-        validation: share of the patients, others than these, whose split becomes `val`.
-        seed: of both.
-        workers: processes that make parts; 0 = in this process.
-        options: the source's own.
-        encoding: `jpeg` (quality 95) or `png` for images that cannot be kept as they are.
-        sections: which sections make a report, see `xlip.reports.sections.compose_sections`.
-        deidentify: whether names, dates, numbers and addresses in reports become marks; default: for `OWN` sources.
-        split: name of a split, see `xlip.preparation.splits`; it replaces the source's own.
-        lists: folder of the official lists that the split reads; default: `root`.
-        shard: `i/n` (from 0) makes part of the parts; the run that finds all of them done writes the card.
-        strict: take warnings for errors; the same call without it then goes on from there.
+        out: folder to write.
+        progress: called now and then.
+        options: any other field of `PrepareConfig`.
+
+    Raises:
+        TypeError: `PrepareConfig` has no such field.
+        XLIPError: as `prepare_set`.
+    """
+    return prepare_set(PrepareConfig(source=source, root=str(root), out=str(out), **options), progress)
+
+
+def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summary:
+    """Write Parquet parts, `quarantine.csv`, `warnings.csv`, `stats.json`, `README.md` and pictures; all or nothing.
+
+    A run that was stopped in any way goes on where it stopped when it is called again with the same config. An earlier
+    prepared local folder is replaced at the end.
+
+    Args:
+        config: see `PrepareConfig`.
         progress: called now and then.
 
     Raises:
         XLIPError: wrong layout or option, nothing usable, `out` is foreign or not writable, warnings where `strict`.
     """
-    root, out = open_path(root), open_path(out)
-    index, count = _checked(holdout, validation, short_side, encoding, sections, shard)
-    named = {"short_side": short_side, "encoding": encoding, "sections": sections, "split": split}
-    hidden = source in OWN if deidentify is None else deidentify
+    root = open_path(config.root)
+    index, count = _shard(config)
+    named = {name: getattr(config, name) for name in ("short_side", "encoding", "sections", "split")}
+    hidden = config.source in OWN if config.deidentify is None else config.deidentify
     # The tagger's version too: a set that another one began is not gone on with.
-    shares = {"holdout": holdout, "validation": validation, "seed": seed}
-    settings = {"root": str(root), **named, "tagger": TAGGER, "deidentify": hidden, **shares, **(options or {})}
-    read = _once(partial(_rows, source, root, options or {}, holdout, validation, seed))
-    plan = survey(read(), {"source": source, **settings}, _splitter(split, lists, root))
-    target = Target.at(out, shared=count > 1)
-    worker = Settings(root, target.work, short_side, encoding == "png", sections, hidden)
+    shares = {name: getattr(config, name) for name in ("holdout", "validation", "seed")}
+    settings = {"root": str(root), **named, "tagger": TAGGER, "deidentify": hidden, **shares, **config.options}
+    read = _once(partial(_rows, config, root))
+    plan = survey(read(), {"source": config.source, **settings}, _splitter(config, root))
+    target = Target.at(open_path(config.out), shared=count > 1)
+    lossless = config.encoding == "png"
+    worker = Settings(root, target.work, config.short_side, lossless, config.sections, hidden)
     with target.opened(plan):
         meter = _Meter(progress, plan.studies)
         wanted = (unit for unit in units(read(), plan) if unit.part % count == index)
-        run_units(_unfinished(wanted, target, meter), worker, workers, meter.add)
+        run_units(_unfinished(wanted, target, meter), worker, config.workers, meter.add)
         meter.close()
-        return finish(target, plan, source, settings, strict=strict)
+        return finish(target, plan, config.source, settings, strict=config.strict)
 
 
 def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
@@ -149,13 +136,13 @@ def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
     return lambda: kept
 
 
-def _splitter(name: str, lists: str | Path, root: Path) -> Callable[[list[Item]], Split] | None:
+def _splitter(config: PrepareConfig, root: Path) -> Callable[[list[Item]], Split] | None:
     """What makes the named split of the items; None where none is asked for."""
-    if not name:
+    if not config.split:
         return None
-    rule(name)  # an unknown name is refused before the set is read
-    folder = open_path(lists) if str(lists) not in ("", ".") else root
-    return lambda items: make_split(name, items, folder)
+    rule(config.split)  # an unknown name is refused before the set is read
+    folder = open_path(config.lists) if str(config.lists) not in ("", ".") else root
+    return lambda items: make_split(config.split, items, folder)
 
 
 def held_out(patient_id: str, seed: int, share: float) -> bool:
@@ -187,44 +174,42 @@ def _unfinished(wanted: Iterator[Unit], target: Target, meter: _Meter) -> Iterat
             meter.add(len(unit.rows))
 
 
-def _checked(
-    holdout: float, validation: float, short_side: int, encoding: str, sections: str, shard: str
-) -> tuple[int, int]:
-    if not 0 <= holdout < 1:
-        raise XLIPError(f"holdout: expected a share in [0, 1), got {holdout}")
-    if not 0 <= validation < 1 - holdout:
-        raise XLIPError(f"validation: expected a share in [0, 1 - holdout), got {validation}")
-    if short_side < 1:
-        raise XLIPError(f"short_side: expected at least 1 pixel, got {short_side}")
-    if encoding not in ENCODINGS:
-        raise XLIPError(f"encoding: expected one of {', '.join(ENCODINGS)}; got {encoding!r}")
-    compose_sections({}, sections)
-    if not shard:
+def _shard(config: PrepareConfig) -> tuple[int, int]:
+    """(i, n) of the parts to make, once every option has been looked at."""
+    if not 0 <= config.holdout < 1:
+        raise XLIPError(f"holdout: expected a share in [0, 1), got {config.holdout}")
+    if not 0 <= config.validation < 1 - config.holdout:
+        raise XLIPError(f"validation: expected a share in [0, 1 - holdout), got {config.validation}")
+    if config.short_side < 1:
+        raise XLIPError(f"short_side: expected at least 1 pixel, got {config.short_side}")
+    if config.encoding not in ENCODINGS:
+        raise XLIPError(f"encoding: expected one of {', '.join(ENCODINGS)}; got {config.encoding!r}")
+    compose_sections({}, config.sections)
+    if not config.shard:
         return 0, 1
-    index, _, count = shard.partition("/")
+    index, _, count = config.shard.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise XLIPError(f"shard: expected i/n with i from 0 to n - 1, such as 0/4; got {shard!r}")
+        raise XLIPError(f"shard: expected i/n with i from 0 to n - 1, such as 0/4; got {config.shard!r}")
     return int(index), int(count)
 
 
-def _rows(
-    source: str, root: Path, options: Mapping[str, Any], holdout: float, validation: float, seed: int
-) -> Iterator[Row]:
-    read, share = load_source(source), holdout + validation
+def _rows(config: PrepareConfig, root: Path) -> Iterator[Row]:
+    read, holdout, share = load_source(config.source), config.holdout, config.holdout + config.validation
     try:
-        for row in read(root, **options):
-            if share and isinstance(row, Candidate) and held_out(row.study.patient_id, seed, share):
+        for row in read(root, **config.options):
+            if share and isinstance(row, Candidate) and held_out(row.study.patient_id, config.seed, share):
                 # The others keep the split of their source: an official test study must never turn into training.
-                part = "test" if held_out(row.study.patient_id, seed, holdout) else "val"
+                part = "test" if held_out(row.study.patient_id, config.seed, holdout) else "val"
                 if part == "test" or row.study.split != "test":
                     row = row._replace(study=row.study._replace(split=part))
             yield row
     except TypeError as error:
         if "unexpected keyword" in str(error):
-            raise XLIPError(f"source {source}: {str(error).split('() ')[-1]}; see `xlip prepare --help`") from error
+            wrong = str(error).split("() ")[-1]
+            raise XLIPError(f"source {config.source}: {wrong}; see `xlip prepare --help`") from error
         raise
     except OSError as error:
         raise XLIPError(f"{root}: cannot read the source ({error.strerror or error}); check the path") from error
 
 
-__all__ = ["Plan", "Summary", "held_out", "prepare"]
+__all__ = ["Plan", "Summary", "held_out", "prepare", "prepare_set"]

@@ -1,4 +1,4 @@
-"""Report text: de-identification marks out, sections apart, sentences apart; an empty report is no report."""
+"""Report text: de-identification marks out, sections apart; an empty report is no report."""
 
 from __future__ import annotations
 
@@ -120,23 +120,6 @@ def _administrative_end(body: str) -> int:
     return len(body) if line < 0 else line
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Character spans [start, end) of the sentences, without the spaces around them.
-
-    A full stop inside a number ('1.5 cm'), after an abbreviation ('Dr.') or after a list number ('1. Effusion') does
-    not end a sentence; an empty line and a new list item do.
-    """
-    spans = []
-    start = 0
-    for match in _END.finditer(text):
-        if match.group().startswith(".") and _goes_on(text[start : match.start()]):
-            continue
-        spans.append((start, match.end()))
-        start = match.end()
-    spans.append((start, len(text)))
-    return [stripped for span in spans if (stripped := _stripped(text, *span))]
-
-
 def _last_paragraph(text: str, start: int) -> str | None:
     paragraphs = [clean(_NO_PARAGRAPH.sub(" ", part)) for part in re.split(r"\n\s*\n", text[start:])]
     return next((part for part in reversed(paragraphs) if part), None)
@@ -144,15 +127,3 @@ def _last_paragraph(text: str, start: int) -> str | None:
 
 def _joined(parts: Iterable[str]) -> str | None:
     return " ".join(part if part.endswith((".", "!", "?")) else part + "." for part in parts) or None
-
-
-def _goes_on(before: str) -> bool:
-    """Whether a full stop after these words does not end the sentence."""
-    word = before.split()[-1].lstrip("(\"'").lower() if before.split() else ""
-    return word in _ABBREVIATIONS or (word.isdigit() and len(before.split()) == 1) or not re.search(r"\w", before)
-
-
-def _stripped(text: str, start: int, end: int) -> tuple[int, int] | None:
-    body = text[start:end]
-    left, right = len(body) - len(body.lstrip()), len(body.rstrip())
-    return (start + left, start + right) if re.search(r"\w", body) else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import re
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -17,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
 from xlip.files import whole_file, writing
+from xlip.processes import in_order
 from xlip.reports.chexpert import chexpert_labels
 from xlip.reports.entities import kinds_of, with_entities
 from xlip.reports.tag_inputs import Document, read_documents
@@ -82,42 +81,27 @@ class Done:
     notes: Counter[str]
 
 
-def tag_to(
-    source: str,
-    out: str = "",
-    *,
-    tagger: str = "rules",
-    language: str = AUTO,
-    column: str = "",
-    workers: int = 0,
-) -> TagSummary:
-    """Tag everything at `source` and write it to `out`, all or nothing; memory stays bounded.
+def tag_to(config: TagConfig) -> TagSummary:
+    """Tag everything at `config.source` and write it to `config.out`, all or nothing; memory stays bounded.
 
-    Args:
-        source: as for `read_documents`.
-        out: a `.jsonl` or `.parquet` file; empty: JSON lines to standard output. Studies (`xlip prepare`) that go to
-            Parquet stay studies, with new entities.
-        tagger: as for `load_tagger`.
-        language: of the rules; `auto`: each report's own.
-        column: with the reports; default: report, else text.
-        workers: processes; 0 = this one.
+    Studies (`xlip prepare`) that go to Parquet stay studies, with new entities. `config.explain` is not looked at.
 
     Raises:
         XLIPError: a fault in the input, the tagger, or the output's name.
     """
+    source, out, workers, tagger = config.source, config.out, config.workers, (config.tagger, config.language)
     if out and Path(out).suffix not in (".jsonl", ".parquet"):
         raise XLIPError(f"out: expected a file ending in .jsonl or .parquet; got {out!r}")
     if workers < 0:
         raise XLIPError(f"workers: expected 0 or more processes, got {workers}")
-    load_tagger(tagger, language)  # a wrong name fails here, not in a process
+    load_tagger(*tagger)  # a wrong name fails here, not in a process
     summary = TagSummary()
     if out.endswith(".parquet") and source != "-" and is_study_table(source):
-        studies = _tagged_studies(read_studies(source), (tagger, language), workers, summary)
-        write_studies(studies, out)
+        write_studies(_tagged_studies(read_studies(source), tagger, workers, summary), out)
         return summary
     form = "parquet" if out.endswith(".parquet") else "jsonl"
-    chunks = _chunked(read_documents(source, column))
-    done = _through(partial(tag_chunk, name=tagger, language=language, form=form), chunks, workers)
+    chunks = _chunked(read_documents(source, config.column))
+    done = in_order(partial(tag_chunk, tagger=tagger, form=form), chunks, workers)
     _write(_counted(done, summary), out)
     return summary
 
@@ -161,12 +145,12 @@ def _notes(text: str, entities: int, tagger: Tagger) -> Iterator[str]:
             yield f"few known words ({known} of {words}): not a report, or not in the language {tagger.language}"
 
 
-def tag_chunk(documents: list[Document], name: str, language: str, form: str) -> Done:
+def tag_chunk(documents: list[Document], tagger: tuple[str, str], form: str) -> Done:
     """The records of a chunk, as JSON lines (`jsonl`) or as an Arrow batch (`parquet`)."""
-    tagger = load_tagger(name, language)
+    loaded = load_tagger(*tagger)
     rows = [
-        record(document, entities, tagger)
-        for document, entities in zip(documents, tagger.tag_all(d.text for d in documents), strict=True)
+        record(document, entities, loaded)
+        for document, entities in zip(documents, loaded.tag_all(d.text for d in documents), strict=True)
     ]
     notes = Counter(re.sub(r"\d+", "N", row["note"]) for row in rows if row["note"])
     payload: Any = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -175,9 +159,9 @@ def tag_chunk(documents: list[Document], name: str, language: str, form: str) ->
     return Done(payload, len(rows), sum(len(row["entities"]) for row in rows), notes)
 
 
-def _tag_texts(texts: list[str], name: str, language: str) -> tuple[list[str], list[tuple[Entity, ...]]]:
-    tagger = load_tagger(name, language)
-    return [_id_of(tagger, text) for text in texts], list(tagger.tag_all(texts))
+def _tag_texts(texts: list[str], tagger: tuple[str, str]) -> tuple[list[str], list[tuple[Entity, ...]]]:
+    loaded = load_tagger(*tagger)
+    return [_id_of(loaded, text) for text in texts], list(loaded.tag_all(texts))
 
 
 def _id_of(tagger: Tagger, text: str) -> str:
@@ -198,7 +182,7 @@ def _tagged_studies(
             waiting.append(chunk)
             yield [study.report or "" for study in chunk]
 
-    for ids, found in _through(partial(_tag_texts, name=tagger[0], language=tagger[1]), texts(), workers):
+    for ids, found in in_order(partial(_tag_texts, tagger=tagger), texts(), workers):
         for study, id_, entities in zip(waiting.popleft(), ids, found, strict=True):
             summary.documents += 1
             summary.entities += len(entities)
@@ -208,21 +192,6 @@ def _tagged_studies(
 def _chunked(documents: Iterator[Document]) -> Iterator[list[Document]]:
     while chunk := list(islice(documents, CHUNK)):
         yield chunk
-
-
-def _through(function: Any, chunks: Iterable[Any], workers: int) -> Iterator[Any]:
-    """`function` of every chunk, in order, with at most two chunks per process under way."""
-    if not workers:
-        yield from map(function, chunks)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        under_way: deque[Future[Any]] = deque()
-        for chunk in chunks:
-            under_way.append(pool.submit(function, chunk))
-            if len(under_way) > 2 * workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
 
 
 def _counted(done: Iterable[Done], summary: TagSummary) -> Iterator[Any]:

@@ -97,23 +97,26 @@ class Comparison(Part):
     patients: Count
 
 
-def compare(folder_a: str, folder_b: str, *, replicates: int = 1000, seed: int = 0) -> Comparison:
-    """Compare two evaluation folders, each with the `metrics.json` and `scores.csv` of an evaluation.
+def compare(config: CompareConfig) -> Comparison:
+    """Compare two evaluation folders, each with the `metrics.json` and `scores.csv` of an evaluation; write nothing.
 
     Raises:
-        XLIPError: a folder is no evaluation of kinds, or the two differ in split, studies, patients or truth, or share
-            no kind.
+        XLIPError: not two folders, a folder is no evaluation of kinds, or the two differ in split, studies, patients or
+            truth, or share no kind.
     """
-    a, b = _Scored.read(folder_a), _Scored.read(folder_b)
+    if len(config.folders) != 2:
+        raise XLIPError(f"compare: expected two folders, A and B; got {len(config.folders)}")
+    a, b = (_Scored.read(folder) for folder in config.folders)
     _same_split(a, b)
     kinds = tuple(kind for kind in a.predictions.kinds if kind in b.predictions.kinds)
     if not kinds:
-        lists = (", ".join(side.predictions.kinds) for side in (a, b))
-        raise XLIPError(f"compare: no kind in common; {folder_a} has {next(lists)}; {folder_b} has {next(lists)}")
+        sides = zip(config.folders, (a, b), strict=True)
+        lists = "; ".join(f"{folder} has {', '.join(side.predictions.kinds)}" for folder, side in sides)
+        raise XLIPError(f"compare: no kind in common; {lists}")
     first = _chosen(a.predictions, kinds)
     second = _chosen(_ordered_as(a, b), kinds)
     _same_truth(a, b, first, second)
-    options = {"replicates": replicates, "seed": seed}
+    options = {"replicates": config.replicates, "seed": config.seed}
     measured = paired_bootstrap(first.labels, first.scores, second.scores, first.patients, **options)
     columns = zip(kinds, measured.per_kind, first.labels.T, first.scores.T, second.scores.T, strict=True)
     per_kind = {kind: KindDifference(**asdict(row), delong_p=delong_test(*arrays).p) for kind, row, *arrays in columns}

@@ -86,7 +86,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     if checkpoint:
         checkpoint.fill(optimizer)
     start = checkpoint.step if checkpoint else 0
-    schedule = build_schedule(optimizer, config.optim.warmup, config.steps, start)
+    schedule = build_schedule(optimizer, config.optim.warmup_steps, config.steps, start)
     pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
     trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
     sampler = BatchSampler(

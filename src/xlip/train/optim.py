@@ -16,8 +16,8 @@ class OptimConfig:
     lr: float = 5e-4
     weight_decay: float = 0.05
     beta2: float = 0.98
-    warmup: int = 50
-    """Steps of linear warm-up."""
+    warmup_steps: int = 50
+    """Steps with a rising learning rate."""
     clip: float = 1.0
     """Largest gradient norm."""
     text_rate: float = 1.0
@@ -25,6 +25,11 @@ class OptimConfig:
     `build_optimizer`)."""
     word_rate: float = 1.0
     """Learning rate of the word embeddings, as a multiple of `lr`; from scratch, 5."""
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay pulls at a parameter: at matrices, not at biases, norms, positions and class tokens."""
+    return parameter.ndim > 1 and "position" not in name and "token" not in name.split(".")[-1]
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
@@ -40,8 +45,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            plain = parameter.ndim < 2 or "position" in name or "token" in name.split(".")[-1]
-            groups.setdefault((_part(name), not plain), []).append(parameter)
+            groups.setdefault((_part(name), decays(name, parameter)), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": group, "lr": config.lr * rates[part], "weight_decay": config.weight_decay if decay else 0.0}
@@ -59,14 +63,14 @@ def _part(name: str) -> str:
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, warmup: int, steps: int, start: int = 0
+    optimizer: torch.optim.Optimizer, warmup_steps: int, steps: int, start: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Learning rate of each step, the next one being number `start`."""
+    """Learning rate of each step, the next one being number `start`: a linear rise, then a cosine to zero."""
 
     def factor(since: int) -> float:
         step = since + start
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(steps - warmup, 1))))
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup_steps) / max(steps - warmup_steps, 1))))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -11,6 +11,18 @@ from xlip.reports.tagger.rules import rule_tagger
 from xlip.study.record import ASSERTIONS, ENTITY_TYPES
 
 SENTENCES = Path(__file__).with_name("assertion_sentences.txt")
+MISREAD = {
+    text: {"No_Finding": "present"}
+    for text in (
+        "Lungs clear of consolidation.",
+        "No findings to suggest edema.",
+        "No findings suggestive of edema.",
+        "No abnormality other than cardiomegaly.",
+        "No finding apart from a hiatal hernia.",
+        "No significant findings: effusion is small.",
+    )
+}
+"""Known faults: what is read beside what a person reads. A sentence that is read rightly has to leave this list."""
 STRENGTH = ("hypothetical", "historical", "absent", "uncertain", "present")
 
 
@@ -38,11 +50,10 @@ def asserted(text: str) -> dict[str, str]:
 def test_hand_written_sentences_are_read_as_a_person_reads_them() -> None:
     rows = sentences()
     assert len({text for _, text, _ in rows}) == len(rows) >= 300
-    judged = [
-        (text, kind, state, asserted(text).get(kind)) for _, text, wanted in rows for kind, state in wanted.items()
-    ]
-    wrong = [item for item in judged if item[2] != item[3]]
-    assert len(wrong) <= 0.03 * len(judged), wrong
+    assert set(MISREAD) <= {text for _, text, _ in rows}
+    expected = {text: wanted | MISREAD.get(text, {}) for _, text, wanted in rows}
+    found = {text: asserted(text) for text in expected}
+    assert {text: states for text, states in found.items() if states != expected[text]} == {}
 
 
 def test_every_rule_has_sentences_and_every_assertion_occurs() -> None:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from xlip.processes import in_order
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_answers_come_in_the_order_of_the_jobs(workers: int) -> None:
+    assert list(in_order(str, range(9), workers)) == [str(job) for job in range(9)]
+    assert list(in_order(str, [], workers)) == []
+
+
+def test_jobs_are_drawn_as_answers_are_taken() -> None:
+    drawn = 0
+
+    def jobs() -> Iterator[int]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield drawn
+
+    answers = in_order(abs, jobs(), 1)
+    for taken in range(1, 5):
+        assert next(answers) == taken
+        assert drawn == taken + 2
+    answers.close()
+
+
+def test_the_fault_of_a_job_reaches_the_caller() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(in_order(int, ["1", "x"], 1))
