@@ -196,7 +196,7 @@ def stage(
             one["labels"] = Path(one["path"]).name != tested
         own.write_text(yaml.safe_dump(options), "utf-8")
         command = [str(Path(sys.executable).parent / "xlip"), "pretrain", "--config", str(own), "--out", str(run)]
-        subprocess.run([*command, "--seed", "0", "--workers", "0", *more], check=True)
+        subprocess.run([*command, "--seed", "0", "--workers", "0", "--resume", "auto", *more], check=True)
     return run
 
 

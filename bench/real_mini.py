@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -100,6 +101,7 @@ def main() -> None:
 
 def _train_and_evaluate(recorder: Recorder, options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     run = str(options.out / f"{name}-{seed}")
+    shutil.rmtree(run, ignore_errors=True)  # measured anew; `pretrain` would not write over an earlier run
     recorder.run(["xlip", "pretrain", "--config", CONFIGS[name], "--out", run, "--seed", str(seed), "--workers", "0"])
     return {"seed": seed, "last": _last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)}
 

@@ -19,7 +19,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.batches.streams import SetConfig, Streams
 from xlip.evaluate.heatmap import heat_map
 from xlip.evaluate.zeroshot import evaluate_zero_shot, text_classifier
-from xlip.files import write_json
+from xlip.files import remove_tree, write_json
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import patches
 from xlip.objectives.masking import mask_patches
@@ -89,6 +89,7 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
     results, models = {}, {}
     for name, run in _runs(config, sets, out).items():
         say(f"training {name}: {config.steps} steps")
+        remove_tree(out / name)  # a demo begins anew; `pretrain` would not write over an earlier run
         models[name] = pretrain(run).model
         results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed, cache=False)
         say(f"{name}: macro zero-shot AUROC {results[name].macro_auroc:.3f}")
