@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import bad_archives
 from xlip.images.files import encode
+from xlip.sources.pseudonyms import Private
 
 CHEXPERT = (
     "No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,Pneumonia,"
@@ -326,6 +328,12 @@ def folder(root: Path) -> dict[str, Any]:
     return {"patient_pattern": r"/(p\d+)_"}
 
 
+def dicom_tree(root: Path) -> dict[str, Any]:
+    archive = bad_archives.clean(root)
+    (root / "key").write_text("5a" * 32)
+    return {"reports": str(archive.table), "private": Private(root / "key")}
+
+
 def phantom(root: Path) -> dict[str, Any]:
     return {"count": 3, "size": 64}
 
@@ -360,5 +368,6 @@ LAYOUTS: dict[str, Layout] = {
     "roco": (roco, 2, 1, 1),
     "csv": (csv, 2, 1, 1),
     "folder": (folder, 4, 4, 0),
+    "dicom": (dicom_tree, 9, 9, 4),
 }
 """Source -> its layout, and how many studies, images and drops it must give."""

@@ -18,6 +18,8 @@ class Command:
     """Returns the exit code, None for 0."""
     help: str
     positional: str = ""
+    words: Callable[[list[str]], list[str]] | None = None
+    """Rewrites the words that follow the command, options in underscores, before they are parsed."""
     several: tuple[str, ...] = ()
     """Options that take several values; one that is also `positional` needs no name."""
 
@@ -29,7 +31,11 @@ COMMANDS: dict[str, Command] = {
         "train on the embedded phantom, compare with pairs only, draw what it sees",
     ),
     "prepare": Command(
-        "preparation.run.PrepareConfig", data.run_prepare, "turn a raw data set into Parquet", positional="source"
+        "preparation.run.PrepareConfig",
+        data.run_prepare,
+        "turn a raw data set into Parquet",
+        positional="source",
+        words=data.source_options,
     ),
     "audit": Command(
         "audit.run.AuditConfig",

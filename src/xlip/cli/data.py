@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def run_prepare(config: PrepareConfig) -> None:
     """Prepare a data set."""
+    from xlip.files import open_path
     from xlip.preparation.run import prepare_set
 
     out = config.out
@@ -35,6 +36,7 @@ def run_prepare(config: PrepareConfig) -> None:
     if summary.split_name:
         print(f"split {summary.split_name}, checksum {summary.split_checksum}")
     _print_kinds(summary.kinds)
+    _print_private(config)
     for reason, count in summary.dropped.most_common():
         print(f"dropped {count}: {reason}")
     if summary.dropped:
@@ -43,6 +45,36 @@ def run_prepare(config: PrepareConfig) -> None:
         print(f"warning {count}: {reason}")
     if summary.noticed:
         print(f"every warning: {out}/warnings.csv")
+    if (conflicts := open_path(out) / "conflicts.csv").exists():
+        print(f"images and reports that do not fit together: {conflicts}")
+
+
+def source_options(words: list[str]) -> list[str]:
+    """`--reports x` as `--options.reports x`: the options of the named source need no prefix."""
+    from dataclasses import fields
+    from inspect import signature
+
+    from xlip.preparation.run import PrepareConfig
+    from xlip.sources import SOURCES, load_source
+
+    source = next((word for word in words if word in SOURCES), "")
+    if not source:
+        return words
+    names = {*signature(load_source(source)).parameters, "key"} - {item.name for item in fields(PrepareConfig)}
+    own = {f"--{name}" for name in names if name not in ("root", "private")}
+    return [f"--options.{word[2:]}" if word.partition("=")[0] in own else word for word in words]
+
+
+def _print_private(config: PrepareConfig) -> None:
+    """Where the key of the ids is, and what must not leave the hospital."""
+    from xlip.preparation.run import private_files
+
+    private = private_files(config)
+    if private is None or not private.key.exists():
+        return
+    print(f"ids are hashed with the key {private.key}: keep it secret, and give it with --key for later pulls")
+    if private.lookup and private.lookup.exists():
+        print(f"which hash is which file and patient: {private.lookup}; it must not leave the hospital")
 
 
 def _print_kinds(kinds: dict[str, Any]) -> None:

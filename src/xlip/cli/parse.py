@@ -41,7 +41,8 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
         parser.add_argument(flag, type=str, help=_attribute_help(cls, name_), **count, **default)
     parser.add_class_arguments(cls, skip=skip, as_positional=False)
     try:
-        parsed = parser.parse_args(_with_true([_underscored(word) for word in rest], cls))
+        words = [_underscored(word) for word in rest]
+        parsed = parser.parse_args(_with_true(command.words(words) if command.words else words, cls))
         values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
         said = " ".join(str(error).split())

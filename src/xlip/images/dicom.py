@@ -14,6 +14,9 @@ from PIL import Image
 
 from xlip.errors import XLIPError
 from xlip.images.gray import MAX_PIXELS, Gray, bomb, damaged, stretch, to_bytes
+from xlip.images.plausible import sampled, upright
+from xlip.images.values_of_interest import display_shares
+from xlip.notices import notice
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -41,7 +44,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
     import pydicom
 
     certain = data[128:132] == b"DICM"
-    _refuse_inflating(name, data)
+    refuse_inflating(name, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -63,7 +66,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
             raise damaged(name, error) from error
 
 
-def _refuse_inflating(name: str, data: bytes) -> None:
+def refuse_inflating(name: str, data: bytes) -> None:
     """A deflated file that grows without measure is refused before pydicom inflates it whole."""
     if _DEFLATED not in data[:2048] or data[128:132] != b"DICM":
         return
@@ -127,7 +130,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 def _render(dataset: Dataset) -> Gray:
     """Stored values -> modality -> VOI -> display (DICOM PS3.3 C.11.1, C.11.2, C.7.6.3.1.2)."""
-    from pydicom.pixels import apply_modality_lut, pixel_array
+    from pydicom.pixels import pixel_array
     from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
     if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
@@ -139,10 +142,34 @@ def _render(dataset: Dataset) -> Gray:
     if stored.ndim == 3:
         return np.array(Image.fromarray(to_bytes(stretch(stored, 0, 2**dataset.BitsStored - 1))).convert("L"))
     real = ~_padding(dataset, stored)
-    share = _voi(dataset, np.asarray(apply_modality_lut(stored, dataset)), real)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+    share = display_shares(dataset, _modality(dataset, stored), real)
+    if _inverse(dataset, np.where(real, share, 0)):
         share = 1 - share
     return to_bytes(np.where(real, share, 0))
+
+
+def _modality(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    from pydicom.pixels import apply_modality_lut
+
+    try:
+        return np.asarray(apply_modality_lut(stored, dataset))
+    except Exception:  # pydicom raises errors of a dozen types on a damaged table
+        notice("modality LUT is broken: the stored values were taken")
+        return stored
+
+
+def _inverse(dataset: Dataset, share: np.ndarray[Any, Any]) -> bool:
+    """Whether the least value is white: as the photometric interpretation says, which the presentation shape confirms.
+
+    Where the two contradict each other (MONOCHROME2 with INVERSE, MONOCHROME1 with IDENTITY; PS3.3 C.11.6), exporters
+    have inverted some pixels and not others: the picture itself says which it is.
+    """
+    inverse = bool(dataset.get("PhotometricInterpretation") == "MONOCHROME1")
+    shape = str(dataset.get("PresentationLUTShape") or "").upper()
+    if shape not in ("INVERSE", "IDENTITY") or inverse == (shape == "INVERSE"):
+        return inverse
+    notice("presentation shape contradicts the photometric interpretation: bone was taken to be bright")
+    return upright(sampled(to_bytes(share))) < 0
 
 
 def _padding(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -152,44 +179,3 @@ def _padding(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, 
     limit = dataset.get("PixelPaddingRangeLimit", value)
     low, high = sorted((int(value), int(limit)))
     return (stored >= low) & (stored <= high)
-
-
-def _voi(dataset: Dataset, values: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values of interest to [0, 1]: VOI LUT, else window, else the range of the stored values."""
-    from pydicom.pixels import apply_voi
-
-    if dataset.get("VOILUTSequence"):
-        entries, first, _ = (int(number) for number in dataset.VOILUTSequence[0].LUTDescriptor)
-        table = apply_voi(np.arange(first, first + (entries or 65536)), dataset)  # 0 stands for 65536
-        return stretch(apply_voi(values, dataset), float(table.min()), float(table.max()))
-    window = _window(dataset)
-    if window is not None:
-        return _windowed(values, *window)
-    if dataset.BitsStored == 8 and values.dtype == np.uint8:
-        return values / 255  # as a PNG of the same image would come out
-    inside = values[real]
-    return stretch(values, inside.min(), inside.max()) if inside.size else np.zeros(values.shape)
-
-
-def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Centre, width and function of the first usable window."""
-    first = []
-    for keyword in ("WindowCenter", "WindowWidth"):
-        value = dataset.get(keyword)
-        try:
-            first.append(float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value))
-        except (TypeError, ValueError, IndexError):
-            return None
-    function = str(dataset.get("VOILUTFunction") or "LINEAR")
-    smallest = 1 if function == "LINEAR" else 0
-    return (first[0], first[1], function) if first[1] > smallest else None
-
-
-def _windowed(values: np.ndarray[Any, Any], centre: float, width: float, function: str) -> np.ndarray[Any, Any]:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3, with an output range of [0, 1]."""
-    values = values.astype(np.float64)
-    if function == "SIGMOID":
-        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -500, 500))))
-    if function == "LINEAR_EXACT":
-        return np.clip((values - centre) / width + 0.5, 0, 1)
-    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)

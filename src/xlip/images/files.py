@@ -17,9 +17,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xlip.errors import XLIPError
 from xlip.files import open_path
+from xlip.images.burned_in import text_lines
 from xlip.images.dicom import decode_dicom
-from xlip.images.gray import MAX_PIXELS, Gray, bomb, damaged, stretch, to_bytes
+from xlip.images.gray import MAX_PIXELS, OUTLIERS, Gray, bomb, central_range, damaged, stretch, to_bytes
+from xlip.images.plausible import fault, sampled
 from xlip.images.square import shrink
+from xlip.notices import notice
 
 MAX_BYTES = 1 << 30
 """A larger file is not read."""
@@ -93,11 +96,20 @@ def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *,
                 if not _storable(image, data, short_side):
                     gray = to_gray(image)
                     width, height = _original_size(image, gray)
+                _say_fault(image if gray is None else gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
                 return Stored(kept, width, height)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
+    _say_fault(found.pixels)
+    if lines := text_lines(found.pixels):
+        notice(f"burned-in text: {lines} lines of writing in the picture")
     return Stored(encode(shrink(found.pixels, short_side), lossless=lossless), width, height, found.pixel_spacing)
+
+
+def _say_fault(image: Gray | Image.Image) -> None:
+    if reason := fault(sampled(image)):
+        notice(reason)
 
 
 def _original_size(image: Image.Image, gray: Gray) -> tuple[int, int]:
@@ -190,7 +202,11 @@ def to_gray(image: Image.Image) -> Gray:
     """Pixels of a Pillow image, as `decode` gives them for its file."""
     image = _upright(image)
     if image.mode.startswith(("I", "F")):
-        return to_bytes(stretch(np.asarray(image).astype(np.float32)))
+        values = np.asarray(image).astype(np.float32)
+        low, high = central_range(values)
+        if (low, high) != (values.min(), values.max()):
+            notice(OUTLIERS)
+        return to_bytes(stretch(values, low, high))
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)

@@ -22,6 +22,7 @@ from xlip.preparation.card_pictures import contact_sheet, histograms
 from xlip.preparation.part import write_final
 from xlip.preparation.plan import Plan, id_digest
 from xlip.preparation.target import STATS, Target
+from xlip.sources.joining import CONFLICTS
 from xlip.study.labels import STATED, from_file
 
 EXAMPLES = 3
@@ -136,6 +137,8 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *,
     entries = [json.loads(journal.read_bytes()) for journal in target.journals()]
     write_final(target.work / "quarantine.csv", _quarantine(entries, summary))
     write_final(target.work / "warnings.csv", _warnings(entries, summary))
+    if conflicts := _conflicts(entries):
+        write_final(target.work / "conflicts.csv", conflicts)
     measures = Measures()
     files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
     for columns in light_columns(files):
@@ -158,7 +161,7 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *,
     write_final(target.work / "histograms.png", histograms(summary.kinds, vars(measures)))
     write_final(target.work / "README.md", readme(summary).encode())
     # Last: its presence says that everything else is there.
-    write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True) + "\n").encode())
+    write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True, default=str) + "\n").encode())
     target.finish()
     return summary
 
@@ -195,6 +198,17 @@ def _warnings(entries: list[dict[str, Any]], summary: Summary) -> bytes:
     rows = [row for entry in entries for row in entry["noticed"]]
     _add(rows, lambda reason: reason.partition(": ")[0], summary.noticed, summary.noticed_examples)
     return _csv(("row", "file", "reason"), rows)
+
+
+def _conflicts(entries: list[dict[str, Any]]) -> bytes:
+    """Images and reports that do not fit together, for a data manager; nothing where all do."""
+    rows = []
+    for entry in entries:
+        for row, *_, reason in (*entry["dropped"], *entry["noticed"]):
+            kind, _, detail = reason.partition(": ")
+            if kind in CONFLICTS:
+                rows.append([kind, row, detail, CONFLICTS[kind]])
+    return _csv(("conflict", "row", "detail", "what was done, and what to do"), sorted(rows)) if rows else b""
 
 
 def _add(

@@ -88,7 +88,7 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
         study = _with_image(study, image, candidate, settings)
     elif study.report is None:
         raise XLIPError("neither a report nor an image")
-    return study
+    return candidate.look(study) if candidate.look else study
 
 
 def _with_report(study: Study, settings: Settings, *, whole: bool) -> Study:
@@ -152,11 +152,18 @@ def _loaded(
                     raise InterruptedRunError(
                         f"{settings.root}: the source has vanished; bring it back and run the same command again"
                     ) from error
-                account.dropped.append((row.study.study_id, str(error)))
+                account.dropped.append((row.study.study_id, _without_path(str(error), row)))
+                if row.report_row:
+                    account.dropped.append((row.report_row, f"report of a dropped image: {row.study.study_id}"))
                 continue
             study = _tagged(study)
         account.noticed += [(study.study_id, study.image_path, reason) for reason in found]
         yield study
+
+
+def _without_path(reason: str, row: Candidate) -> str:
+    """A reason that names the image as the study does: a full path differs between machines and may name a patient."""
+    return reason if row.file is None else reason.replace(str(row.file), row.study.image_path)
 
 
 def _tagged(study: Study) -> Study:

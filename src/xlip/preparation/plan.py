@@ -11,6 +11,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,4 +159,5 @@ def _described(row: Row) -> str:
     if study.image is not None or study.masks:
         image = hashlib.blake2b(study.image or b"", digest_size=16).digest()
         study = study._replace(image=None, masks={})
-    return repr((tuple(study), image, str(row.file), row.boxes, row.frame))
+    how = (row.complete.func.__qualname__, row.complete.args) if isinstance(row.complete, partial) else ()
+    return repr((tuple(study), image, str(row.file), how, row.boxes, row.frame))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.files import open_path
+from xlip.files import is_local, open_path
 from xlip.preparation.card import Summary, finish
 from xlip.preparation.part import Settings
 from xlip.preparation.plan import Plan, Unit, survey, units
@@ -24,6 +25,7 @@ from xlip.preparation.target import Target
 from xlip.reports.entities import TAGGER
 from xlip.reports.sections import DEFAULT_PRIORITY, compose_sections
 from xlip.sources import load_source
+from xlip.sources.pseudonyms import Private
 from xlip.sources.source import Candidate, Row
 
 OWN = frozenset({"csv", "folder", "dicom"})
@@ -136,6 +138,34 @@ def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:
     return lambda: kept
 
 
+def _source_options(config: PrepareConfig) -> dict[str, Any]:
+    """The options of a source, with the private files in the place of the key's path where it hashes ids."""
+    private = private_files(config)
+    if private is None:
+        return config.options
+    return {name: value for name, value in config.options.items() if name != "key"} | {"private": private}
+
+
+def private_files(config: PrepareConfig) -> Private | None:
+    """The key and the list of a source that hashes ids: the user's key, or a new one beside `out`; None for others.
+
+    Raises:
+        XLIPError: `out` is a URL, beside which no private file may lie, and no key is given.
+    """
+    if "private" not in signature(load_source(config.source)).parameters:
+        return None
+    key, out = str(config.options.get("key", "")), open_path(config.out)
+    if not is_local(out):
+        if key:
+            return Private(Path(key))
+        raise XLIPError(
+            f"{out}: ids are hashed with a key that does not belong there; name a local key file with --key"
+        )
+    beside = out.resolve()
+    lookup = beside.with_name(f"{beside.name}.lookup.csv")
+    return Private(Path(key) if key else beside.with_name(f"{beside.name}.key"), lookup, make=not key)
+
+
 def _splitter(config: PrepareConfig, root: Path) -> Callable[[list[Item]], Split] | None:
     """What makes the named split of the items; None where none is asked for."""
     if not config.split:
@@ -196,7 +226,7 @@ def _shard(config: PrepareConfig) -> tuple[int, int]:
 def _rows(config: PrepareConfig, root: Path) -> Iterator[Row]:
     read, holdout, share = load_source(config.source), config.holdout, config.holdout + config.validation
     try:
-        for row in read(root, **config.options):
+        for row in read(root, **_source_options(config)):
             if share and isinstance(row, Candidate) and held_out(row.study.patient_id, config.seed, share):
                 # The others keep the split of their source: an official test study must never turn into training.
                 part = "test" if held_out(row.study.patient_id, config.seed, holdout) else "val"

@@ -93,7 +93,7 @@ class Target:
         for file in self.work.glob("part-*.parquet"):
             file.unlink()
         remove_tree(self.work / JOURNAL)
-        for name in (PLAN, "quarantine.csv", "warnings.csv"):
+        for name in (PLAN, "quarantine.csv", "warnings.csv", "conflicts.csv"):
             (self.work / name).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:

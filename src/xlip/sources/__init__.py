@@ -29,6 +29,7 @@ SOURCES = {
     "roco": "roco",
     "csv": "csv",
     "folder": "folder",
+    "dicom": "dicom_tree",
 }
 """Name -> module, imported when asked for."""
 

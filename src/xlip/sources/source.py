@@ -31,6 +31,10 @@ class Candidate(NamedTuple):
     """Width and height that `boxes` count in; None: those of the image file."""
     whole_report: bool = False
     """Whether the study's report is a whole text as it was written: `prepare` cuts it into sections."""
+    look: Callable[[Study], Study] | None = None
+    """Looks at the study once its image is in storable form; must pickle. An XLIPError is a drop."""
+    report_row: str = ""
+    """The row of its report, where that is another than its own: it is named too where the study is dropped."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest.
@@ -39,7 +43,7 @@ class Candidate(NamedTuple):
         """
         text = self.file is not None and (isinstance(self.file, Path) or "::" in str(self.file))
         file = str(self.file) if text else self.file
-        return Candidate, (self.study, file, self.complete, self.boxes, self.frame, self.whole_report)
+        return Candidate, (self.study, file, *self[2:])
 
 
 @dataclass(frozen=True, slots=True)
