@@ -70,7 +70,7 @@ def _print_private(config: PrepareConfig) -> None:
     from xlip.preparation.run import private_files
 
     private = private_files(config)
-    if private is None or not private.key.exists():
+    if private is None or private.key is None or not private.key.exists():
         return
     print(f"ids are hashed with the key {private.key}: keep it secret, and give it with --key for later pulls")
     if private.lookup and private.lookup.exists():

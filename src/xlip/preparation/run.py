@@ -147,20 +147,12 @@ def _source_options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def private_files(config: PrepareConfig) -> Private | None:
-    """The key and the list of a source that hashes ids: the user's key, or a new one beside `out`; None for others.
-
-    Raises:
-        XLIPError: `out` is a URL, beside which no private file may lie, and no key is given.
-    """
+    """The key and the list of a source that hashes ids: the user's key, or a new one beside `out`; None for others."""
     if "private" not in signature(load_source(config.source)).parameters:
         return None
     key, out = str(config.options.get("key", "")), open_path(config.out)
     if not is_local(out):
-        if key:
-            return Private(Path(key))
-        raise XLIPError(
-            f"{out}: ids are hashed with a key that does not belong there; name a local key file with --key"
-        )
+        return Private(Path(key) if key else None)  # a private file does not belong beside a URL
     beside = out.resolve()
     lookup = beside.with_name(f"{beside.name}.lookup.csv")
     return Private(Path(key) if key else beside.with_name(f"{beside.name}.key"), lookup, make=not key)

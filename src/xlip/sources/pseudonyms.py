@@ -33,7 +33,8 @@ LONGEST_SHIFT = 1825
 class Private:
     """The two files of a preparation that stay in the hospital."""
 
-    key: Path
+    key: Path | None
+    """None: an error as soon as an id has to be hashed."""
     lookup: Path | None = None
     """The list that leads back; None: none is written."""
     make: bool = False
@@ -67,7 +68,9 @@ class Pseudonyms:
         return hmac.new(self._key, f"{kind}\n{said}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def _read(path: Path, *, make: bool) -> bytes:
+def _read(path: Path | None, *, make: bool) -> bytes:
+    if path is None:
+        raise XLIPError("ids are hashed, and no key is made beside a URL: name a local key file with --key")
     if make and not path.exists():
         make_key(path)
     try:
