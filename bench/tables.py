@@ -21,7 +21,23 @@ from typing import Any
 from facts import this_run
 
 COLUMNS = "path,report,patient,split,sex,age,Mass,Edema,Pleural Effusion,Pneumonia"
-WORDS = [*"the lungs are clear no pleural effusion or pneumothorax heart size is normal in appearance".split(" ")]
+WORDS = (
+    "the",
+    "lungs",
+    "are",
+    "clear",
+    "no",
+    "pleural",
+    "effusion",
+    "or",
+    "pneumothorax",
+    "heart",
+    "size",
+    "is",
+    "normal",
+    "in",
+    "appearance",
+)
 
 
 def write_table(path: Path, rows: int) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+ROUTINE = ("de-identified", "no section found")
+"""How notices begin that tell of what every archive has: they are counted and listed, but `strict` lets them pass."""
+
 _collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 
 

@@ -28,7 +28,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     command = COMMANDS[name]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"xlip {name}", description=command.help, exit_on_error=False, allow_abbrev=False
+        prog=f"xlip {name}", description=f"`xlip {name}`: {command.help}", exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("--config", action="config", help="YAML file of the options below")
     module, _, cls_name = command.config.rpartition(".")

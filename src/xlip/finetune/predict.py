@@ -110,8 +110,9 @@ def _in_table(path: Path, column: str, dropped: list[tuple[str, str]]) -> Iterat
             yield row.cells[column] or where, row.pictures[column]
         elif text := said(row.cells[column]):
             found = find_images(text, path if path.is_dir() else path.parent)
-            dropped += [(where, f"image file {name} not found") for name in found.missing]
-            yield from found.files
+            dropped += [(name, f"image file not found ({where})") for name in found.missing]
+            # The name as the table has it: whoever reads the scores joins them to that table.
+            yield from [(text, found.files[0][1])] if len(found.files) == 1 else found.files
 
 
 def _in_folder(path: Path, dropped: list[tuple[str, str]]) -> Iterator[Pair]:

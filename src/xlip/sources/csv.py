@@ -91,19 +91,14 @@ def studies(
             like `Finding Labels` that holds nothing else.
         state_column: what the row says of the kinds in `labels_column` (1, 0, -1 ...).
         values: meaning of label cells, such as `0.7=present,maybe=uncertain`.
-        encoding: of a text file; default: found.
-        sheet: of a workbook; default: the first with the columns.
+        encoding: of a text file; default: found. sheet: of a workbook; default: the first with the columns.
         source: name stored with every study.
     """
     if not image_column and not report_column:
         raise XLIPError(f"{root}: name at least one of image_column and report_column")
     options = {"encoding": encoding, "sheet": sheet}
-    first = next(
-        (row for row in read_rows(root, pictures=True, encoding=encoding, sheet=sheet) if isinstance(row, Row)),
-        Row(0, {}),
-    )
-    if not split_column and root.is_dir() and SPLIT in first.cells:
-        split_column = SPLIT
+    first = _first_row(root, options)
+    split_column = split_column or (SPLIT if root.is_dir() and SPLIT in first.cells else "")
     columns = Columns(
         *(image_column, report_column, patient_column, id_column, split_column, view_column),
         *(sex_column, age_column, labels_column, state_column),
@@ -117,6 +112,12 @@ def studies(
             yield reader.fault(row)
         else:
             yield from _studies_of(row, reader, survey, joined)
+
+
+def _first_row(root: Path, options: Mapping[str, str]) -> Row:
+    """The first row that could be read; one without cells where there is none."""
+    rows = read_rows(root, pictures=True, **options)
+    return next((row for row in rows if isinstance(row, Row)), Row(0, {}))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
-from xlip.tables.read import cell_text, checked_header
-from xlip.tables.row import Fault, Row
+from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 if TYPE_CHECKING:
     import pyarrow as pa

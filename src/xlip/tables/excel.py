@@ -11,8 +11,7 @@ from typing import IO, Any
 
 from xlip.errors import XLIPError
 from xlip.tables.delimited import unique_names
-from xlip.tables.read import cell_text, checked_header
-from xlip.tables.row import Fault, Row
+from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 LARGEST = 4 << 30
 """Bytes that a workbook may unpack to."""

@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 from xlip.errors import XLIPError
 from xlip.tables.delimited import read_delimited
 from xlip.tables.encoding import detect
-from xlip.tables.row import Fault, Row
+from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".parquet", ".arrow"})
 """What tables are called, in any case; `.gz` may follow."""
@@ -67,18 +67,6 @@ def read_rows(
             raise XLIPError(f"{path}: expected a table (CSV, TSV, Excel, Parquet, JSON lines), found no such file")
     except (OSError, EOFError, UnicodeError, zlib.error) as error:
         raise XLIPError(f"{path}: not readable as a table ({error}); copy or download it again") from error
-
-
-def checked_header(path: Path, names: list[str], required: tuple[str, ...]) -> list[str]:
-    """The names of the columns.
-
-    Raises:
-        XLIPError: a required one is missing or stands there twice.
-    """
-    for column in required:
-        if column not in names:
-            raise XLIPError(f"{path}: no column {column!r}; its columns are {', '.join(names)}")
-    return names
 
 
 def _file(path: Path, required: tuple[str, ...], encoding: str, sheet: str, pictures: bool) -> Iterator[Row | Fault]:
@@ -170,21 +158,6 @@ def _object(number: int, item: Any) -> Row | Fault:
             number, f"expected a JSON object with the columns as its keys, got {type(item).__name__}", lost=True
         )
     return Row(number, {str(key).strip(): cell_text(value) for key, value in item.items()})
-
-
-def cell_text(value: Any) -> str:
-    """A value as the text of a cell: '' for nothing, whole numbers without a point, lists as JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):  # an image without its bytes
-        return str(value.get("path") or "") if {"path", "bytes"} & value.keys() else json.dumps(value, default=str)
-    if isinstance(value, list):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xlip.errors import XLIPError
 
 _NO_PICTURES: Mapping[str, bytes] = {}
 
@@ -26,3 +30,30 @@ class Fault:
     line: int
     reason: str
     lost: bool
+
+
+def checked_header(path: Path, names: list[str], required: tuple[str, ...]) -> list[str]:
+    """The names of the columns.
+
+    Raises:
+        XLIPError: a required one is missing or stands there twice.
+    """
+    for column in required:
+        if column not in names:
+            raise XLIPError(f"{path}: no column {column!r}; its columns are {', '.join(names)}")
+    return names
+
+
+def cell_text(value: Any) -> str:
+    """A value as the text of a cell: '' for nothing, whole numbers without a point, lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):  # an image without its bytes
+        return str(value.get("path") or "") if {"path", "bytes"} & value.keys() else json.dumps(value, default=str)
+    if isinstance(value, list):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
