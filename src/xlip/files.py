@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from platform import node
 from typing import IO, Any, TextIO
 from uuid import uuid4
 
@@ -78,7 +79,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             with path.open("wb") as target:
                 shutil.copyfileobj(stream, target)
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{node()}-{os.getpid()}.partial")  # machines may share a folder
     try:
         with partial.open("wb") as stream:
             yield stream

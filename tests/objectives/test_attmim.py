@@ -122,6 +122,20 @@ def test_reencoding_leaks_nothing_of_hidden_patches() -> None:
     assert (one[hidden] == 0).all()
 
 
+def test_the_decoder_gets_the_features_that_the_option_names() -> None:
+    model = tiny_model().eval()
+    batch, seen = tiny_batch(model), []
+    model.image_decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
+    for where in ("feature", "reencode"):
+        objective = AttMIM(where=where)
+        context = context_of(model, batch, objective)
+        objective(context)
+        tokens, hidden = seen.pop()[:2]
+        again = model.image_tower.visible(batch.pixels, hidden).tokens
+        assert hidden.any()
+        assert torch.equal(tokens, again if where == "reencode" else context.images.tokens)
+
+
 def test_a_typing_error_is_named() -> None:
     with pytest.raises(XLIPError, match=r"attmim\.mode: expected one of high, blend"):
         AttMIM(mode="hi")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.objectives.contrastive import Contrastive, info_nce, positive_keys, positives
+from xlip.objectives.contrastive import Contrastive, both_ways, info_nce, positive_keys, positives
 from xlip.study.kinds import kinds
 
 
@@ -44,6 +44,9 @@ def rows_of_kinds(draw) -> tuple[np.ndarray, np.ndarray]:
             st.lists(st.sampled_from(sorted({0, *range(max(kinds - 4, 0), kinds), min(63, kinds - 1)})), max_size=2)
         ):
             row[kind] = draw(st.sampled_from([-1, 0, 1, 2]))
+        if kinds > 64 and draw(st.booleans()):  # a whole number of words further, or nearly
+            kind, step = draw(st.integers(0, kinds - 65)), draw(st.integers(62, 64))
+            row[[kind, kind + step]] = row[[kind + step, kind]]
     return generator.integers(0, draw(st.integers(1, 9)), count), labels.astype(np.int8)
 
 
@@ -58,6 +61,17 @@ def test_positives_are_equal_texts_or_equal_sets_of_kinds_however_many_kinds(row
     image, text = rng.normal(size=(2, len(texts), 3))
     made = info_nce(torch.tensor(image), torch.tensor(text), keys, keys, torch.tensor(2.0), chunk)
     assert float(made.detach()) == pytest.approx(naive_info_nce(image, text, expected, 2.0), rel=1e-5, abs=1e-5)
+
+
+def test_the_loss_is_the_mean_of_both_directions() -> None:
+    rng = np.random.default_rng(0)
+    image, text = rng.normal(size=(2, 6, 3))
+    texts, labels = np.arange(6), np.array([[0, 0], [1, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
+    keys, wanted = positive_keys(torch.tensor(texts), torch.tensor(labels)), naive_positives(texts, labels)
+    term = both_ways(torch.tensor(image), torch.tensor(text), keys, torch.tensor(2.0), 4)
+    both = naive_info_nce(image, text, wanted, 2.0) + naive_info_nce(text, image, wanted, 2.0)
+    assert float(term.total.detach()) == pytest.approx(both / 2, rel=1e-5)
+    assert float(term.count) == 6
 
 
 def test_every_kind_of_the_list_alone_and_every_pair_of_them_is_a_set_of_its_own() -> None:

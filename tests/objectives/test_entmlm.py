@@ -55,6 +55,20 @@ def test_lone_reports_do_not_see_any_image() -> None:
     assert totals[0] == totals[1]
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.0, range(24, 25)), (0.5, range(5, 20)), (1.0, range(1))])
+def test_images_are_left_out_as_often_as_asked_and_texts_without_one_read_nulls(share: float, kept: range) -> None:
+    model = tiny_model().eval()
+    batch, seen = tiny_batch(model, 24, 1, 2), []
+    model.text_decoder.register_forward_pre_hook(lambda _, given: seen.append(given[2]))
+    objective = EntMLM(image_dropout=share)
+    context = context_of(model, batch, objective)
+    objective(context)
+    null = (seen[0] == model.text_decoder.null_token).all(-1).all(-1)
+    whole = (seen[0][:24] == context.images.tokens[:24]).all(-1).all(-1)
+    assert int(whole.sum()) in kept
+    assert torch.equal(null, torch.cat([~whole, torch.ones(2, dtype=torch.bool)]))
+
+
 def test_the_loss_rises_when_images_are_shuffled_within_the_batch() -> None:
     """A tiny model trained on eight pairs learns to read the image: a wrong image costs it."""
     torch.manual_seed(0)

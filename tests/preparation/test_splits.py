@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 
 from xlip.errors import XLIPError
 from xlip.preparation.splits import Item, Split, make_split, names, rule
-from xlip.preparation.splits.rule import LEFT_OUT, halves
+from xlip.preparation.splits.rule import LEFT_OUT, by_hash, halves
+from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN
 from xlip.study.record import Study
 
 
@@ -104,6 +107,35 @@ def test_official_nih_validation_takes_whole_patients(tmp_path: Path) -> None:
     assert not patients["train"] & patients["val"]
     assert split.counts["test"] == 1000
     assert abs(split.counts["val"] - 300) < 60
+
+
+def test_chexpert_tests_frontal_views_alone_and_validates_on_whole_patients(tmp_path: Path) -> None:
+    train, front = items(3000), items(1, split="test")[0]
+    made = [*train, replace(front, study_id="f"), replace(front, study_id="l", lateral=True)]
+    parts = make_split("chexpert/test500", made, tmp_path).parts
+    assert [parts.get(name) for name in ("f", "l")] == ["test", None]
+    parts = make_split("chexpert/valid234", [*train, replace(front, study_id="v", split="val")], tmp_path).parts
+    patients = {part: {i.patient_id for i in train if parts[i.study_id] == part} for part in ("train", "val")}
+    assert patients["val"]
+    assert not patients["train"] & patients["val"]
+
+
+def test_the_hash_of_a_patient_is_the_same_for_ever_and_another_for_another_seed() -> None:
+    patients = [f"p{number}" for number in range(2000)]
+    chosen = [[by_hash(patient, seed, 0.3) for patient in patients] for seed in (0, 1)]
+    for seed, found in enumerate(chosen):
+        digests = [hashlib.blake2b(f"{seed}:{one}".encode(), digest_size=8).hexdigest() for one in patients]
+        assert found == [int(digest, 16) < 0.3 * 2**64 for digest in digests]
+        assert np.mean(found) == pytest.approx(0.3, abs=0.04)
+    assert np.mean(np.logical_and(*chosen)) == pytest.approx(0.09, abs=0.03)
+
+
+def test_an_item_holds_what_a_rule_may_look_at() -> None:
+    study = Study("x/1", "x/p", "x", image_path="a/b/c.png", view="LATERAL", split="val")
+    assert Item.of(study) == Item("x/1", "x/p", "c.png", False, "val", lateral=True)
+    states = {"No_Finding": PRESENT, "Mass": ABSENT, "Nodule": UNCERTAIN}
+    assert not Item.of(study._replace(labels=states)).positive
+    assert Item.of(study._replace(labels={**states, "Effusion": PRESENT}, view="PA")).positive
 
 
 def test_a_study_outside_the_split_is_unused() -> None:

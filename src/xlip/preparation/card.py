@@ -8,7 +8,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import compress
 from operator import and_
 from pathlib import Path
@@ -133,8 +133,28 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *,
     summary = Summary(source, settings, parts=plan.parts, parts_done=len(target.journals()))
     if plan.split:
         summary.split_name, summary.split_checksum = plan.split.name, plan.split.checksum
+    if target.direct and (target.out / STATS).exists():
+        return _written(target)
     if not summary.complete:
         return summary
+    with target.alone() as alone:
+        if not alone:
+            return _written(target)
+        _finish(target, plan, summary, strict)
+    return summary
+
+
+def _written(target: Target) -> Summary:
+    """The summary of a shared set that another machine has finished."""
+    stats = json.loads((target.out / STATS).read_bytes())
+    counted = {item.name for item in fields(Summary) if item.default_factory is Counter}
+    found: dict[str, Any] = {name: Counter(value) if name in counted else value for name, value in stats.items()}
+    found["kinds"] = {kind: Counter(states) for kind, states in stats["kinds"].items()}
+    return Summary(**found)
+
+
+def _finish(target: Target, plan: Plan, summary: Summary, strict: bool) -> None:
+    settings = summary.settings
     entries = [json.loads(journal.read_bytes()) for journal in target.journals()]
     write_final(target.work / "quarantine.csv", _quarantine(entries, summary))
     write_final(target.work / "warnings.csv", _warnings(entries, summary))
@@ -165,7 +185,6 @@ def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *,
     # Last: its presence says that everything else is there.
     write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True, default=str) + "\n").encode())
     target.finish()
-    return summary
 
 
 def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:

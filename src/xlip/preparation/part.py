@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from xlip import __version__
 from xlip.errors import XLIPError
 from xlip.files import whole_file, write_whole, writing
 from xlip.images.files import decode, encode, load_for_storage
@@ -24,6 +25,7 @@ from xlip.study.parquet import write_stream
 from xlip.study.record import Box, Study
 
 JOURNAL = "journal"
+VERSION = __version__
 
 
 class InterruptedRunError(XLIPError):
@@ -53,7 +55,10 @@ class Account:
 
 
 def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callable[[int], None]) -> int:
-    """Write the part file and then its journal entry; returns the number of studies kept.
+    """Write the part file and then its completion record; returns the number of studies kept.
+
+    Both are functions of the rows and the settings alone, whatever process of whatever machine makes them. The record
+    holds a digest of what went in (plan, rows), the version of the programs, the counts, and every drop and notice.
 
     Args:
         unit: the rows.
@@ -68,8 +73,8 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
         _tagged(Study("", "", "", report=" "))  # loads the lexicon before the first row, whose time is watched
     account = Account()
     kept = write_part(_loaded(unit, settings, fatal, account, tick), settings.work, f"{unit.name}.parquet")
-    entry = {"key": unit.key, "kept": kept, **vars(account)}
-    write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(entry).encode())
+    record = {"key": unit.key, "version": VERSION, "rows": len(unit.rows), "kept": kept, **vars(account)}
+    write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(record).encode())
     return kept
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from xlip.files import is_local, open_path
 from xlip.preparation.card import Summary, finish
 from xlip.preparation.part import Settings
 from xlip.preparation.plan import Plan, Unit, survey, units
-from xlip.preparation.pool import run_units
 from xlip.preparation.splits import Item, Split, make_split, rule
 from xlip.preparation.splits.rule import by_hash
 from xlip.preparation.target import Target
@@ -33,6 +33,7 @@ OWN = frozenset({"csv", "folder", "dicom"})
 ENCODINGS = ("jpeg", "png")
 KEPT_ROWS = 20_000
 """Rows of a source that may stay in memory, some 20 MB."""
+_Executor = Callable[[Iterator[Unit], Settings, int, Callable[[int], None]], None]
 Progress = Callable[[int, int], None]
 """Called with (rows read so far, rows in all)."""
 
@@ -70,6 +71,8 @@ class PrepareConfig:
     """Folder with your copies of the official lists; default: root."""
     shard: str = ""
     """i/n: make only the i-th n-th of the parts (i from 0), to divide a set over n machines."""
+    executor: str = "processes"
+    """Who makes the parts: processes (of this machine) or ray (a cluster, or a local one that it starts)."""
     strict: bool = False
     """Take warnings for errors: no set is written where anything was guessed, repaired or lost."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -110,6 +113,7 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
     """
     root = open_path(config.root)
     index, count = _shard(config)
+    run_units = _executor(config.executor)
     named = {name: getattr(config, name) for name in ("short_side", "encoding", "sections", "split")}
     hidden = config.source in OWN if config.deidentify is None else config.deidentify
     # The tagger's version too: a set that another one began is not gone on with.
@@ -126,6 +130,15 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
         run_units(_unfinished(wanted, target, meter), worker, config.workers, meter.add)
         meter.close()
         return finish(target, plan, config.source, settings, strict=config.strict)
+
+
+def _executor(name: str) -> _Executor:
+    """What runs the parts; all of them write the same files and records, byte for byte."""
+    modules = {"processes": "pool", "ray": "ray_executor"}
+    if name not in modules:
+        raise XLIPError(f"executor: expected one of {', '.join(modules)}; got {name!r}")
+    run: _Executor = import_module(f"xlip.preparation.{modules[name]}").run_units
+    return run
 
 
 def _once(read: Callable[[], Iterator[Row]]) -> Callable[[], Iterable[Row]]:

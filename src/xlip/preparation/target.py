@@ -11,7 +11,7 @@ from typing import IO
 
 from xlip.errors import XLIPError
 from xlip.files import is_local, remove_tree, take_place
-from xlip.preparation.part import JOURNAL, InterruptedRunError, write_final
+from xlip.preparation.part import JOURNAL, VERSION, InterruptedRunError, write_final
 from xlip.preparation.plan import Plan, Unit
 
 PLAN = "plan.json"
@@ -54,7 +54,8 @@ class Target:
         lock = self._lock()
         try:
             self._start(plan)
-            _discard_partials(self.work)
+            if not self.direct:  # of a shared target, other machines may be writing them now
+                _discard_partials(self.work)
             yield
         finally:
             if lock:
@@ -65,7 +66,8 @@ class Target:
         journal = self.work / JOURNAL / f"{unit.name}.json"
         try:
             entry = json.loads(journal.read_bytes())
-            done = entry["key"] == unit.key and (self.work / f"{unit.name}.parquet").exists()
+            same = entry["key"] == unit.key and entry["version"] == VERSION
+            done = same and (self.work / f"{unit.name}.parquet").exists()
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return int(entry["kept"]) if done else None
@@ -73,6 +75,21 @@ class Target:
     def journals(self) -> list[Path]:
         """The journal entries, in the order of the parts."""
         return sorted((self.work / JOURNAL).glob("part-*.json"), key=lambda path: path.name)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Held by one of the runs that share a target while it finishes it; False where another one has done so."""
+        if not self.direct or not is_local(self.work):
+            yield True
+            return
+        import fcntl
+
+        with (self.work / ".finishing").open("wb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                yield not (self.out / STATS).exists()
+            finally:
+                (self.work / ".finishing").unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Move everything into place, then drop the journal: it is of use until the last moment, and of no harm after.
@@ -82,6 +99,8 @@ class Target:
         if not self.direct:
             (self.work / ".lock").unlink(missing_ok=True)
             take_place(self.work, self.out)
+        else:
+            _discard_partials(self.out)
         remove_tree(self.out / JOURNAL)
         (self.out / PLAN).unlink(missing_ok=True)
 
@@ -123,12 +142,12 @@ class Target:
         note = self.work / PLAN
         if note.exists() and _key(note) == plan.key:
             return
-        if self.direct and note.exists():
+        if self.direct and note.exists() and _key(note):
             raise XLIPError(
                 f"{self.out} holds an unfinished set with other settings or another source; remove it, or choose "
                 "another --out"
             )
-        for file in list(self.work.iterdir()):
+        for file in list(self.work.iterdir()) if not self.direct else ():  # others may have begun there just now
             if file.name == JOURNAL:
                 remove_tree(file)
             elif file.name != ".lock":
