@@ -87,11 +87,11 @@ def studies(
         sex_column: holds F or M, or a word for it in one of several languages.
         age_column: holds years (`57`, `057Y`), or another unit with its name (`18 months`).
         kinds: label columns, separated by commas; default: every column whose name is a kind or an alias of one.
-        labels_column: holds one or several kinds (`A|B`, `A;B`, `A, B`), which are present; default: a column called
-            like `Finding Labels` that holds nothing else.
+        labels_column: holds kinds (`A|B`, `A;B`, `A, B`) that are present; default: one called like `Finding Labels`.
         state_column: what the row says of the kinds in `labels_column` (1, 0, -1 ...).
         values: meaning of label cells, such as `0.7=present,maybe=uncertain`.
-        encoding: of a text file; default: found. sheet: of a workbook; default: the first with the columns.
+        encoding: of a text file; default: found.
+        sheet: of a workbook; default: the first with the columns.
         source: name stored with every study.
     """
     if not image_column and not report_column:
@@ -116,7 +116,7 @@ def studies(
 
 def _first_row(root: Path, options: Mapping[str, str]) -> Row:
     """The first row that could be read; one without cells where there is none."""
-    rows = read_rows(root, pictures=True, **options)
+    rows = read_rows(root, pictures=True, encoding=options["encoding"], sheet=options["sheet"])
     return next((row for row in rows if isinstance(row, Row)), Row(0, {}))
 
 
