@@ -38,7 +38,6 @@ CONFIG = ModelConfig(
     decoder_width=32,
     decoder_layers=1,
     decoder_heads=2,
-    local_share=0.0,
     vocab_size=400,
     max_tokens=48,
 )

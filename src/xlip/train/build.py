@@ -62,7 +62,7 @@ class ModelConfig:
     decoder_heads: int = 3
     local: bool = True
     """Whether shallow features say where a text is answered, see `LocalHead`; AttMIM masks by them."""
-    local_share: float = 0.5
+    local_share: float = 0.0
     """How much what they answer adds to a zero-shot score."""
     vocab_size: int = 8192
     max_tokens: int = 128
