@@ -31,7 +31,7 @@ ORDER = (
     ("finetune",),
     ("suites", "evaluate"),
     ("pages",),
-    ("demo",),
+    ("demo", "ablation"),
     ("cli",),
 )
 """A room imports from rows above its own only, for types too."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from xlip.batches.batch import Batch
+from xlip.batches.descriptions import Description, describe
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.objective import Context, Objective
-from xlip.phantom import generate
+from xlip.phantom import Phantom, generate
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.attributes import attribute_families, attribute_targets
 from xlip.study.labels import UNKNOWN
@@ -62,6 +64,7 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
     ]
     tagged = [tag(report) for report in reports]
     prompts = load_prompts("xlip")
+    described = [description(p, i) for i, p in enumerate(shown[pairs:])]
     families = [prompts.positive(kind)[0] for kind in KINDS] + [prompts.negative(kind)[0] for kind in KINDS]
     return Batch(
         pixels=processor.pixels([p.pixels for p in shown]),
@@ -78,7 +81,17 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         report_seeds=torch.arange(start, start + len(reports)),
         image_studies=tuple(f"image-{start + row}" for row in range(len(shown))),
         report_studies=tuple(f"report-{start + row}" for row in range(len(reports))),
+        descriptions=processor.texts([one.text for one in described], [one.entities for one in described]),
+        described=torch.ones(images, dtype=torch.bool),
+        meaning=torch.tensor([hash(one.meaning) & 0xFFFF for one in described], dtype=torch.long),
     )
+
+
+def description(phantom: Phantom, number: int) -> Description:
+    study = Study("x", "x", "phantom", labels={kind: phantom.labels[kind] for kind in KINDS})
+    made = describe(study, KINDS, load_prompts("xlip"), np.random.default_rng(number))
+    assert made is not None
+    return made
 
 
 def codes(labels: list[dict[str, int]]) -> torch.Tensor:

@@ -10,28 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from xlip.batches.augmentation import Augment
-from xlip.batches.pixels import as_pixels
 from xlip.batches.streams import SetConfig, Streams
-from xlip.evaluate.heatmap import heat_map
-from xlip.evaluate.zeroshot import evaluate_zero_shot, text_classifier
+from xlip.evaluate.interaction import probe_cases
+from xlip.evaluate.interaction_run import interaction_figures
+from xlip.evaluate.zeroshot import evaluate_zero_shot
 from xlip.files import remove_tree, write_json
-from xlip.models.xlip import XLIPModel
-from xlip.objectives.attmim import patches
-from xlip.objectives.masking import mask_patches
+from xlip.objectives.attmim import AttMIM
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS
-from xlip.objectives.response import response
 from xlip.pages.flat_figures import number, span
+from xlip.pages.interaction import interaction_tables
+from xlip.pages.interaction_pictures import examples, maps, reconstructions
 from xlip.pages.page import Page
-from xlip.pages.plots import Panel, bars, panel_grid
-from xlip.phantom import PHANTOM_NOTICE, Phantom, generate
+from xlip.pages.plots import bars
+from xlip.phantom import PHANTOM_NOTICE
 from xlip.preparation.run import prepare
 from xlip.results.result import Result
-from xlip.study.prompts import load_prompts
 from xlip.train.build import ModelConfig
 from xlip.train.config import PretrainConfig
 from xlip.train.loop import pretrain
@@ -55,8 +49,12 @@ MODEL = ModelConfig(
 )
 AUGMENT = Augment(min_scale=0.85, rotation=4, stretch=0.05, contrast=0.15, brightness=0.1, gamma=0.15, noise=0.01)
 """Milder than for radiographs: phantoms vary in pose and exposure already."""
+ATTMIM: dict[str, Any] = {"weight": 0.5}
+ENTMLM: dict[str, Any] = {"weight": 0.25}
+DESCRIPTIONS: dict[str, Any] = {"weight": 0.5}
 PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 16, 48, 16
-SHOWN = ("Effusion", "Pneumothorax", "Consolidation", "Mass", "Cardiomegaly", "Atelectasis")
+SINGLES = 130
+"""Phantoms with one finding that the interaction is measured on."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,13 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
         results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed, cache=False)
         say(f"{name}: macro zero-shot AUROC {results[name].macro_auroc:.3f}")
     xlip = models["xlip"]
-    pictures = (
-        heat_maps(xlip, config.seed, _test_start(config)),
-        reconstructions(xlip, config.seed, _test_start(config)),
-    )
+    shown = examples(xlip, seed=config.seed, start=_test_start(config), count=2)
+    pictures = maps(xlip, shown), reconstructions(xlip, shown[:8:2], AttMIM(**ATTMIM), config.seed)
     metrics = {
         "zeroshot": {name: _figures(result) for name, result in results.items()},
+        "interaction": interaction_figures(
+            xlip, probe_cases(SIZE, singles=SINGLES, seed=config.seed + 1, start=0), AttMIM(**ATTMIM)
+        ),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_rss_mb": round(_peak_rss_mb()),
         "steps": config.steps,
@@ -136,7 +135,7 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
             mix={"pairs": PAIRS_PER_STEP, "images": IMAGES_PER_STEP, "texts": TEXTS_PER_STEP},
         ),
         model=MODEL,
-        objectives={**OBJECTIVE_DEFAULTS, "attmim": {"weight": 0.5}, "entmlm": {"weight": 0.25}},
+        objectives={**OBJECTIVE_DEFAULTS, "attmim": ATTMIM, "entmlm": ENTMLM, "description_contrast": DESCRIPTIONS},
         optim=OptimConfig(lr=1.2e-3, warmup_steps=50, text_rate=0.03, word_rate=5.0),
         augment=AUGMENT,
         steps=config.steps,
@@ -152,78 +151,6 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
         objectives={"contrastive": {}},
     )
     return {"pairs_only": pairs_only, "xlip": xlip}
-
-
-@torch.no_grad()
-def heat_maps(model: XLIPModel, seed: int, start: int) -> bytes:
-    """Held-out phantoms with one finding: the true mask, and which parts of the image speak for its prompt."""
-    classifier = text_classifier(model, load_prompts("xlip"), SHOWN)
-    rows = []
-    for kind, (positive, negative) in zip(SHOWN, classifier, strict=True):
-        row = []
-        for phantom in _examples(kind, seed, start, 2):
-            heat = heat_map(model, _pixels([phantom]), positive - negative)[0]
-            mask = next(finding.mask for finding in phantom.findings if finding.kind == kind)
-            row += [
-                Panel(phantom.pixels, f"{kind}: truth", outline=mask),
-                Panel(phantom.pixels, "what speaks for it", heat, mask),
-            ]
-        rows.append(row)
-    return panel_grid(rows)
-
-
-@torch.no_grad()
-def reconstructions(model: XLIPModel, seed: int, start: int) -> bytes:
-    """Image, what AttMIM hides of it, and what the decoder makes of the rest with the report's help."""
-    phantoms = [phantom for kind in SHOWN[:4] for phantom in _examples(kind, seed, start, 1)]
-    pixels = _pixels(phantoms)
-    processor = model.processor
-    assert processor is not None
-    inputs = processor.texts([p.report for p in phantoms], [p.entities for p in phantoms])
-    text, image = model.texts(inputs), model.images(pixels)
-    answer = response(model, image.tokens, text.tokens, inputs.mask.float())
-    generator = torch.Generator().manual_seed(seed)
-    hidden = mask_patches(answer, ratio=0.5, mode="blend", attention_share=1.0, generator=generator)
-    predicted = model.image_decoder(image.tokens, hidden, text.tokens, inputs.mask)
-    filled, blanked = _fill(pixels, hidden, predicted, model.image_tower.patch_size)
-    return panel_grid(
-        [
-            [Panel(p.pixels, "held-out phantom"), Panel(b, "hidden"), Panel(f, "reconstructed")]
-            for p, b, f in zip(phantoms, blanked, filled, strict=True)
-        ]
-    )
-
-
-def _fill(pixels: Tensor, hidden: Tensor, predicted: Tensor, size: int) -> tuple[list[Any], list[Any]]:
-    """Hidden patches replaced by the prediction, back at each patch's own mean and deviation; and by gray."""
-    target = patches(pixels, size)
-    mean, std = target.mean(-1, keepdim=True), target.std(-1, keepdim=True)
-    made = [
-        torch.where(hidden[..., None], new, target) for new in (predicted * std + mean, torch.full_like(target, 0.5))
-    ]
-    filled, blanked = ([_assemble(row, size) for row in images] for images in made)
-    return filled, blanked
-
-
-def _assemble(rows: Tensor, size: int) -> np.ndarray[Any, Any]:
-    grid = round(len(rows) ** 0.5)
-    image = rows.view(grid, grid, size, size).transpose(1, 2).reshape(grid * size, -1)
-    return (image.clamp(0, 1) * 255).byte().numpy()
-
-
-def _examples(kind: str, seed: int, start: int, count: int) -> list[Phantom]:
-    found: list[Phantom] = []
-    index = start
-    while len(found) < count:
-        phantom = generate(index, seed=seed, size=SIZE)
-        if {finding.kind for finding in phantom.findings} == {kind}:
-            found.append(phantom)
-        index += 1
-    return found
-
-
-def _pixels(phantoms: list[Phantom]) -> Tensor:
-    return as_pixels(np.stack([phantom.pixels for phantom in phantoms]))
 
 
 def _figures(result: Result) -> dict[str, Any]:
@@ -251,12 +178,13 @@ def _page(metrics: dict[str, Any], pictures: tuple[bytes, bytes]) -> Page:
     page.heading("Which parts of the image speak for the finding")
     page.figure(
         pictures[0],
-        "True mask (outline), and in colour what the finding's score loses when that part is blurred, above zero and "
-        "the median",
+        "True mask (outline), and in colour where the local head answers to the finding's prompts; one scale for all",
     )
     page.heading("What AttMIM hides and makes again")
-    return page.figure(
+    page.figure(
         pictures[1],
-        "Held-out phantom; patches hidden by the report's response; reconstruction, each hidden patch at its own true "
-        "mean and contrast (the decoder predicts the rest)",
+        "Held-out phantom; patches hidden by the response to its findings; reconstruction with its own report, and "
+        "with the report of the phantom of another row",
     )
+    page.heading("Does the text reach the image, and the image the text?")
+    return interaction_tables(page, metrics["interaction"])

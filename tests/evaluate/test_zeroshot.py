@@ -9,9 +9,13 @@ import pytest
 import torch
 import yaml
 
+from fake_model import FakeModel
 from tiny import KINDS, tiny_model
+from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.evaluate.zeroshot import evaluate_zero_shot, kind_scores, text_classifier
+from xlip.evaluate.adapter import load_model
+from xlip.evaluate.cases import open_cases
+from xlip.evaluate.zeroshot import ZeroShot, evaluate_zero_shot, kind_scores, text_classifier
 from xlip.identity import checkpoint_id
 from xlip.images.files import encode
 from xlip.phantom import generate
@@ -70,6 +74,34 @@ def test_scores_follow_the_formula_and_lie_in_their_range() -> None:
     texts = load_prompts("xlip").positive("Effusion")
     mean = torch.stack([MODEL.encode_text(text)[0] for text in texts]).mean(0)
     assert torch.allclose(classifier[0, 0], mean / mean.norm(), atol=1e-5)
+
+
+def test_the_local_head_adds_its_share_and_the_cache_keeps_it(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLIP_CACHE", str(tmp_path / "cache"))
+    MODEL.save_pretrained(tmp_path / "model")
+    model, cases = load_model(str(tmp_path / "model")), open_cases(str(table))
+    made = [ZeroShot(local_share=share, replicates=1).run(model, open_cases(str(table))) for share in (0.7, 0.7, 0.0)]
+    first, again, without = (result.predictions.scores for result in made)
+    assert np.array_equal(first, again)
+    assert made[0].identity["local_share"] == "0.7"
+    assert "local_share" not in made[2].identity
+    classifier = text_classifier(model, load_prompts("xlip"), cases.kinds)
+    with torch.no_grad():
+        for row in (0, 5):
+            pixels = as_pixels(generate(row, size=64).pixels[None])
+            places = MODEL.places(pixels)[0].reshape(-1, MODEL.config.embed_dim).double()
+            for k in range(len(cases.kinds)):
+                d = (places @ (classifier[k, 0] - classifier[k, 1]).double()) * float(MODEL.local.log_scale.exp())
+                local = float(d.exp().mean().log() - (-d).exp().mean().log())
+                plain = np.log(without[row, k] / (1 - without[row, k]))
+                assert first[row, k] == pytest.approx(1 / (1 + np.exp(-plain - 0.7 * local)), abs=1e-4)
+
+
+def test_another_architecture_has_no_local_term(table: Path) -> None:
+    with pytest.raises(XLIPError, match="has no local head"):
+        ZeroShot(local_share=0.5).run(FakeModel(), open_cases(str(table)))
 
 
 def test_swapped_prompts_give_one_minus_the_area(table: Path, result: Result, tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import KINDS, context_of, tiny_batch, tiny_model
+from tiny import context_of, tiny_batch, tiny_model
 from xlip.errors import XLIPError
-from xlip.objectives.attmim import FLAT, AttMIM, patch_error, patches, query_texts
+from xlip.objectives.attmim import AttMIM, patch_error
 from xlip.objectives.masking import MODES
+from xlip.objectives.pixel_targets import FLAT, TARGETS, patches
+from xlip.objectives.queries import presence, query_texts
 from xlip.objectives.response import RESPONSES, response, token_weights
 
 
-def naive_patch_error(predicted, pixels, hidden, size):
+def naive_patch_error(predicted, pixels, hidden, size, target):
     """DESIGN 2.2.4 with loops: mean squared error per hidden patch that is not flat."""
     total, count = 0.0, 0
     grid = pixels.shape[-1] // size
@@ -23,21 +25,23 @@ def naive_patch_error(predicted, pixels, hidden, size):
                 patch = pixels[b, 0, row * size : (row + 1) * size, column * size : (column + 1) * size].reshape(-1)
                 index = row * grid + column
                 if hidden[b, index] and patch.var() > FLAT:
-                    target = (patch - patch.mean()) / np.sqrt(patch.var() + 1e-6)
-                    total += ((predicted[b, index] - target) ** 2).mean()
+                    norm = patch if target == "patch" else pixels[b]
+                    truth = (patch - norm.mean()) / np.sqrt(norm.var() + 1e-6)
+                    total += ((predicted[b, index] - truth) ** 2).mean()
                     count += 1
     return total, count
 
 
-def test_patch_error_equals_the_naive_loop_and_leaves_flat_patches_out() -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_patch_error_equals_the_naive_loop_and_leaves_flat_patches_out(target: str) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.random((3, 1, 16, 16)).astype(np.float32)
     pixels[0, 0, :4, :4] = 0.2  # flat
     hidden = rng.random((3, 16)) < 0.5
     hidden[0, 0] = True
     predicted = rng.normal(size=(3, 16, 16)).astype(np.float32)
-    term = patch_error(torch.tensor(predicted), torch.tensor(pixels), torch.tensor(hidden), 4)
-    total, count = naive_patch_error(predicted, pixels, hidden, 4)
+    term = patch_error(torch.tensor(predicted), torch.tensor(pixels), torch.tensor(hidden), 4, target)
+    total, count = naive_patch_error(predicted, pixels, hidden, 4, target)
     assert int(term.count) == count < hidden.sum()
     assert float(term.total.detach()) == pytest.approx(total, rel=1e-4)
 
@@ -64,7 +68,7 @@ def test_cosine_response_equals_the_naive_mean_of_cosines() -> None:
             assert float(made[b, j]) == pytest.approx(total / weight, abs=1e-5)
 
 
-@pytest.mark.parametrize("by", RESPONSES)
+@pytest.mark.parametrize("by", ["cosine", "attention"])
 def test_the_response_has_no_gradient_and_ignores_padding(by: str) -> None:
     model = tiny_model().eval()
     v, t = torch.randn(2, 16, 32, requires_grad=True), torch.randn(2, 5, 32)
@@ -86,15 +90,24 @@ def test_permuting_the_texts_changes_the_mask() -> None:
     assert (own.topk(8).indices.sort().values != other.topk(8).indices.sort().values).any()
 
 
-def test_a_lone_image_is_queried_by_its_labels() -> None:
+def test_a_lone_image_is_queried_by_its_description_or_else_by_its_scores() -> None:
     model = tiny_model()
-    batch = tiny_batch(model, pairs=0, images=2, texts=0)
-    labels = torch.tensor([[1, 0, 0, 0], [-1, -1, -1, -1]], dtype=torch.int8)
-    context = context_of(model, replace(batch, image_labels=labels), AttMIM())
+    batch = tiny_batch(model, pairs=1, images=2, texts=0)
+    labels = torch.tensor([[1, 0, -1, -1], [1, 0, 0, 0], [-1, -1, -1, -1]], dtype=torch.int8)
+    described = torch.tensor([True, False])
+    context = context_of(model, replace(batch, image_labels=labels, described=described), AttMIM())
     words, weights = query_texts(context, 3.0)
-    assert words.shape[:2] == weights.shape == (2, len(KINDS))
-    assert weights[0].tolist() == pytest.approx([1.0, 1e-3, 1e-3, 1e-3])
-    assert ((weights[1] > 1e-3) & (weights[1] < 1)).all()  # its own scores
+    length = batch.descriptions.ids.shape[1]
+    assert words.shape[:2] == weights.shape
+    assert torch.equal(weights[1, :length] > 0, batch.descriptions.mask[0])
+    assert not weights[1, length:].any()
+    assert not weights[2, :length].any()
+    assert torch.equal(weights[0, : batch.reports.ids.shape[1]] > 0, batch.reports.mask[0])
+    found = presence(context)
+    assert found[1].tolist() == pytest.approx([1.0, 1e-3, 1e-3, 0.0])  # No_Finding is nowhere
+    assert ((found[2, :3] > 1e-3) & (found[2, :3] < 1)).all()  # its own scores
+    assert weights[2, length : length + 4].tolist() == pytest.approx(found[2].tolist())
+    assert found[0].tolist() == pytest.approx([1.0, 1e-3, 1e-3, 0.0])  # a report that is silent on a kind
     assert not weights.requires_grad
 
 
@@ -134,6 +147,41 @@ def test_the_decoder_gets_the_features_that_the_option_names() -> None:
         again = model.image_tower.visible(batch.pixels, hidden).tokens
         assert hidden.any()
         assert torch.equal(tokens, again if where == "reencode" else context.images.tokens)
+
+
+def test_a_part_of_the_images_is_masked_and_some_do_without_their_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    batch = tiny_batch(model, 4, 4, 0)
+    calls: list[torch.Tensor] = []
+    decoder = model.image_decoder.forward
+
+    def spy(tokens, hidden, context, context_mask):  # type: ignore[no-untyped-def]
+        calls.append(context_mask)
+        return decoder(tokens, hidden, context, context_mask)
+
+    monkeypatch.setattr(model.image_decoder, "forward", spy)
+    AttMIM(share=0.5)(context_of(model, batch, AttMIM()))
+    AttMIM(text_dropout=0.99)(context_of(model, batch, AttMIM()))
+    AttMIM(text_dropout=0.0)(context_of(model, batch, AttMIM()))
+    assert [len(mask) for mask in calls] == [4, 8, 8]
+    assert [int(mask.any(1).sum()) for mask in calls[1:]] == [0, 8]
+
+
+def test_without_a_text_the_decoder_reads_none() -> None:
+    model = tiny_model().eval()
+    tokens, hidden = torch.randn(2, 16, 32), torch.rand(2, 16) < 0.5
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    one = model.image_decoder(tokens, hidden, torch.randn(2, 3, 32), none)
+    two = model.image_decoder(tokens, hidden, torch.randn(2, 3, 32), none)
+    assert torch.isfinite(one).all()
+    assert torch.equal(one, two)
+    assert not torch.equal(one, model.image_decoder(tokens, hidden, torch.randn(2, 3, 32), ~none))
+
+
+@pytest.mark.parametrize(("option", "value"), [("ratio", 1.0), ("share", 0.0), ("text_dropout", 1.0)])
+def test_shares_outside_their_range_are_refused(option: str, value: float) -> None:
+    with pytest.raises(XLIPError, match=option):
+        AttMIM(**{option: value})
 
 
 def test_a_typing_error_is_named() -> None:

@@ -46,7 +46,7 @@ def test_masks_are_drawn_anew_at_every_step() -> None:
 
 def test_lone_reports_do_not_see_any_image() -> None:
     model = tiny_model().eval()
-    objective = EntMLM(image_dropout=0.0)
+    objective = EntMLM(image_dropout=0.0, descriptions=False)
     totals = []
     for seed in (0, 1):
         batch = tiny_batch(model, 0, 2, 3)
@@ -67,6 +67,22 @@ def test_images_are_left_out_as_often_as_asked_and_texts_without_one_read_nulls(
     whole = (seen[0][:24] == context.images.tokens[:24]).all(-1).all(-1)
     assert int(whole.sum()) in kept
     assert torch.equal(null, torch.cat([~whole, torch.ones(2, dtype=torch.bool)]))
+
+
+def test_descriptions_of_lone_images_are_filled_in_with_their_image() -> None:
+    model = tiny_model().eval()
+    objective = EntMLM(image_dropout=0.0, p_entity=1.0)
+    batch = tiny_batch(model, 0, 3, 0)
+    texts = objective.texts(model, batch, torch.Generator().manual_seed(0))
+    changed = texts["masked_descriptions"].ids != batch.descriptions.ids
+    assert (changed >= batch.descriptions.is_entity).all()
+    term = objective(context_of(model, batch, objective))
+    assert int(term.count) > 0
+    other = float(objective(context_of(model, replace(batch, pixels=batch.pixels.flip(0)), objective)).total.detach())
+    assert other != float(term.total.detach())
+    term.total.backward()
+    assert model.text_decoder.local_in.weight.grad.abs().sum() > 0
+    assert "masked_descriptions" not in EntMLM(descriptions=False).texts(model, batch, torch.Generator())
 
 
 def test_the_loss_rises_when_images_are_shuffled_within_the_batch() -> None:

@@ -11,7 +11,7 @@ from tiny import tiny_model
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import adapted
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import heat_map
+from xlip.evaluate.heatmap import heat_map, occlusion
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.images.files import encode
 from xlip.pages.gallery import choose, draw
@@ -60,10 +60,19 @@ def test_other_data_are_refused() -> None:
         draw(adapted(MODEL), [case("another")], choose(predictions()), load_prompts("xlip"))
 
 
-def test_a_map_is_what_blurring_takes_from_the_score() -> None:
+def test_a_model_with_a_local_head_shows_what_its_masks_follow() -> None:
     pixels = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     positive, negative = text_classifier(MODEL, load_prompts("xlip"), ["Effusion"])[0]
     heat = heat_map(MODEL, pixels, positive - negative)
+    with torch.no_grad():
+        wanted = MODEL.local.answers(MODEL.places(pixels), (positive - negative)[None])[:, 0]
+    assert heat == pytest.approx(wanted.numpy(), abs=1e-4)
+
+
+def test_a_map_is_what_blurring_takes_from_the_score() -> None:
+    pixels = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    positive, negative = text_classifier(MODEL, load_prompts("xlip"), ["Effusion"])[0]
+    heat = (occlusion(MODEL, pixels) @ (positive - negative)).numpy()
     assert heat.shape == (2, 8, 8)
     for image, row, column in ((0, 0, 0), (1, 3, 7), (1, 7, 2)):
         changed = pixels[image, 0].numpy().copy()

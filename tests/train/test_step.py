@@ -15,10 +15,11 @@ from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS, OBJECTIVES, build_objectives
 from xlip.preparation.run import prepare
-from xlip.train.loop import PretrainConfig, pretrain, term_gradient_norms
+from xlip.train.loop import PretrainConfig, pretrain
 from xlip.train.optim import OptimConfig, build_optimizer, build_schedule
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.step import Trainer
+from xlip.train.term_gradients import term_gradients
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +157,24 @@ def test_a_terms_gradient_norm_is_that_of_its_weighted_loss_alone() -> None:
     batch, task = tiny_batch(model), Pretrainer(model, objectives)
     optimizer = build_optimizer(model, OptimConfig())
     trainer = Trainer(Accelerator(), task, optimizer, build_schedule(optimizer, 1, 2), 1.0)
-    norms = term_gradient_norms(trainer, batch, 0.5, torch.Generator().manual_seed(7))
+    figures = term_gradients(trainer, batch, 0.5, torch.Generator().manual_seed(7))
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert set(norms) == {f"gradient_norm/{objective.name}" for objective in objectives}
+    norms = {f"gradient_norm/{objective.name}" for objective in objectives}
+    assert set(figures) == norms | {"gradient_cosine/attmim", "gradient_cosine/entmlm"}
+    gradients = {}
     for objective in objectives:
         model.zero_grad()
         Pretrainer(model, [objective])(batch, 0.5, torch.Generator().manual_seed(7)).total.backward()
-        squares = sum(float(p.grad.double().pow(2).sum()) for p in model.parameters() if p.grad is not None)
-        assert norms[f"gradient_norm/{objective.name}"] == pytest.approx(squares**0.5, rel=1e-4)
+        gradients[objective.name] = {
+            name: p.grad.double().flatten().clone() for name, p in model.named_parameters() if p.grad is not None
+        }
+        squares = sum(float(g.pow(2).sum()) for g in gradients[objective.name].values())
+        assert figures[f"gradient_norm/{objective.name}"] == pytest.approx(squares**0.5, rel=1e-4)
+    for name in ("attmim", "entmlm"):
+        shared = gradients[name].keys() & gradients["contrastive"].keys()
+        one, two = (torch.cat([gradients[which][key] for key in sorted(shared)]) for which in (name, "contrastive"))
+        wanted = float(one @ two / one.norm() / two.norm())
+        assert figures[f"gradient_cosine/{name}"] == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ class Batch:
     """Study ids of the B images: a fault in training names them."""
     report_studies: tuple[str, ...]
     """Study ids of the R reports."""
+    descriptions: TextBatch
+    """One text of each lone image, made of its labels (see `batches.descriptions`); empty where none is known."""
+    described: Tensor
+    """(lone images,) bool: whether its description says anything."""
+    meaning: Tensor
+    """(lone images,) int64: equal for descriptions that state the same kinds in the same places; 0 = nothing stated."""
 
     def targets(self, labels: Tensor, uncertain: str) -> Tensor:
         """Labels (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, as the policy `uncertain` says."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
+from xlip.batches.descriptions import describe
 from xlip.batches.draws import row_draws, seed_of
 from xlip.batches.pixels import as_pixels, square
 from xlip.batches.text_batch import TextBatch
@@ -187,6 +188,7 @@ class BatchSampler:
             report_seeds=report_seeds,
             image_studies=tuple(study.study_id for study in with_image),
             report_studies=tuple(study.study_id for study in with_report),
+            **self._described([study for _, study in images], image_seeds[len(pairs) :]),
         )
 
     def indices(self, stream: str, step: int) -> list[int]:
@@ -245,6 +247,19 @@ class BatchSampler:
         if not self.attributes:
             return torch.zeros(len(studies), 0)
         return torch.from_numpy(attribute_targets(studies))
+
+    def _described(self, studies: Sequence[Study], seeds: Tensor) -> dict[str, Any]:
+        """Descriptions of lone images, drawn anew for every epoch, and their meanings."""
+        draws = [np.random.default_rng(seed_of(seed, "description")) for seed in seeds.tolist()]
+        made = [describe(one, self.kinds, self.prompts, rng) for one, rng in zip(studies, draws, strict=True)]
+        keys = [_key(one.meaning) if one and one.meaning else 0 for one in made]
+        return {
+            "descriptions": self.processor.texts(
+                [one.text if one else "" for one in made], [one.entities if one else () for one in made]
+            ),
+            "described": torch.tensor([one is not None for one in made], dtype=torch.bool),
+            "meaning": torch.tensor(keys, dtype=torch.long),
+        }
 
     def _drawn(self, name: str, step: int, families: Sequence[Sequence[str]]) -> TextBatch:
         """One text of each family, the same on every rank."""

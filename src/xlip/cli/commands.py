@@ -71,6 +71,18 @@ COMMANDS: dict[str, Command] = {
         "make page, table and model card of an evaluation",
         positional="evaluation",
     ),
+    "ablate": Command(
+        "ablation.run.AblateConfig",
+        training.run_ablate,
+        "train variants of one config at several seeds and compare them",
+        positional="plan",
+    ),
+    "probe": Command(
+        "evaluate.interaction_run.InteractionConfig",
+        evaluation.run_probe,
+        "measure on phantoms whether text and image reach each other in a run",
+        positional="run",
+    ),
     "evaluate": Command(
         "evaluate.suite.EvaluateConfig",
         evaluation.run_evaluate,

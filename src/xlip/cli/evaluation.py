@@ -9,6 +9,7 @@ from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_tab
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
+    from xlip.evaluate.interaction_run import InteractionConfig
     from xlip.evaluate.suite import EvaluateConfig
     from xlip.evaluate.zeroshot import ZeroShotConfig
     from xlip.pages.write import ReportConfig
@@ -102,6 +103,19 @@ def _run_query(config: ZeroShotConfig) -> None:
     print(f"query {config.query!r} against {config.neutral!r}; {len(ranking) - 1} images")
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"all of them: {config.out}/ranking.csv; scores in {config.out}/scores.csv")
+
+
+def run_probe(config: InteractionConfig) -> None:
+    """Probe the interaction of text and image."""
+    from pathlib import Path
+
+    from xlip.evaluate.interaction_run import HEADER, probe, table
+    from xlip.pages.interaction import write_interaction
+
+    figures = probe(config)
+    page = write_interaction(figures, Path(config.out or config.run))
+    print_table(HEADER, table(figures))
+    print(f"look at {page}; figures in interaction.json beside it")
 
 
 def run_evaluate(config: EvaluateConfig) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
 
 if TYPE_CHECKING:
+    from xlip.ablation.run import AblateConfig
     from xlip.demo import DemoConfig
     from xlip.finetune.predict import PredictConfig
     from xlip.finetune.run import FinetuneConfig
@@ -75,6 +76,13 @@ def run_finetune(config: FinetuneConfig) -> None:
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
     print(f"look at {page}")
     print(f"next: xlip predict --model {config.out} --data CSV_OR_PARQUET_OR_FOLDER --out scores.csv")
+
+
+def run_ablate(config: AblateConfig) -> None:
+    """Train and compare variants."""
+    from xlip.ablation.run import ablate
+
+    print(f"look at {ablate(config, say=print)}; table.md and table.parquet beside it")
 
 
 def run_predict(config: PredictConfig) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from xlip.errors import XLIPError
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
+from xlip.models.local import whole
 from xlip.models.xlip import XLIPModel
 
 IN_MEMORY = "in memory"
@@ -89,11 +90,44 @@ class XLIPAdapter:
 
     @torch.no_grad()
     def encode_patches(self, pixels: Tensor) -> Tensor:
-        """(n, 1, S, S) -> (n, rows, columns, E): each patch token through the image head, as a whole image goes."""
+        """(n, 1, S, S) -> (n, rows, columns, E): the local head's places, finer than patches; where the model has none,
+        each patch token through the image head, as a whole image goes.
+        """
+        if self.model.local is not None:
+            places = self.model.places(pixels.to(self.model.device))
+            assert places is not None
+            return places.cpu()
         tokens = self.model.images(pixels.to(self.model.device)).tokens
         unit: Tensor = F.normalize(self.model.image_head(tokens).float(), dim=-1)
         grid = self.model.image_tower.grid
         return unit.view(len(unit), grid, -1, unit.shape[-1]).cpu()
+
+    @property
+    def local_share(self) -> float:
+        """How much the local head's answer adds to a zero-shot score; 0 where the model has none."""
+        return float(self.model.config.local_share) if self.model.local is not None else 0.0
+
+    @torch.no_grad()
+    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """How much some place speaks for each kind, less how much some place speaks against it.
+
+        Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
+
+        Args:
+            pixels: (n, 1, S, S) in [0, 1].
+            directions: (K, E), positive less negative prompt embeddings.
+
+        Returns:
+            (n, K), logits.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        places = self.model.places(pixels.to(self.model.device))
+        if self.model.local is None or places is None:
+            raise XLIPError(f"{self.identity}: this model has no local head (model.local)")
+        answers = self.model.local.answers(places, directions.to(places.device))
+        return (whole(answers) - whole(-answers)).float().cpu()
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

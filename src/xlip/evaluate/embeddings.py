@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,8 +20,18 @@ from xlip.evaluate.cases import Case, Cases, images
 from xlip.files import cache_folder, write_whole
 from xlip.results.result import Array
 
-VERSION = 1
+VERSION = 2
 """Of the file and of how images are decoded: raise it where either changes."""
+
+
+@dataclass(frozen=True)
+class Further:
+    """Something else to compute from each image while its pixels are there."""
+
+    compute: Callable[[Tensor], Tensor]
+    """(n, 1, S, S) -> (n, X)."""
+    key: str
+    """Equal for equal computations with one model."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +41,33 @@ class Embedded:
     cases: list[Case]
     images: Array
     """(n, E) float32, L2-normalised."""
+    further: Array
+    """(n, X) float32: what `further` of `embed` made of the pixels; X = 0 without it."""
 
 
-def embed(model: ImageTextModel, cases: Cases, *, batch_size: int = 64, cache: bool = True) -> Embedded:
+def embed(
+    model: ImageTextModel,
+    cases: Cases,
+    *,
+    batch_size: int = 64,
+    cache: bool = True,
+    further: Further | None = None,
+) -> Embedded:
     """Embed every image of a set, or read the embeddings that an earlier call kept.
 
     Images are decoded batch by batch; what stays in memory is n x E numbers and what is known of the cases. Images that
     cannot be read go to `cases.dropped`. The file in `cache_folder()` is named after checkpoint, data and
-    preprocessing; models and cases that exist only in memory are computed anew.
+    preprocessing; models and cases that exist only in memory are computed anew. `further` is computed in the same pass
+    and kept beside them.
 
     Raises:
         XLIPError: no readable image.
     """
-    file = _cache_file(model, cases) if cache else None
+    file = _cache_file(model, cases, further.key if further else "") if cache else None
     found = _read(file, cases) if file else None
     if found is None:
         before = len(cases.dropped)
-        found = _compute(model, cases, batch_size)
+        found = _compute(model, cases, batch_size, further)
         if file:
             _write(file, found, cases.dropped[before:])
     if not found.cases:
@@ -63,19 +83,21 @@ def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Itera
         yield [case for case, _ in chunk], as_pixels(np.stack([image for _, image in chunk]))
 
 
-def _compute(model: ImageTextModel, cases: Cases, batch_size: int) -> Embedded:
+def _compute(model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None) -> Embedded:
     kept: list[Case] = []
-    rows = []
+    rows, others = [], []
     for chunk, pixels in pixel_batches(model, cases, batch_size):
         kept += [case.without_pixels() for case in chunk]
         rows.append(model.encode_pixels(pixels).numpy())
-    return Embedded(kept, np.concatenate(rows) if rows else np.zeros((0, 0), np.float32))
+        others.append(further.compute(pixels).numpy() if further else np.zeros((len(pixels), 0), np.float32))
+    nothing = np.zeros((0, 0), np.float32)
+    return Embedded(kept, np.concatenate(rows) if rows else nothing, np.concatenate(others) if others else nothing)
 
 
-def _cache_file(model: ImageTextModel, cases: Cases) -> Path | None:
+def _cache_file(model: ImageTextModel, cases: Cases, further: str) -> Path | None:
     if model.identity == IN_MEMORY or cases.origin is None:
         return None
-    parts = [VERSION, model.identity, preprocessing_id(model), cases.origin.fingerprint()]
+    parts = [VERSION, model.identity, preprocessing_id(model), cases.origin.fingerprint(), further]
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return cache_folder() / "embeddings" / f"{name}.safetensors"
 
@@ -88,7 +110,8 @@ def _read(file: Path, cases: Cases) -> Embedded | None:
         return None
     try:
         with safe_open(str(file), framework="np") as stored:
-            embeddings, notes = stored.get_tensor("images"), stored.metadata()
+            embeddings, further = stored.get_tensor("images"), stored.get_tensor("further")
+            notes = stored.metadata()
     except (SafetensorError, OSError):
         return None
     ids = json.loads(notes["study_ids"])
@@ -98,7 +121,7 @@ def _read(file: Path, cases: Cases) -> Embedded | None:
     if [case.study_id for case in kept] != ids:
         return None  # ids that are not unique: read the images again
     cases.dropped.extend((row, reason) for row, reason in json.loads(notes["dropped"]))
-    return Embedded(kept, embeddings)
+    return Embedded(kept, embeddings, further)
 
 
 def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:
@@ -108,4 +131,4 @@ def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:
     notes = {"study_ids": json.dumps([case.study_id for case in found.cases]), "dropped": json.dumps(dropped)}
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, save({"images": found.images}, notes))
+        write_whole(file, save({"images": found.images, "further": found.further}, notes))

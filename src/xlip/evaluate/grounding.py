@@ -16,7 +16,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases
 from xlip.evaluate.embeddings import pixel_batches
-from xlip.evaluate.heatmap import occlusion
+from xlip.evaluate.heatmap import has_local_maps, occlusion
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.identity import split_id
 from xlip.images.files import decode
@@ -39,9 +39,10 @@ class Grounding:
     """
 
     prompts: str = "xlip"
-    by: str = "occlusion"
+    by: str = "auto"
     """occlusion: what the cosine to the positive prompts, less that to the negative ones, loses when a cell is blurred
-    (65 encodings an image); patches: the same difference of each patch's own embedding (one encoding)."""
+    (65 encodings an image); patches: the same difference of each place's own embedding (one encoding); auto: patches
+    where the model has a local head, which is trained to point, else occlusion."""
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     """Of the map scaled to [0, 1] in each image; `iou` is the mean over them."""
     batch_size: int = 32
@@ -51,8 +52,8 @@ class Grounding:
     require: ClassVar[str] = "regions"
 
     def __post_init__(self) -> None:
-        if self.by not in ("occlusion", "patches"):
-            raise XLIPError(f"grounding.by: expected occlusion or patches, got {self.by!r}")
+        if self.by not in ("auto", "occlusion", "patches"):
+            raise XLIPError(f"grounding.by: expected auto, occlusion or patches, got {self.by!r}")
 
     def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
         """`pointing` (share of maps whose hottest pixel lies in the region), `iou` and signed `cnr`, over all regions
@@ -63,11 +64,12 @@ class Grounding:
         """
         start = time.perf_counter()
         subject, prompts = adapted(model), load_prompts(self.prompts)
+        by = ("patches" if has_local_maps(subject) else "occlusion") if self.by == "auto" else self.by
         ids: list[str] = []
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         directions: dict[str, Tensor] = {}
         for cases, pixels in pixel_batches(subject, data, self.batch_size):
-            patches = occlusion(subject, pixels) if self.by == "occlusion" else subject.encode_patches(pixels)
+            patches = subject.encode_patches(pixels) if by == "patches" else occlusion(subject, pixels)
             for case, tokens in zip(cases, patches, strict=True):
                 ids.append(case.study_id)
                 for kind, region in _regions(case, subject):
@@ -83,6 +85,7 @@ class Grounding:
             "split": split_id(data.name, ids),
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
+            "by": by,
         }
         figures = GroundingFigures(
             images=len(ids),

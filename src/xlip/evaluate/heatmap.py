@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.evaluate.adapter import ImageTextModel, adapted
+from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted
 from xlip.models.xlip import XLIPModel
 
 CELLS = 8
 """Rows and columns of a map."""
 
 
+LOCAL_SPAN = (0.0, 8.0)
+"""Range of a local map's colours, in logits: one scale for all images and kinds, so an absent finding stays dark."""
+
+
 def heat_map(model: XLIPModel | ImageTextModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
-    """How much of an image's product with a direction each cell carries: above 0 it speaks for the finding.
+    """How much each cell speaks for a finding: above 0 it speaks for it.
 
     Args:
         model: any model of images and texts.
@@ -26,9 +30,27 @@ def heat_map(model: XLIPModel | ImageTextModel, pixels: Tensor, direction: Tenso
         direction: (E,), a kind's positive less its negative prompt embedding.
 
     Returns:
-        (B, CELLS, CELLS) float32.
+        (B, rows, columns) float32.
     """
-    return (occlusion(model, pixels) @ direction).numpy()
+    return (answers(model, pixels) @ direction).numpy()
+
+
+def has_local_maps(model: XLIPModel | ImageTextModel) -> bool:
+    """Whether maps come from the model's local head, in logits; else by occlusion, each image on a scale of its own."""
+    subject = adapted(model)
+    return isinstance(subject, XLIPAdapter) and subject.model.local is not None
+
+
+def answers(model: XLIPModel | ImageTextModel, pixels: Tensor) -> Tensor:
+    """(B, rows, columns, E): what each cell's product with a direction is a map of.
+
+    The local head's features times their scale, which AttMIM masks by too, one encoding an image; for models without
+    such a head `occlusion`, 65 of them.
+    """
+    subject = adapted(model)
+    if isinstance(subject, XLIPAdapter) and subject.model.local is not None:
+        return subject.encode_patches(pixels) * float(subject.model.local.log_scale.detach().exp())
+    return occlusion(subject, pixels)
 
 
 @torch.no_grad()

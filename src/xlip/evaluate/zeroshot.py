@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import over_views, predictions_of
-from xlip.evaluate.embeddings import embed
+from xlip.evaluate.embeddings import Further, embed
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
@@ -69,6 +71,8 @@ class ZeroShot:
     """max or mean: the score of a study is that of its views, where several images are one study (CheXpert)."""
     source_controlled: bool = False
     """Also report each kind on the sources alone that hold both of its classes (COVIDx)."""
+    local_share: float = -1.0
+    """How much of the local head's answer is added to a kind's logit; below 0: what the checkpoint says."""
     batch_size: int = 64
     cache: bool = True
     replicates: int = 1000
@@ -106,11 +110,18 @@ class ZeroShot:
         subject, sets = adapted(model), load_prompt_sets(self.prompts)
         # Texts first: a kind without prompts is found before hours of images.
         classifiers = {one.identifier: text_classifier(subject, one, data.kinds) for one in sets}
-        embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache)
+        share = self.local_share if self.local_share >= 0 else getattr(subject, "local_share", 0.0)
+        local = local_term(subject, list(classifiers.values()), share) if share else None
+        embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
         images, scale = torch.from_numpy(embedded.images), torch.tensor(subject.scale())
+        added = share * torch.from_numpy(embedded.further).view(len(images), -1, len(data.kinds)) if local else None
         by_set = {
-            name: predictions_of(embedded.cases, data.kinds, kind_scores(images, classifier, scale).numpy())
-            for name, classifier in classifiers.items()
+            name: predictions_of(
+                embedded.cases,
+                data.kinds,
+                kind_scores(images, classifier, scale, 0.0 if added is None else added[:, number]).numpy(),
+            )
+            for number, (name, classifier) in enumerate(classifiers.items())
         }
         identity = {
             "prompts": sets[0].identifier,
@@ -118,7 +129,10 @@ class ZeroShot:
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
         }
-        swapped = kind_scores(images, next(iter(classifiers.values())).flip(1), scale).numpy()
+        if share:
+            identity["local_share"] = f"{share:g}"
+        exchanged = next(iter(classifiers.values())).flip(1)
+        swapped = kind_scores(images, exchanged, scale, 0.0 if added is None else -added[:, 0]).numpy()
         return _Scores(embedded.cases, by_set, swapped, identity)
 
 
@@ -186,7 +200,27 @@ def _mean_embedding(model: XLIPModel | ImageTextModel, texts: Sequence[str]) -> 
 
 
 @torch.no_grad()
-def kind_scores(embedding: Tensor, classifier: Tensor, scale: Tensor) -> Tensor:
-    """softmax([cos(v, t+), cos(v, t-)] * scale)[0]: embedding (n, E), classifier (K, 2, E) -> (n, K) in [0, 1]."""
+def kind_scores(embedding: Tensor, classifier: Tensor, scale: Tensor, added: Tensor | float = 0.0) -> Tensor:
+    """softmax([cos(v, t+) * scale + added, cos(v, t-) * scale])[0] in [0, 1].
+
+    Args:
+        embedding: (n, E).
+        classifier: (K, 2, E).
+        scale: scalar.
+        added: (n, K), what the local term says, see `local_term`.
+    """
     logits = torch.einsum("ne,kpe->nkp", embedding.double(), classifier.double()) * scale.double()
-    return logits.softmax(-1)[..., 0]
+    return (logits[..., 0] - logits[..., 1] + added).sigmoid()
+
+
+def local_term(model: ImageTextModel, classifiers: Sequence[Tensor], share: float) -> Further:
+    """The local head's answer to each kind, for each classifier (K, 2, E) in turn: (n, sets x K).
+
+    Raises:
+        XLIPError: a model without a local head.
+    """
+    if not isinstance(model, XLIPAdapter):
+        raise XLIPError(f"zeroshot.local_share {share:g}: {model.identity} has no local head")
+    directions = torch.cat([classifier[:, 0] - classifier[:, 1] for classifier in classifiers])
+    key = hashlib.sha256(directions.numpy().tobytes()).hexdigest()
+    return Further(lambda pixels: model.local_answers(pixels, directions), key)

@@ -30,6 +30,8 @@ class XLIPConfig(PretrainedConfig):
         decoder_heads: int = 4,
         image_decoder_layers: int = 2,
         text_decoder_layers: int = 2,
+        local_stages: int = 0,
+        local_share: float = 0.0,
         pixel_mean: float = 0.5,
         pixel_std: float = 0.25,
         **kwargs: Any,
@@ -43,5 +45,6 @@ class XLIPConfig(PretrainedConfig):
         self.embed_dim, self.stem, self.pool, self.text_pool = embed_dim, stem, pool, text_pool
         self.decoder_width, self.decoder_heads = decoder_width, decoder_heads
         self.image_decoder_layers, self.text_decoder_layers = image_decoder_layers, text_decoder_layers
+        self.local_stages, self.local_share = local_stages, local_share
         self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
         super().__init__(**kwargs)

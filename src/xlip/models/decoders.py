@@ -76,6 +76,7 @@ class ImageDecoder(nn.Module):
         self.image_in = nn.Linear(image_width, width)
         self.context_in = nn.Linear(text_width, width)
         self.mask_token = nn.Parameter(torch.zeros(width))
+        self.null_token = nn.Parameter(torch.randn(width) * 0.02)
         self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
         self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -88,14 +89,14 @@ class ImageDecoder(nn.Module):
             tokens: patch features (B, N, D); the values at hidden patches are ignored.
             hidden: (B, N), True = hidden.
             context: text tokens (B, C, D_text).
-            context_mask: (B, C), True = real.
+            context_mask: (B, C), True = real; a row without one is an image without a text.
 
         Returns:
-            Predicted normalised pixels of every patch (B, N, patch_pixels).
+            Predicted pixels of every patch (B, N, patch_pixels), on the scale of the target.
         """
         x = self.image_in(tokens)
         x = torch.where(hidden[..., None], self.mask_token.to(x.dtype), x) + self.position
-        context = self.context_in(context)
+        context, context_mask = _with_null(self.null_token, self.context_in(context), context_mask)
         for block in self.blocks:
             x = block(x, None, context, context_mask)
         pixels: Tensor = self.to_pixels(self.norm(x))
@@ -103,48 +104,81 @@ class ImageDecoder(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """Predicts the hidden words from the masked report's tokens and the image's tokens (EntMLM, DESIGN 2.3)."""
+    """Predicts the hidden words from the masked report's tokens and the image's tokens (EntMLM, DESIGN 2.3).
+
+    The image's tokens get positions of their own and, where the model has a local stem, what it saw at each patch: a
+    token of the last block no longer stands for its place, and words such as 'left' ask for places.
+    """
 
     def __init__(
-        self, *, image_width: int, text_width: int, width: int, layers: int, heads: int, vocab_size: int
+        self,
+        *,
+        image_width: int,
+        text_width: int,
+        width: int,
+        layers: int,
+        heads: int,
+        vocab_size: int,
+        patches: int,
+        local_width: int,
     ) -> None:
         super().__init__()
         self.text_in = nn.Linear(text_width, width)
         self.context_in = nn.Linear(image_width, width)
-        self.null_token = nn.Parameter(torch.randn(image_width) * 0.02)
+        self.local_in = nn.Linear(local_width, width, bias=False) if local_width else None
+        self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
+        self.null_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.to_text = nn.Linear(width, text_width)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor, seen: Tensor) -> Tensor:
         """Features (B, T, D_text) for word prediction.
 
         Args:
             tokens: the text tower's tokens of the masked report (B, T, D_text).
             mask: (B, T), True = real.
-            context: image tokens or null tokens (B, C, D_image).
-            context_mask: (B, C), True = real.
+            context: what `image_context` made of the images (B, N, width); ignored where there is none.
+            seen: (B,), True = the text has an image.
         """
-        x, context = self.text_in(tokens), self.context_in(context)
+        x = self.text_in(tokens)
+        context, context_mask = _with_null(self.null_token, context, seen[:, None].expand(context.shape[:2]))
         for block in self.blocks:
             x = block(x, mask, context, context_mask)
         features: Tensor = self.to_text(self.norm(x))
         return features
+
+    def image_context(self, tokens: Tensor, local: Tensor | None) -> Tensor:
+        """Image tokens (B, N, D_image), and the local features of the same patches (B, N, E) -> (B, N, width)."""
+        made: Tensor = self.context_in(tokens) + self.position
+        if self.local_in is not None and local is not None:
+            made = made + self.local_in(local)
+        return made
 
     def logits(self, features: Tensor, word_embeddings: Tensor) -> Tensor:
         """Scores (M, vocabulary) of features (M, D_text); output weights are tied to the word embeddings."""
         return F.linear(features, word_embeddings) + self.bias
 
     def attention(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
-        """Where each text token looks in the image: weights (B, T, N) of the last cross-attention, mean over heads."""
-        x, context = self.text_in(tokens), self.context_in(context)
+        """Where each text token looks in the image: weights (B, T, N) of the last cross-attention, mean over heads.
+
+        `context` (B, N, width) is what `image_context` made; weights on the null token are left out.
+        """
+        x = self.text_in(tokens)
+        context, context_mask = _with_null(self.null_token, context, torch.ones_like(context[..., 0], dtype=torch.bool))
         *body, last = (_cross(block) for block in self.blocks)
         for block in body:
-            x = block(x, mask, context, None)
+            x = block(x, mask, context, context_mask)
         query = last.norm_cross(last.attend_self(x, mask))
-        weights: Tensor = last.cross_attention.weights(query, context, None)
-        return weights
+        weights: Tensor = last.cross_attention.weights(query, context, context_mask)
+        return weights[..., 1:]
+
+
+def _with_null(null: Tensor, context: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """A learned token before every context (B, C, W) with mask (B, C): having none is then a case that was trained."""
+    first = null.to(context.dtype).expand(len(context), 1, -1)
+    return torch.cat([first, context], 1), torch.cat([torch.ones_like(mask[:, :1]), mask], 1)
 
 
 def _cross(block: nn.Module) -> CrossBlock:

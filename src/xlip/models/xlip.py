@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from xlip.batches.text_batch import TextBatch
 from xlip.files import obey_umask
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
+from xlip.models.local import LocalHead
 from xlip.models.towers import Encoded, ImageTower, TextTower
 
 MAX_LOGIT_SCALE = 100.0
+OWN_FEATURES = 48
+"""Of a local stem beside a tower that has none."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,13 @@ class Encodings:
     """(B, E), L2-normalised, fp32."""
     mask: Tensor
     """(B, N or T), True = real token; all True for images."""
+    places: Tensor | None = None
+    """(B, h, w, E), L2-normalised, fp32: images' shallow features in the joint space, see `LocalHead`; None for texts
+    and where the model has no such head."""
 
     def __getitem__(self, rows: slice) -> Encodings:
-        return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows])
+        places = None if self.places is None else self.places[rows]
+        return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows], places)
 
 
 @dataclass
@@ -73,7 +80,12 @@ class XLIPModel(PreTrainedModel):
     def __init__(self, config: XLIPConfig) -> None:
         super().__init__(config)
         self.image_tower = ImageTower(
-            config.image, stem=config.stem, pool=config.pool, mean=config.pixel_mean, std=config.pixel_std
+            config.image,
+            stem=config.stem,
+            pool=config.pool,
+            mean=config.pixel_mean,
+            std=config.pixel_std,
+            local_stages=config.local_stages,
         )
         self.text_tower = TextTower(config.text, pool=config.text_pool)
         widths = {"image_width": config.image["hidden_size"], "text_width": config.text["hidden_size"]}
@@ -88,11 +100,21 @@ class XLIPModel(PreTrainedModel):
             patch_pixels=self.image_tower.patch_size**2,
         )
         self.text_decoder = TextDecoder(
-            **shape, layers=config.text_decoder_layers, vocab_size=config.text["vocab_size"]
+            **shape,
+            layers=config.text_decoder_layers,
+            vocab_size=config.text["vocab_size"],
+            patches=self.image_tower.grid**2,
+            local_width=config.embed_dim if config.local_stages else 0,
         )
+        self.local: LocalHead | None = None
+        if stages := config.local_stages:
+            shared = self.image_tower.local_features
+            self.local = LocalHead(shared or OWN_FEATURES, config.embed_dim, 0 if shared else stages)
         self.processor: XLIPProcessor | None = None
         self.post_init()  # type: ignore[no-untyped-call]
         self.image_tower.reset_stem()
+        if self.local is not None and self.local.stem is not None:
+            self.local.stem.reset_parameters()
 
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
@@ -107,11 +129,23 @@ class XLIPModel(PreTrainedModel):
     def images(self, pixels: Tensor) -> Encodings:
         """Whole images (B, 1, H, W) in [0, 1] through the tower and the head. B may be 0."""
         encoded = self.image_tower(pixels)
-        return self._encodings(encoded, self.image_head, torch.ones(encoded.tokens.shape[:2]).bool())
+        made = self._encodings(encoded, self.image_head, torch.ones(encoded.tokens.shape[:2]).bool())
+        return replace(made, places=self._places(pixels, encoded.shallow))
 
     def texts(self, batch: TextBatch) -> Encodings:
         """Whole texts through the tower and the head."""
         return self._encodings(self.text_tower(batch.ids, batch.mask), self.text_head, batch.mask)
+
+    def places(self, pixels: Tensor) -> Tensor | None:
+        """What `Encodings.places` holds, without the blocks of the tower."""
+        shared = self.local is not None and self.local.stem is None
+        return self._places(pixels, self.image_tower.shallow(pixels) if shared else None)
+
+    def _places(self, pixels: Tensor, shallow: Tensor | None) -> Tensor | None:
+        if self.local is None:
+            return None
+        found: Tensor = self.local(self.image_tower.normalised(pixels) if shallow is None else shallow)
+        return found
 
     @staticmethod
     def _encodings(encoded: Encoded, head: nn.Module, mask: Tensor) -> Encodings:

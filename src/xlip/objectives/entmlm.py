@@ -11,14 +11,19 @@ from torch.nn import functional as F
 from xlip.batches.batch import Batch
 from xlip.batches.draws import row_draws, uniform
 from xlip.batches.text_batch import TextBatch
-from xlip.models.xlip import XLIPModel
+from xlip.models.local import pooled_places
+from xlip.models.xlip import Encodings, XLIPModel
 from xlip.objectives.masking import mask_words
 from xlip.objectives.objective import Context, Term, zero
 
 
 @dataclass(frozen=True)
 class EntMLM:
-    """Masked language modelling of whole entities; lone reports are read with null image tokens."""
+    """Masked language modelling of whole entities, in reports and in the descriptions of lone images.
+
+    A few hundred pairs cannot teach words from pixels; labelled lone images can, by descriptions in which kind, side
+    and zone are hidden ('findings: [MASK] [MASK] in the [MASK]'). Lone reports are read without an image.
+    """
 
     weight: float = 1.0
     p_entity: float = 0.5
@@ -26,45 +31,68 @@ class EntMLM:
     p_other: float = 0.1
     """Probability that another word is hidden."""
     image_dropout: float = 0.1
-    """Probability that a pair's image is replaced by null tokens."""
+    """Probability that a text's image is left out."""
+    descriptions: bool = True
+    """Whether the descriptions of lone images are filled in too."""
     name: str = "entmlm"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
-        """The reports once more, with words hidden: drawn anew at every step.
+        """Reports and descriptions once more, with words hidden: drawn anew at every step.
 
         Every hidden token becomes [MASK] (BERT's 80/10/10 rule is left out: the tower sees the whole report as well).
         """
-        hidden = mask_words(
-            batch.reports.group,
-            batch.reports.is_entity,
-            p_entity=self.p_entity,
-            p_other=self.p_other,
-            generator=row_draws(batch.report_seeds, self.name),
-        )
-        ids = batch.reports.ids.masked_fill(hidden, model.mask_token_id)
-        return {"reports": batch.reports, "masked_reports": batch.reports.with_ids(ids)}
+        texts = {"reports": batch.reports}
+        if self.descriptions:
+            texts["descriptions"] = batch.descriptions
+        masked = {}
+        for name, text in texts.items():
+            draws = row_draws(_seeds(name, batch), self.name)
+            hidden = mask_words(
+                text.group, text.is_entity, p_entity=self.p_entity, p_other=self.p_other, generator=draws
+            )
+            masked[f"masked_{name}"] = text.with_ids(text.ids.masked_fill(hidden, model.mask_token_id))
+        return texts | masked
 
     def __call__(self, context: Context) -> Term:
         """Sum of the cross-entropy of hidden tokens; count = hidden tokens."""
-        model, masked = context.model, context.texts["masked_reports"]
-        truth = context.inputs["reports"].ids
-        hidden = context.inputs["masked_reports"].ids != truth
+        terms = [self._of("reports", context)]
+        if self.descriptions:
+            terms.append(self._of("descriptions", context))
+        if not any(bool(term.count) for term in terms):
+            return zero(context)
+        return Term(torch.stack([t.total for t in terms]).sum(), torch.stack([t.count for t in terms]).sum())
+
+    def _of(self, name: str, context: Context) -> Term:
+        model, masked = context.model, context.texts[f"masked_{name}"]
+        truth = context.inputs[name].ids
+        hidden = (context.inputs[f"masked_{name}"].ids != truth) & context.inputs[name].mask
         if not bool(hidden.any()):
             return zero(context)
-        images = self._image_context(context)
-        seen = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        images, seen = self._images(name, context)
         features = model.text_decoder(masked.tokens, masked.mask, images, seen)
         return hidden_word_error(model, features[hidden], truth[hidden])
 
-    def _image_context(self, context: Context) -> Tensor:
-        """Tokens of the *unmasked* image for each report (R, N, D_image); null tokens where it has none."""
-        pairs, reports = context.batch.pairs, len(context.batch.reports)
-        tokens = context.images.tokens[:pairs]
-        null = context.model.text_decoder.null_token.to(tokens.dtype)
-        drawn = uniform(row_draws(context.batch.report_seeds[:pairs], f"{self.name} image"), pairs)
-        kept = drawn.to(tokens.device) >= self.image_dropout
-        seen = torch.where(kept[:, None, None], tokens, null)
-        return torch.cat([seen, null.expand(reports - pairs, tokens.shape[1], -1)])
+    def _images(self, name: str, context: Context) -> tuple[Tensor, Tensor]:
+        """The decoder's view of the *unmasked* image of each text (R, N, width), and which texts have one (R,)."""
+        pairs, texts = context.batch.pairs, len(context.inputs[name])
+        rows = slice(0, pairs) if name == "reports" else slice(pairs, None)
+        images = image_context(context.model, context.images[rows])
+        draws = row_draws(_seeds(name, context.batch)[: len(images)], f"{self.name} image")
+        kept = uniform(draws, len(images)).to(images.device) >= self.image_dropout
+        without = texts - len(images)
+        return F.pad(images, (0, 0, 0, 0, 0, without)), F.pad(kept, (0, without))
+
+
+def _seeds(name: str, batch: Batch) -> Tensor:
+    """Of each text of a name."""
+    return batch.report_seeds if name == "reports" else batch.image_seeds[batch.pairs :]
+
+
+def image_context(model: XLIPModel, images: Encodings) -> Tensor:
+    """What the text decoder sees of images, (B, N, width): their tokens and the local features of each patch."""
+    local = None if images.places is None else pooled_places(images.places, model.image_tower.grid)
+    made: Tensor = model.text_decoder.image_context(images.tokens, local)
+    return made
 
 
 def hidden_word_error(model: XLIPModel, features: Tensor, truth: Tensor) -> Term:

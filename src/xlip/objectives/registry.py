@@ -10,9 +10,11 @@ from xlip.errors import XLIPError
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.contrastive import Contrastive
+from xlip.objectives.description_contrast import DescriptionContrast
 from xlip.objectives.entmlm import EntMLM
 from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.kinds import ImageKind, ReportKind
+from xlip.objectives.local_kind import LocalKind
 from xlip.objectives.objective import Objective
 from xlip.objectives.view_contrast import ViewContrast
 
@@ -20,9 +22,11 @@ OBJECTIVES: dict[str, type[Any]] = {
     "contrastive": Contrastive,
     "attmim": AttMIM,
     "entmlm": EntMLM,
+    "description_contrast": DescriptionContrast,
     "image_kind": ImageKind,
     "image_attributes": ImageAttributes,
     "kind_contrast": KindContrast,
+    "local_kind": LocalKind,
     "report_kind": ReportKind,
     "view_contrast": ViewContrast,
 }
@@ -32,8 +36,10 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
     "contrastive": {},
     "attmim": {},
     "entmlm": {},
+    "description_contrast": {},
     "image_kind": {},
     "kind_contrast": {},
+    "local_kind": {},
     "report_kind": {},
 }
 

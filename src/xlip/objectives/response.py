@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.models.xlip import XLIPModel
+from xlip.models.local import cells
+from xlip.models.xlip import Encodings, XLIPModel
 
-RESPONSES = ("cosine", "attention")
+RESPONSES = ("local", "cosine", "attention")
 
 
 @torch.no_grad()
@@ -35,6 +36,33 @@ def response(
     return torch.cat(parts) if parts else patches.new_zeros(patches.shape[:2]).float()
 
 
+@torch.no_grad()
+def kind_response(maps: Tensor, presence: Tensor) -> Tensor:
+    """Response of every patch to the kinds of its image: sum_k presence_k softmax_j(map_kj), (B, N) fp32.
+
+    Args:
+        maps: (B, K, grid, grid), see `kind_maps`.
+        presence: (B, K) how much each kind is present, non-negative.
+    """
+    return torch.einsum("bk,bkn->bn", presence.float(), maps.flatten(2).float().softmax(-1))
+
+
+@torch.no_grad()
+def kind_maps(model: XLIPModel, images: Encodings, positive: Tensor, negative: Tensor) -> Tensor:
+    """How much each patch speaks for each kind, (B, K, grid, grid) fp32, on one scale for all images and kinds.
+
+    By the local head where the model has one, else by the cosine of the patch tokens; `positive` and `negative` are the
+    kinds' prompt embeddings (K, E).
+    """
+    grid = model.image_tower.grid
+    if model.local is not None and images.places is not None:
+        return cells(model.local.answers(images.places, positive - negative), grid)
+    unit = F.normalize(model.image_head(images.tokens).float(), dim=-1)
+    answers = model.logit_scale_exp() * unit @ (positive - negative).float().T
+    made: Tensor = answers.transpose(1, 2).unflatten(-1, (grid, grid))
+    return made
+
+
 def token_weights(mask: Tensor, is_entity: Tensor, entity_weight: float) -> Tensor:
     """(B, T): 1 for a token, `entity_weight` for a token of a medical entity, 0 for padding."""
     return mask.float() * torch.where(is_entity, entity_weight, 1.0)
@@ -45,7 +73,8 @@ def _rows(model: XLIPModel, patches: Tensor, words: Tensor, weights: Tensor, by:
     if by == "attention":
         mask = weights > 0
         mask[:, 0] |= ~mask.any(1)  # a row without a text still needs one key
-        similarity = model.text_decoder.attention(words, mask, patches)
+        context = model.text_decoder.image_context(patches, None)
+        similarity = model.text_decoder.attention(words, mask, context)
         return torch.einsum("bt,btn->bn", weights, similarity.float())
     image = F.normalize(model.image_head(patches).float(), dim=-1)
     text = F.normalize(model.text_head(words).float(), dim=-1)

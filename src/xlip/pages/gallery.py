@@ -13,7 +13,7 @@ from xlip.batches.pixels import as_pixels, square
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import occlusion
+from xlip.evaluate.heatmap import LOCAL_SPAN, answers, has_local_maps
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.pages.page import Page
 from xlip.pages.plots import Panel, panel_grid, readable
@@ -34,6 +34,18 @@ class Shown:
     score: float
 
 
+OCCLUSION_WORDS = (
+    "how much of the cosine to its positive prompts, less that to its negative ones, is lost when a cell of the image "
+    "is blurred. Coloured is what is above zero and above the image's median, up to its maximum (yellow); the numbers "
+    "are its range, so the colours of two images are not on one scale."
+)
+LOCAL_WORDS = (
+    "the local head's answer to its positive prompts, less that to its negative ones, in logits, by which masks are "
+    f"drawn in training too. All images share one scale, from {LOCAL_SPAN[0]:g} (none) to {LOCAL_SPAN[1]:g} (yellow); "
+    "the numbers are the range of the image."
+)
+
+
 @dataclass(frozen=True)
 class Gallery:
     """Pictures of the cases, ready for a page."""
@@ -42,6 +54,8 @@ class Gallery:
     """(kind, caption, picture of its cases: image and heat-map side by side)."""
     missing: int = 0
     """Cases whose image was not in the data."""
+    local: bool = False
+    """Whether the maps are those of a local head, on one scale."""
 
 
 def choose(predictions: Predictions) -> list[Shown]:
@@ -81,14 +95,15 @@ def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], p
         kind: pair[0] - pair[1] for kind, pair in zip(kinds, text_classifier(model, prompts, kinds), strict=True)
     }
     # A map of any kind is one product with these: an image shown for several kinds is encoded once.
-    losses = _losses(model, pixels)
+    losses, local = _losses(model, pixels), has_local_maps(model)
     rows = []
     for kind in kinds:
         present = [one for one in shown if one.kind == kind and one.study_id in pixels]
         if present:
             caption = "; ".join(f"{one.role}: {one.study_id}" for one in present)
-            rows.append((kind, caption, panel_grid([_panels(present, pixels, losses, directions[kind])])))
-    return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown))
+            panels = _panels(present, pixels, losses, directions[kind], LOCAL_SPAN if local else None)
+            rows.append((kind, caption, panel_grid([panels])))
+    return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown), local)
 
 
 def section(page: Page, result: Result, gallery: Gallery) -> None:
@@ -99,10 +114,8 @@ def section(page: Page, result: Result, gallery: Gallery) -> None:
     page.text(
         "For each finding the image with it that scored highest (found) and lowest (missed), and the image without "
         "it that scored highest (false alarm; the label may be at fault). Beside each, what speaks for the "
-        "finding: how much of the cosine to its positive prompts, less that to its negative ones, is lost when a "
-        "cell of the image is blurred. Coloured is what is above zero and above the image's median, up to its "
-        "maximum (yellow); the numbers are its range, so the colours of two images are not on one scale. No "
-        "colour: nothing in the image speaks for the finding."
+        f"finding: {LOCAL_WORDS if gallery.local else OCCLUSION_WORDS} No colour: nothing in the image speaks for the "
+        "finding."
     )
     page.text("These are images of the evaluated data set; its terms apply to this page.", note=True)
     if result.evaluator != "zeroshot":
@@ -126,21 +139,25 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
 
 
 def _losses(model: ImageTextModel, pixels: dict[str, Array]) -> dict[str, torch.Tensor]:
-    """`occlusion` of each image, (cells, cells, E)."""
+    """`answers` of each image, (rows, columns, E)."""
     if not pixels:
         return {}
     batch = as_pixels(np.stack(list(pixels.values())))
-    return dict(zip(pixels, occlusion(model, batch), strict=True))
+    return dict(zip(pixels, answers(model, batch), strict=True))
 
 
 def _panels(
-    shown: Sequence[Shown], pixels: dict[str, Array], losses: dict[str, torch.Tensor], direction: torch.Tensor
+    shown: Sequence[Shown],
+    pixels: dict[str, Array],
+    losses: dict[str, torch.Tensor],
+    direction: torch.Tensor,
+    span: tuple[float, float] | None,
 ) -> list[Panel]:
     panels = []
     for one in shown:
         heat = (losses[one.study_id] @ direction).numpy()
         panels += [
             Panel(pixels[one.study_id], f"{one.role}\nscore {one.score:.3f}"),
-            Panel(pixels[one.study_id], "what speaks for it", heat=heat),
+            Panel(pixels[one.study_id], "what speaks for it", heat=heat, span=span),
         ]
     return panels

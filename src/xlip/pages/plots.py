@@ -54,6 +54,8 @@ class Panel:
     """(h, w) any scale; enlarged to the image."""
     outline: Array | None = None
     """(H, W) bool."""
+    span: tuple[float, float] | None = None
+    """What the colours of the heat-map range over; without it, from its median, but at least 0, to its maximum."""
 
 
 @contextmanager
@@ -182,7 +184,7 @@ def _drawn(panel: Panel) -> Image.Image:
     color = np.repeat(gray[..., None], 3, axis=2)
     if panel.heat is not None:
         heat = _enlarged(panel.heat, (PANEL, PANEL))
-        low, high = max(float(np.median(heat)), 0.0), float(heat.max())
+        low, high = panel.span or (max(float(np.median(heat)), 0.0), float(heat.max()))
         strength = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
         opaque = 0.75 * strength[..., None]
         color = (1 - opaque) * color + opaque * 255 * colormaps["autumn"](strength)[..., :3]

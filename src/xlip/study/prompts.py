@@ -54,6 +54,10 @@ class PromptSet:
         wanted = len(denied) * self.normal_share / (1 - self.normal_share)
         return denied + self.normal[kind] * max(1, round(wanted / len(self.normal[kind])))
 
+    def phrases(self, kind: str) -> tuple[str, ...]:
+        """The words that templates name a kind by."""
+        return self.synonyms.get(kind, (kinds()[kind].name,))
+
     def _texts(self, kind: str, present: bool) -> tuple[str, ...]:
         if kind in self.exceptions:
             return self.exceptions[kind][present]
@@ -61,7 +65,7 @@ class PromptSet:
             raise XLIPError(
                 f"prompt set {self.id}: no prompts for the kind {kind}; add a pair under `kinds: {{{kind}: ...}}`"
             )
-        phrases = self.synonyms.get(kind, (kinds()[kind].name,))
+        phrases = self.phrases(kind)
         texts = (
             text
             for phrase in phrases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,10 @@ class ModelConfig:
     decoder_width: int = 192
     decoder_layers: int = 2
     decoder_heads: int = 3
+    local: bool = True
+    """Whether shallow features say where a text is answered, see `LocalHead`; AttMIM masks by them."""
+    local_share: float = 0.0
+    """How much what they answer adds to a zero-shot score."""
     vocab_size: int = 8192
     max_tokens: int = 128
     preprocess: str = "letterbox"
@@ -167,6 +172,8 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
             decoder_heads=config.decoder_heads,
             image_decoder_layers=config.decoder_layers,
             text_decoder_layers=config.decoder_layers,
+            local_stages=_local_stages(config) if config.local else 0,
+            local_share=config.local_share,
         )
     )
     if path := config.image_checkpoint:
@@ -181,6 +188,12 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
     model.processor = processor
     model.float()  # type: ignore[no-untyped-call]
     return model
+
+
+def _local_stages(config: ModelConfig) -> int:
+    """One halving less than the patches: four places to each of them."""
+    patch: int = _image_config(config)["patch_size"]
+    return max(2, round(math.log2(patch)) - 1)
 
 
 def _image_config(config: ModelConfig) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class PretrainConfig:
     """auto: the format that is measured to be faster on this machine; or bf16, fp32."""
     log_every: int = 10
     gradient_norms_every: int = 0
-    """Steps between logs of every term's own gradient norm; 0 = never."""
+    """Steps between logs of every term's own gradient norm, and its cosine with the contrastive term's; 0 = never."""
     checkpoint_every: int = 1000
     """Steps between checkpoints; 0 = only where a signal stops the run."""
     keep: int = 2

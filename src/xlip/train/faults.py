@@ -28,6 +28,7 @@ NOTES = "fault.json"
 SEEDS = ("image_seeds", "report_seeds")
 OTHERS = ("pairs", "kinds", "image_studies", "report_studies")
 IMAGE_ROWS = ("pixels", "image_labels", "attributes", "image_seeds", "image_studies")
+LONE_IMAGE_ROWS = ("descriptions", "described", "meaning")
 REPORT_ROWS = ("reports", "report_labels", "report_key", "report_seeds", "report_studies")
 
 
@@ -169,6 +170,9 @@ def _single(batch: Batch) -> Sequence[tuple[str, Batch]]:
 
     def rows(images: slice, reports: slice, pairs: int) -> Batch:
         cut = {name: getattr(batch, name)[images] for name in IMAGE_ROWS}
+        first, last = images.start - batch.pairs, images.stop - batch.pairs
+        lone = slice(first, last) if first >= 0 else slice(0, 0)
+        cut |= {name: getattr(batch, name)[lone] for name in LONE_IMAGE_ROWS}
         return replace(batch, pairs=pairs, **cut, **{name: getattr(batch, name)[reports] for name in REPORT_ROWS})
 
     singles = []

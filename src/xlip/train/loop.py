@@ -23,11 +23,11 @@ from xlip.train.optim import build_optimizer, build_schedule
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.processes import from_main, start_accelerator, start_processes
 from xlip.train.resume import as_written, compare, compare_studies
-from xlip.train.session import Evaluate, Session, term_gradient_norms
+from xlip.train.session import Evaluate, Session
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
 
-__all__ = ["DuringTraining", "Evaluate", "PretrainConfig", "Run", "pretrain", "term_gradient_norms"]
+__all__ = ["DuringTraining", "Evaluate", "PretrainConfig", "Run", "pretrain"]
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from xlip.train.faults import Spikes, studies_of, write_batch, write_notes
 from xlip.train.flops import training_flops
 from xlip.train.loader import batches
 from xlip.train.log import CONFIG_NAME, RunLog
-from xlip.train.pretrainer import Pretrainer
 from xlip.train.processes import of_all, on_any, while_together
 from xlip.train.resume import as_written
 from xlip.train.step import NotFiniteError, Trainer, train_step
 from xlip.train.stopping import StopRequest
+from xlip.train.term_gradients import term_gradients
 
 Evaluate = Callable[[XLIPModel], dict[str, float]]
 """From the model, as it is at a step, to named figures."""
@@ -107,7 +107,7 @@ class Session:
         batch, progress = batch.to(trainer.accelerator.device), step / max(config.steps - 1, 1)
         measured: dict[str, float] = {}
         if config.gradient_norms_every and step % config.gradient_norms_every == 0:
-            measured = term_gradient_norms(trainer, batch, progress, generator)
+            measured = term_gradients(trainer, batch, progress, generator)
         try:
             values = {**train_step(trainer, batch, progress, generator), **measured}
         except NotFiniteError as error:
@@ -175,20 +175,3 @@ class Meter:
         self.times = [*self.times[-20:], time.perf_counter()]
         seconds = (self.times[-1] - self.times[0]) / (len(self.times) - 1)
         return {"images_per_s": images / seconds, "share_of_matmul_rate": self.flops / seconds / self.peak}
-
-
-def term_gradient_norms(
-    trainer: Trainer, batch: Batch, progress: float, generator: torch.Generator
-) -> dict[str, float]:
-    """The gradient norm of each term alone, times its weight: one more forward and a backward each."""
-    task = trainer.accelerator.unwrap_model(trainer.pretrainer)
-    parameters = [p for p in task.parameters() if p.requires_grad]
-    norms = {}
-    for objective in task.objectives:
-        alone = Pretrainer(task.model, [objective])
-        with trainer.accelerator.autocast():
-            total = alone(batch, progress, torch.Generator().manual_seed(generator.initial_seed())).total
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-        squares = [g.float().pow(2).sum() for g in gradients if g is not None]
-        norms[f"gradient_norm/{objective.name}"] = float(torch.stack(squares).sum().sqrt())
-    return norms

@@ -1,0 +1,161 @@
+"""`xlip ablate`: train every cell that is not there yet, measure all alike, write the tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlip.ablation.plan import Cell, Plan, read_plan
+from xlip.ablation.tables import Done, write_tables
+from xlip.errors import XLIPError
+from xlip.evaluate.cases import open_cases
+from xlip.evaluate.interaction import probe_cases
+from xlip.evaluate.interaction_run import attmim_of, interaction_figures
+from xlip.evaluate.zeroshot import ZeroShot
+from xlip.files import whole_folder
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.registry import build_objectives
+from xlip.preparation.run import prepare
+from xlip.train.loop import PretrainConfig, pretrain
+
+SINGLES = 260
+"""Phantoms with one finding that the interaction is measured on."""
+PROBE_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """`xlip ablate`."""
+
+    plan: str
+    """YAML file of variants and seeds, see `configs/ablate`."""
+    out: str = "ablation"
+    quick: bool = False
+    """Lay the file's `quick` part over it: small models, few steps, one seed."""
+    replicates: int = 1000
+    """Bootstrap replicates over seeds and patients."""
+
+
+def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
+    """Train and measure what is missing, and write `table.parquet`, `table.md` and `index.html` after every cell.
+
+    A cell lies in `cells/HASH`, of its resolved config, seed and data: a second call, or another plan that holds an
+    equal cell, trains nothing anew. Returns the page.
+
+    Raises:
+        XLIPError: a fault in the plan, or in a cell's config or data.
+    """
+    plan, out = read_plan(config.plan, quick=config.quick), Path(config.out)
+    page = out / "index.html"
+    for number, cell in enumerate(plan.cells, 1):
+        folder = out / "cells" / cell_key(cell)
+        if not (folder / "cell.json").is_file():
+            say(f"{number} of {len(plan.cells)}: {cell.variant}, seed {cell.seed}")
+            _train(cell, folder, out, config.quick)
+        page = write_tables(plan, _done(plan, out), out, replicates=config.replicates)
+    return page
+
+
+def _train(cell: Cell, folder: Path, out: Path, quick: bool) -> None:
+    streams, test = _phantoms(cell, out) if cell.phantom else ({}, cell.test)
+    with whole_folder(folder) as partial:
+        config = training_config(cell, streams, partial / "run")
+        start = time.process_time()
+        model = pretrain(config).model
+        seconds = time.process_time() - start
+        result = ZeroShot(cache=False, replicates=1).run(model, open_cases(test, split=cell.test_split))
+        assert result.predictions is not None and result.kinds is not None  # noqa: PT018
+        scored = result.predictions
+        np.savez(
+            partial / "scores.npz",
+            scores=scored.scores.astype(np.float32),
+            labels=scored.labels,
+            patients=np.asarray(scored.patients).astype(str),
+        )
+        told = {
+            "variant": cell.variant,
+            "seed": cell.seed,
+            "config": dict(cell.config),
+            "kinds": list(scored.kinds),
+            "cpu_seconds": round(seconds, 1),
+            "macro_auroc": result.kinds.macro_auroc,
+            "per_kind": {kind: one.auroc for kind, one in result.kinds.per_kind.items()},
+            "interaction": _interaction(model, partial / "run", SINGLES // 4 if quick else SINGLES),
+        }
+        (partial / "cell.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def _interaction(model: XLIPModel, run: Path, singles: int) -> dict[str, Any]:
+    size = model.image_tower.grid * model.image_tower.patch_size
+    return interaction_figures(model, probe_cases(size, singles=singles, seed=PROBE_SEED, start=0), attmim_of(str(run)))
+
+
+def cell_key(cell: Cell) -> str:
+    """Hash of everything that a cell's figures depend on but the code, with every default filled in: cells that come to
+    the same, whatever their names, are trained once.
+
+    Raises:
+        XLIPError: as `training_config` and `build_objectives`.
+    """
+    config = training_config(cell, {}, Path())
+    objectives = {one.name: asdict(one) for one in build_objectives(config.objectives)}  # type: ignore[call-overload]
+    told = [{**asdict(config), "objectives": objectives}, dict(cell.phantom), cell.test, cell.test_split]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def training_config(cell: Cell, streams: Mapping[str, Any], out: Path) -> PretrainConfig:
+    """What `xlip pretrain` would make of a cell.
+
+    Args:
+        cell: the cell.
+        streams: sets of each stream, laid under those that the cell's config names.
+        out: folder of the run.
+
+    Raises:
+        XLIPError: an unknown option or a value of another type.
+    """
+    import jsonargparse
+
+    options = {**cell.config, "data": {**streams, **(cell.config.get("data") or {})}}
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(PretrainConfig, "run")
+    try:
+        parsed = parser.parse_object({"run": {**options, "seed": cell.seed, "out": str(out)}})
+        made: PretrainConfig = parser.instantiate(parsed).run
+    except (jsonargparse.ArgumentError, KeyError, TypeError, ValueError) as error:
+        raise XLIPError(f"ablate: {cell.variant}: {' '.join(str(error).split())}") from error
+    return made
+
+
+def _phantoms(cell: Cell, out: Path) -> tuple[dict[str, Any], str]:
+    """A prepared set of each stream and the held-out one, of phantoms that no other has; made once for each seed."""
+    told, start = dict(cell.phantom), 0
+    size = told.pop("size")
+    folder = out / "data" / f"{size}-{cell.seed}-{'-'.join(str(count) for count in told.values())}"
+    for name, count in told.items():
+        if count and not (folder / name).exists():
+            options = {"count": count, "seed": cell.seed, "size": size, "start": start}
+            prepare("phantom", Path(), folder / name, workers=0, options=options)
+        start += count
+    streams: dict[str, Any] = {name: [{"path": str(folder / name)}] for name in told if name != "test" and told[name]}
+    return streams, str(folder / "test")
+
+
+def _done(plan: Plan, out: Path) -> list[Done]:
+    found = []
+    for cell in plan.cells:
+        folder = out / "cells" / cell_key(cell)
+        if not (folder / "cell.json").is_file():
+            continue
+        told: Mapping[str, Any] = json.loads((folder / "cell.json").read_text("utf-8"))
+        with np.load(folder / "scores.npz") as arrays:
+            scores, labels, patients = (arrays[name] for name in ("scores", "labels", "patients"))
+        found.append(Done(cell.variant, cell.seed, told, scores, labels, patients))
+    return found

@@ -1,0 +1,42 @@
+"""Lone images against their descriptions: what pairs teach, without a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.contrastive import both_ways
+from xlip.objectives.objective import Context, Term, distributed, zero
+
+
+@dataclass(frozen=True)
+class DescriptionContrast:
+    """Symmetric InfoNCE between labelled lone images and texts made of their labels, boxes and masks.
+
+    DESIGN 2.4's 'image + labels: text := its prompts', with sides: kinds alone cannot teach left from right. Images
+    whose labels state the same kinds in the same places are positives of each other.
+    """
+
+    weight: float = 1.0
+    chunk: int = 1024
+    """Rows of the similarity matrix held at a time."""
+    name: str = "description_contrast"
+
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """The descriptions."""
+        return {"descriptions": batch.descriptions}
+
+    def __call__(self, context: Context) -> Term:
+        """Sum over images whose description states a kind of the mean of both directions; count = them."""
+        batch = context.batch
+        stated = batch.meaning != 0
+        if not bool(stated.any()) and not distributed():
+            return zero(context)
+        image = context.images.embedding[batch.pairs :][stated]
+        text = context.texts["descriptions"].embedding[stated]
+        keys = torch.stack([batch.meaning[stated], torch.zeros_like(batch.meaning[stated])], 1)
+        return both_ways(image, text, keys, context.model.logit_scale_exp(), self.chunk)

@@ -1,0 +1,58 @@
+"""Kinds from places: the loss that makes the map of a text point (weakly supervised, from labels of whole images)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
+from xlip.errors import XLIPError
+from xlip.models.local import whole
+from xlip.models.xlip import XLIPModel
+from xlip.objectives.kind_contrast import present_against_absent
+from xlip.objectives.objective import Context, Term, zero
+from xlip.study.labels import UncertainPolicy
+
+
+@dataclass(frozen=True)
+class LocalKind:
+    """Each kind's label against the log-mean-exp of its map, and present against absent kinds.
+
+    Logit of kind k: log mean_j exp s (p_j . (t+ - t-)), the soft form of multiple-instance learning (Pinheiro &
+    Collobert 2015, arXiv:1411.6228): one place that answers is enough, and it is the one that learns. Not in the paper.
+    """
+
+    weight: float = 1.0
+    uncertain: str = "ignore"
+    """What an uncertain label counts as, see `UncertainPolicy.parse`."""
+    name: str = "local_kind"
+
+    def __post_init__(self) -> None:
+        UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
+
+    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """The prompts."""
+        return {"prompts": batch.prompts}
+
+    def __call__(self, context: Context) -> Term:
+        """Mean over known labels of the binary cross-entropy plus mean over images of the contrast; count = images.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        model, places = context.model, context.images.places
+        if places is None or model.local is None:
+            raise XLIPError("objectives.local_kind: the model has no local head; set model.local to true")
+        labels = context.batch.targets(context.batch.image_labels, self.uncertain)
+        known = labels >= 0
+        if not bool(known.any()):
+            return zero(context)
+        positive, negative = context.texts["prompts"].embedding.chunk(2)
+        for_, against = model.local.answers(places, torch.cat([positive, positive - negative])).chunk(2, 1)
+        error = F.binary_cross_entropy_with_logits(whole(against)[known], labels[known].float())
+        contrast = present_against_absent(whole(for_), labels)
+        rows = known.any(1).sum().float()
+        return Term((error + contrast.total / contrast.count.clamp(min=1)) * rows, rows)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiny import CONFIG, tiny_processor
+from xlip.models.local import LocalHead, cells, pooled_places, whole
+from xlip.models.stem import PLACE_EPS, ConvStem, PlaceNorm
+from xlip.train.build import build_model
+
+
+def head(stages: int = 2) -> LocalHead:
+    torch.manual_seed(0)
+    return LocalHead(16, 8, stages)
+
+
+def test_the_norm_is_over_channels_at_each_place_alone() -> None:
+    x = torch.randn(2, 5, 3, 4)
+    made = PlaceNorm(5)(x).detach().numpy()
+    for b, i, j in np.ndindex(2, 3, 4):
+        column = x[b, :, i, j].numpy()
+        wanted = (column - column.mean()) / np.sqrt(column.var() + PLACE_EPS)
+        assert made[b, :, i, j] == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+@pytest.mark.parametrize(("patch", "field"), [(8, 19), (16, 43)])
+def test_a_place_sees_its_neighbourhood_and_nothing_else(patch: int, field: int, stem: str) -> None:
+    model = build_model(replace(CONFIG, image_size=96, patch_size=patch, stem=stem), tiny_processor(), 0).eval()
+    pixels = torch.rand(1, 1, 96, 96)
+    changed = pixels.clone()
+    changed[0, 0, 48, 48] += 1.0
+    one, two = model.images(pixels), model.images(changed)
+    assert torch.allclose(one.places, model.places(pixels), atol=1e-6)
+    moved = (one.places - two.places).abs().amax(-1)[0] > 1e-6
+    rows = moved.any(1).nonzero().flatten() * patch // 2
+    assert moved.any()
+    assert int((rows - 48).abs().max()) <= field // 2 + patch // 2
+    assert not torch.allclose(one.tokens[0, 0], two.tokens[0, 0], atol=1e-6)
+
+
+def test_a_stem_hands_its_shallow_features_out_once() -> None:
+    stem, x = ConvStem(1, 32, 8, 2), torch.rand(2, 1, 32, 32)
+    stem(x)
+    taken = stem.take_shallow()
+    assert taken is not None
+    assert torch.equal(taken, stem.local(x))
+    assert stem.take_shallow() is None
+    plain = ConvStem(1, 32, 8)
+    plain(x)
+    assert plain.take_shallow() is None
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+def test_places_are_unit_vectors_and_no_image_is_fine(stem: str) -> None:
+    model = build_model(replace(CONFIG, stem=stem), tiny_processor(), 0).eval()
+    assert torch.allclose(model.places(torch.rand(2, 1, 64, 64)).norm(dim=-1), torch.ones(2, 8, 8), atol=1e-5)
+    assert model.images(torch.rand(0, 1, 64, 64)).places.shape == (0, 8, 8, 16)
+    assert model.places(torch.rand(0, 1, 64, 64)).shape == (0, 8, 8, 16)
+
+
+def test_answers_are_scaled_products() -> None:
+    model = head()
+    places, directions = model(torch.rand(2, 1, 32, 32)).detach(), torch.randn(3, 8)
+    made = model.answers(places, directions)
+    assert float(made[1, 2, 3, 4].detach()) == pytest.approx(float(10.0 * places[1, 3, 4] @ directions[2]), rel=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([2, 4]))
+def test_pooling_is_log_mean_exp(seed: int, grid: int) -> None:
+    answers = torch.tensor(np.random.default_rng(seed).normal(size=(2, 3, 8, 8)) * 3)
+    side = 8 // grid
+    made = cells(answers, grid)
+    for b, k, i, j in np.ndindex(2, 3, grid, grid):
+        tile = answers[b, k, i * side : (i + 1) * side, j * side : (j + 1) * side].numpy()
+        assert float(made[b, k, i, j]) == pytest.approx(math.log(np.exp(tile).mean()), abs=1e-9)
+    assert float(whole(answers)[1, 2]) == pytest.approx(math.log(np.exp(answers[1, 2].numpy()).mean()), abs=1e-9)
+
+
+def test_places_that_do_not_divide_into_the_grid_keep_their_order() -> None:
+    answers = torch.zeros(1, 1, 6, 6)
+    answers[0, 0, :, 4:] = 5.0
+    made = cells(answers, 4)[0, 0]
+    assert made.shape == (4, 4)
+    assert bool((made[:, 3] > made[:, 0]).all())
+
+
+def test_pooled_places_go_row_by_row() -> None:
+    places = torch.zeros(1, 4, 4, 2)
+    places[0, :2, 2:, 0] = 1.0
+    assert pooled_places(places, 2)[0, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0]
