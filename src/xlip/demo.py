@@ -97,7 +97,7 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
     metrics = {
         "zeroshot": {name: _figures(result) for name, result in results.items()},
         "interaction": interaction_figures(
-            xlip, probe_cases(SIZE, singles=SINGLES, seed=config.seed + 1, start=0), AttMIM(**ATTMIM)
+            xlip, probe_cases(SIZE, singles=SINGLES, seed=config.seed + 1, start=0), AttMIM(**ATTMIM), prompts="xlip"
         ),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_rss_mb": round(_peak_rss_mb()),

@@ -185,7 +185,7 @@ def test_sides_are_read_from_the_scores_of_left_less_right(cases: ProbeCases) ->
 
 def test_an_untrained_model_knows_nothing_but_has_every_figure(cases: ProbeCases) -> None:
     model = tiny_model().eval()
-    figures = interaction_figures(model, cases, AttMIM())
+    figures = interaction_figures(model, cases, AttMIM(), prompts="xlip")
     json.dumps(figures, allow_nan=False)
     words = word_figures(model, cases)
     assert words["finding"]["words"] > 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.objectives.entmlm import EntMLM, hidden_word_error
+from xlip.objectives.entmlm import EntMLM, hidden_word_error, image_context
 from xlip.train.optim import OptimConfig, build_optimizer
 from xlip.train.pretrainer import Pretrainer
 
@@ -58,15 +58,18 @@ def test_lone_reports_do_not_see_any_image() -> None:
 @pytest.mark.parametrize(("share", "kept"), [(0.0, range(24, 25)), (0.5, range(5, 20)), (1.0, range(1))])
 def test_images_are_left_out_as_often_as_asked_and_texts_without_one_read_nulls(share: float, kept: range) -> None:
     model = tiny_model().eval()
-    batch, seen = tiny_batch(model, 24, 1, 2), []
-    model.text_decoder.register_forward_pre_hook(lambda _, given: seen.append(given[2]))
-    objective = EntMLM(image_dropout=share)
+    batch, given = tiny_batch(model, 24, 1, 2), []
+    model.text_decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[2:]))
+    objective = EntMLM(image_dropout=share, descriptions=False)
     context = context_of(model, batch, objective)
     objective(context)
-    null = (seen[0] == model.text_decoder.null_token).all(-1).all(-1)
-    whole = (seen[0][:24] == context.images.tokens[:24]).all(-1).all(-1)
-    assert int(whole.sum()) in kept
-    assert torch.equal(null, torch.cat([~whole, torch.ones(2, dtype=torch.bool)]))
+    images, seen = given[0]
+    assert torch.equal(images[:24], image_context(model, context.images[:24]))
+    assert int(seen[:24].sum()) in kept
+    assert not seen[24:].any()
+    tokens, mask = torch.randn(26, 5, 32), torch.ones(26, 5, dtype=torch.bool)
+    read = [model.text_decoder(tokens, mask, other, seen) for other in (images, images.flip(0))]
+    assert torch.equal(read[0][~seen], read[1][~seen])  # nothing but the learned token
 
 
 def test_descriptions_of_lone_images_are_filled_in_with_their_image() -> None:

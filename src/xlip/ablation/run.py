@@ -94,7 +94,8 @@ def _train(cell: Cell, folder: Path, out: Path, quick: bool) -> None:
 
 def _interaction(model: XLIPModel, run: Path, singles: int) -> dict[str, Any]:
     size = model.image_tower.grid * model.image_tower.patch_size
-    return interaction_figures(model, probe_cases(size, singles=singles, seed=PROBE_SEED, start=0), attmim_of(str(run)))
+    cases = probe_cases(size, singles=singles, seed=PROBE_SEED, start=0)
+    return interaction_figures(model, cases, attmim_of(str(run)), prompts="xlip")
 
 
 def cell_key(cell: Cell) -> str:

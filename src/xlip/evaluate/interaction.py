@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xlip.batches.pixels import as_pixels
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.metrics.auroc import auroc
 from xlip.models.xlip import XLIPModel
@@ -47,7 +48,7 @@ def probe_cases(size: int, *, singles: int, seed: int, start: int) -> ProbeCases
     while count < singles:
         found.append(generate(start + len(found), seed=seed, size=size))
         count += len(found[-1].findings) == 1
-    pixels = torch.from_numpy(np.stack([one.pixels for one in found])).unsqueeze(1).float() / 255
+    pixels = as_pixels(np.stack([one.pixels for one in found]))
     masks = np.zeros((len(found), size, size), bool)
     for mask, one in zip(masks, found, strict=True):
         for finding in one.findings:

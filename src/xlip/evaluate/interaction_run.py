@@ -62,9 +62,7 @@ def probe(config: InteractionConfig) -> dict[str, Any]:
     return figures
 
 
-def interaction_figures(
-    model: XLIPModel, cases: ProbeCases, attmim: AttMIM, *, prompts: str = "xlip"
-) -> dict[str, Any]:
+def interaction_figures(model: XLIPModel, cases: ProbeCases, attmim: AttMIM, *, prompts: str) -> dict[str, Any]:
     """Figures of maps and masks, of reconstructions, of hidden words and of sides; see their functions."""
     return {
         "maps": map_figures(model, cases, mode=attmim.mode, prompts=prompts),
