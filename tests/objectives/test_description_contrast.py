@@ -29,7 +29,7 @@ def test_images_meet_the_descriptions_of_equal_meaning() -> None:
     image = context.images.embedding.detach().numpy()[2:][rows]
     text = context.texts["descriptions"].embedding.detach().numpy()[rows]
     assert int(term.count) == 4
-    wanted = naive(image, text, [7, 9, 7, 3], float(model.logit_scale_exp()))
+    wanted = naive(image, text, [7, 9, 7, 3], float(model.logit_scale_exp().detach()))
     assert float(term.total.detach()) == pytest.approx(wanted, rel=1e-4)
 
 

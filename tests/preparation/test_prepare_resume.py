@@ -23,7 +23,6 @@ from xlip.preparation import target as target_module
 from xlip.preparation.part import InterruptedRunError
 from xlip.preparation.plan import parts_of
 from xlip.preparation.run import prepare
-from xlip.reports import entities as entities_module
 from xlip.sources.source import Candidate
 from xlip.study.parquet import parquet_files, read_studies
 from xlip.study.record import Study
@@ -109,9 +108,11 @@ def test_a_set_begun_with_another_tagger_is_not_gone_on_with(tmp_path: Path, mon
     monkeypatch.setattr(pool, "run_unit", part_module.run_unit)
     newer = "xlip-rules-en@next"
     monkeypatch.setattr(module, "TAGGER", newer)
-    monkeypatch.setattr(entities_module, "TAGGER", newer)
+    begun = {file.name: file.stat().st_ino for file in (tmp_path / ".out.partial" / "journal").iterdir()}
     prepare("a", tmp_path, tmp_path / "out", workers=0)
-    assert {study.tagger for study in read_studies(tmp_path / "out")} == {newer}
+    assert begun
+    assert len(list(read_studies(tmp_path / "out"))) == 130
+    assert json.loads((tmp_path / "out" / "stats.json").read_text("utf-8"))["settings"]["tagger"] == newer
 
 
 def test_a_run_that_dies_in_its_last_moments_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_standard_input_is_one_report_a_line(
         ("No effusion.".encode("utf-16"), "read as utf-16"),
         (b"<p>No effusion<br>Nodule</p>", "HTML markup"),
         (b"Es besteht kein Anhalt fuer einen Infekt oder Erguss.", "language not known to the tagger: de"),
-        (b"Qwxz pqrt vbnm lkjh gfds. Zxcv.", "not a report"),
+        (b"Qwxz pqrt vbnm lkjh gfds. Zxcv.", "language not known to the tagger: und"),
         (b"no effusion " * 9_000, "long text: 108000 characters"),
         (b"\x81\x8d\xff effusion", "could not be decoded"),
     ],

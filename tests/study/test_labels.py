@@ -19,9 +19,10 @@ from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, label_matrix
 from xlip.evaluate.probe import LinearProbe
 from xlip.finetune.recipe import Recipe
-from xlip.objectives.attmim import AttMIM, query_texts
+from xlip.objectives.attmim import AttMIM
 from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.kinds import ImageKind, ReportKind
+from xlip.objectives.queries import presence
 from xlip.study.kinds import kinds
 from xlip.study.labels import (
     ABSENT,
@@ -201,7 +202,7 @@ def test_attmim_queries_a_doubted_kind_as_the_policy_says(policy: str) -> None:
     model = tiny_model().eval()
     batch = tiny_batch(model, 0, 2, 1)
     batch.image_labels[:] = UNCERTAIN
-    _, weights = query_texts(context_of(model, batch, AttMIM()), 1.0, policy)
+    weights = presence(context_of(model, batch, AttMIM()), policy)
     wanted = [*OF_BATCH[policy], *([-1, -1] if policy in ("ignore", "chexpert") else [OF_BATCH[policy][1]] * 2)]
     for column, target in enumerate(wanted):
         found = weights[:, column]

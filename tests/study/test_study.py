@@ -33,6 +33,7 @@ def test_every_field_of_a_full_study_survives_the_file(tmp_path: Path) -> None:
         image=b"png", image_path="a.png", view="PA", split="val", sections={"impression": TEXT}, width=80,
         height=60, pixel_spacing=(0.25, 0.5), sex="F", age=50.0, boxes=(Box("Effusion", 0.25, 0.5, 0.125, 0.25),),
         masks={"Effusion": b"mask"}, tags=("one", "two"), report_kinds={"Effusion": 1, "Pneumothorax": 0},
+        language="en",
     )  # fmt: skip
     defaults = Study._field_defaults
     assert not [n for n, value in full._asdict().items() if value in ("", 0, None, (), {}, defaults.get(n))]
