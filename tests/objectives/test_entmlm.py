@@ -23,6 +23,19 @@ def test_the_loss_is_the_cross_entropy_of_hidden_tokens_only() -> None:
     assert float(term.count) == 3
 
 
+def test_the_term_counts_the_tokens_that_are_masked_and_no_others() -> None:
+    model = tiny_model().eval()
+    objective = EntMLM()
+    context = context_of(model, tiny_batch(model), objective)
+    truth, shown = context.inputs["reports"].ids, context.inputs["masked_reports"].ids
+    asked: list[torch.Tensor] = []
+    model.text_decoder.register_forward_hook(lambda *given: asked.append(given[2]))
+    term = objective(context)
+    wanted = hidden_word_error(model, asked[0][shown != truth], truth[shown != truth])
+    assert float(term.total.detach()) == pytest.approx(float(wanted.total.detach()), rel=1e-5)
+    assert float(term.count) == float((shown == model.mask_token_id).sum()) > 0
+
+
 def test_padding_and_special_tokens_are_never_hidden_and_every_report_hides_an_entity() -> None:
     model = tiny_model()
     batch = tiny_batch(model, 4, 0, 4)
