@@ -248,6 +248,13 @@ def test_a_batch_is_made_of_its_rows(run: dict, step: int, tables, processor, ca
         check(sampler, step)
 
 
+def test_rows_of_equal_number_in_two_streams_are_kept_apart(tables, processor) -> None:
+    run = {"mix": {"pairs": 4, "images": 6, "texts": 2}, "ranks": 1, "seed": 0}
+    (sampler,) = samplers(run, processor, tables, attributes=True)
+    for step in range(8):
+        check(sampler, step)
+
+
 def check(sampler: BatchSampler, step: int) -> None:
     batch, processor = sampler(step), sampler.processor
     drawn = {name: [sampler.tables[name][index] for index in sampler.indices(name, step)] for name in STREAMS}

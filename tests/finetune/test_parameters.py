@@ -29,7 +29,7 @@ def test_rates_fall_with_the_distance_from_the_head() -> None:
 
 
 def test_from_scratch_every_layer_learns_alike() -> None:
-    recipe = Recipe(lr=1.0, init="scratch")
+    recipe = Recipe(lr=1.0, init="scratch", layer_decay=0.5)
     optimizer = layerwise_optimizer(trainable(start(recipe), recipe), recipe, 128)
     assert {group["lr"] for group in optimizer.param_groups} == {1.0}
 

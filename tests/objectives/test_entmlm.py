@@ -23,6 +23,22 @@ def test_the_loss_is_the_cross_entropy_of_hidden_tokens_only() -> None:
     assert float(term.count) == 3
 
 
+def test_the_term_counts_the_tokens_that_are_masked_and_no_others() -> None:
+    model = tiny_model().eval()
+    objective = EntMLM()
+    context = context_of(model, tiny_batch(model), objective)
+    asked: list[torch.Tensor] = []
+    model.text_decoder.register_forward_hook(lambda *given: asked.append(given[2]))
+    term = objective(context)
+    total, count = 0.0, 0
+    for features, name in zip(asked, ("reports", "descriptions"), strict=True):
+        hidden = context.inputs[f"masked_{name}"].ids == model.mask_token_id
+        total += float(hidden_word_error(model, features[hidden], context.inputs[name].ids[hidden]).total.detach())
+        count += int(hidden.sum())
+    assert float(term.total.detach()) == pytest.approx(total, rel=1e-5)
+    assert float(term.count) == count > 0
+
+
 def test_padding_and_special_tokens_are_never_hidden_and_every_report_hides_an_entity() -> None:
     model = tiny_model()
     batch = tiny_batch(model, 4, 0, 4)

@@ -32,6 +32,20 @@ def test_it_equals_the_naive_loop_and_leaves_unknown_and_uncertain_out() -> None
     assert int(term.count) == rows == 5
 
 
+def test_images_choose_among_prompts_and_prompts_among_images() -> None:
+    model = tiny_model().eval()
+    objective = KindContrast()
+    context = context_of(model, tiny_batch(model, 6, 6, 0), objective)
+    prompts = context.texts["prompts"].embedding[: len(context.batch.kinds)]
+    scores = (model.logit_scale_exp() * context.images.embedding @ prompts.T).detach().double().numpy()
+    labels = context.batch.image_labels.numpy()
+    by_image, by_prompt = naive(scores, labels), naive(scores.T, labels.T)
+    term = objective(context)
+    assert by_image[0] != pytest.approx(by_prompt[0], rel=1e-2)
+    assert float(term.total.detach()) == pytest.approx(by_image[0] + by_prompt[0], rel=1e-4)
+    assert float(term.count) == by_image[1] + by_prompt[1]
+
+
 def test_a_row_without_a_rival_costs_nothing_and_has_a_finite_gradient() -> None:
     scores = torch.randn(1, 3, requires_grad=True)
     present_against_absent(scores, torch.tensor([[1, -1, 1]])).total.backward()

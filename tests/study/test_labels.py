@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from tiny import KINDS as BATCH_KINDS
 from tiny import context_of, tiny_batch, tiny_model
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, label_matrix
-from xlip.evaluate.probe import LinearProbe
+from xlip.evaluate.embeddings import Embedded
+from xlip.evaluate.probe import LinearProbe, _Parts
+from xlip.finetune.cell import Cell, Rows, train_cell
+from xlip.finetune.classifier import XLIPClassifier
+from xlip.finetune.fit import Part
+from xlip.finetune.images import LabelledImages
 from xlip.finetune.recipe import Recipe
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.kind_contrast import KindContrast
@@ -210,3 +216,59 @@ def test_attmim_queries_a_doubted_kind_as_the_policy_says(policy: str) -> None:
             assert ((found > 1e-3) & (found < 1)).all()
         else:
             assert torch.allclose(found, torch.full_like(found, max(target, 1e-3)))
+
+
+# Each policy in a probe and in fine-tuning: what is handed to the fit.
+
+TABLE = [
+    *[dict.fromkeys(KINDS, UNCERTAIN)] * 2,
+    dict.fromkeys(KINDS, PRESENT),
+    dict.fromkeys(KINDS, ABSENT),
+    {"Edema": PRESENT, "Nodule": ABSENT},
+]
+
+
+class Handed(Exception):  # noqa: N818
+    """Ends a training with the targets that it was given."""
+
+
+def handed(function: Callable[[], object]) -> list[list[int]]:
+    with pytest.raises(Handed) as caught:
+        function()
+    targets: list[list[int]] = caught.value.args[0].tolist()
+    return targets
+
+
+def expected_targets(policy: str) -> list[list[int]]:
+    return [POLICIES[policy]] * 2 + [[1, 1, 1], [0, 0, 0], [1, -1, 0]]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_probe_fits_what_the_policy_says(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(features: object, targets: np.ndarray, *_: object, **__: object) -> None:
+        raise Handed(targets)
+
+    monkeypatch.setattr("xlip.evaluate.probe.choose_c", stop)
+    cases = [Case(f"s{i}", f"p{i}", None, labels) for i, labels in enumerate(TABLE)]
+    nothing = np.zeros((len(TABLE), 2), np.float32)
+    seen = Embedded(cases, nothing, nothing)
+    parts = _Parts("set", seen, seen, seen)
+    assert handed(lambda: LinearProbe(uncertain=policy)._train(parts, list(KINDS), 0)) == expected_targets(policy)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_fine_tuning_fits_what_the_policy_says_and_watches_what_is_certain(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(start: object, train: Part, validation: Part, *_: object, **__: object) -> None:
+        assert (validation.targets == truth(label_codes(TABLE, KINDS))).all()
+        raise Handed(train.targets)
+
+    monkeypatch.setattr("xlip.finetune.cell.fit", stop)
+    names, rows = np.array([f"s{i}" for i in range(len(TABLE))]), np.arange(len(TABLE))
+    pixels = np.zeros((len(TABLE), 8, 8), np.uint8)
+    data = LabelledImages("set", KINDS, names, names, np.full(len(TABLE), "train"), label_codes(TABLE, KINDS), pixels)
+    recipe, start = Recipe(uncertain=policy), XLIPClassifier.of(tiny_model(), KINDS)
+    options = {"augment": None, "precision": "fp32"}
+    found = handed(lambda: train_cell(Cell(1.0, 0), data, Rows(rows, rows, rows), start, recipe, **options))
+    assert found == expected_targets(policy)
