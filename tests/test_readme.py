@@ -98,7 +98,7 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
         assert cli.main([*words, *FAST.get(words[0], []), *quiet]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "kept 40 studies (40 images, 40 reports, 40 pairs) of 40 patients" in shown
-    assert "after 2 steps" in shown
+    assert "runs/mine: 2 steps" in shown
     for page in (
         "results/mine/report.html",
         "results/csv/report.html",

@@ -110,11 +110,10 @@ class XLIPProcessor:
                 "made from the reports of its training; write it in their language and script"
             )
         if unknown:
-            logger.warning("%r: %d of %d tokens are unknown to the model's vocabulary", shown, unknown, len(tokens))
+            logger.warning("a text: %d of its %d tokens are unknown to the model's vocabulary", unknown, len(tokens))
         if len(tokens) + special > self.max_tokens:
             logger.warning(
-                "%r: cut after %d of its %d tokens, which is what the model takes",
-                shown,
+                "a text: cut after %d of its %d tokens, which is what the model takes",  # not the text: a report's
                 self.max_tokens - special,
                 len(tokens),
             )

@@ -112,9 +112,10 @@ def _day(year: int, month: int, day: int) -> date | None:
 
 
 def _class_name(uid: str) -> str:
+    from pydicom import config
     from pydicom.uid import UID
 
-    name = UID(uid).name
+    name = UID(uid, validation_mode=config.IGNORE).name  # of a damaged file, which may say anything
     return name if name != uid else "an object of an unknown class"
 
 
