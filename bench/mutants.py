@@ -85,8 +85,8 @@ def source(mutant: Mutant, root: Path = ROOT) -> Path:
     return root / "src" / "xlip" / mutant.file
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> str:
-    """Run tests of a tree in a process of their own; the name of the first that fails, or nothing."""
+def run_tests(tree: Path, tests: Sequence[str]) -> tuple[str, str]:
+    """Run tests of a tree in a process of their own; the name of the first that fails, or nothing, and why it does."""
     forked = multiprocessing.get_context("fork")
     ours, theirs = forked.Pipe(duplex=False)
     process = forked.Process(target=_in_process, args=(tree, tests, theirs))
@@ -94,19 +94,20 @@ def run_tests(tree: Path, tests: Sequence[str]) -> str:
     theirs.close()
     try:
         if not ours.poll(SECONDS):
-            return f"stopped after {SECONDS} s"
-        return str(ours.recv())
+            return f"stopped after {SECONDS} s", ""
+        name, why = ours.recv()
+        return name, why
     except EOFError:
-        return "the process died"
+        return "the process died", ""
     finally:
         process.kill()
         process.join()
 
 
 class _FirstFailure:
-    """A pytest plugin that notes the first test, or the first file, that fails."""
+    """A pytest plugin that notes the first test, or the first file, that fails, and why."""
 
-    name = ""
+    name, why = "", ""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._note(report)
@@ -116,7 +117,7 @@ class _FirstFailure:
 
     def _note(self, report: Any) -> None:
         if report.failed and not self.name:
-            self.name = report.nodeid.removeprefix("tests/").partition("[")[0]
+            self.name, self.why = report.nodeid.removeprefix("tests/").partition("[")[0], report.longreprtext
 
 
 def _in_process(tree: Path, tests: Sequence[str], answer: Any) -> None:
@@ -134,7 +135,7 @@ def _in_process(tree: Path, tests: Sequence[str], answer: Any) -> None:
     found = _FirstFailure()
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore:Module already imported"]
     status = pytest.main([*options, *(f"tests/{test}" for test in tests)], plugins=[found])
-    answer.send(found.name or ("" if status == 0 else f"pytest: {status!r}"))
+    answer.send((found.name or ("" if status == 0 else f"pytest: {status!r}"), found.why))
 
 
 @contextmanager
@@ -152,8 +153,9 @@ def copied_tree() -> Iterator[Path]:
 def check(tree: Path, mutants: Sequence[Mutant]) -> None:
     """Fail where the tests fail without a mutant."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
-    if failed := run_tests(tree, tests):
-        sys.exit(f"a test fails without any mutant: {failed}")
+    failed, why = run_tests(tree, tests)
+    if failed:
+        sys.exit(f"{why}\na test fails without any mutant: {failed}")
 
 
 def read_results() -> dict[str, str]:
@@ -200,7 +202,7 @@ def main() -> int:
         for one in chosen:
             text, start = source(one, tree).read_text("utf-8"), time.perf_counter()
             source(one, tree).write_text(one.applied(text), "utf-8")
-            noticed = run_tests(tree, one.tests)
+            noticed, _ = run_tests(tree, one.tests)
             source(one, tree).write_text(text, "utf-8")
             seconds = time.perf_counter() - start
             print(f"{one.file}: {one.name}: {noticed or 'SURVIVES'} ({seconds:.0f} s)", flush=True)

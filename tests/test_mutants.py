@@ -28,9 +28,13 @@ def test_a_mutant_changes_its_file_at_one_place_into_another_program(mutant: mut
         assert (ROOT / "tests" / file).is_file()
 
 
-def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
+def test_there_are_enough_of_them_and_the_table_tells_of_each() -> None:
     assert len(MUTANTS) >= 60
     assert max(Counter(mutant.name for mutant in MUTANTS).values()) == 1
+    results = mutants.read_results()
+    assert set(results) == {mutant.name for mutant in MUTANTS}
+    assert mutants.TABLE.read_text("utf-8") == mutants.table(MUTANTS, results)
+    assert not [one.name for one in MUTANTS if bool(results[one.name]) == bool(one.survives)]
 
 
 def test_a_text_that_is_gone_or_stands_twice_is_an_error() -> None:
