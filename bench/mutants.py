@@ -2,7 +2,7 @@
 
 Each entry of `mutants.yaml` is a small wrong change of a source file and the tests that ought to notice. Every one is
 made in a copy of the tree, and its tests are run there, first without it: a test that fails anyway proves nothing. The
-results go to `docs/mutants.json` and, as a table, to `docs/mutants.md`; the exit status is 1 while a mutant survives
+results go to `bench/mutants.json` and, as a table, to `docs/mutants.md`; the exit status is 1 while a mutant survives
 without an explanation, or is explained and killed.
 """
 
@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LIST, RESULTS, TABLE = ROOT / "bench" / "mutants.yaml", ROOT / "docs" / "mutants.json", ROOT / "docs" / "mutants.md"
+LIST, RESULTS, TABLE = ROOT / "bench" / "mutants.yaml", ROOT / "bench" / "mutants.json", ROOT / "docs" / "mutants.md"
 SECONDS = 900
 """After which a mutant's tests are stopped: one that never ends is noticed too."""
 LOADED = (
