@@ -15,13 +15,14 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import load_model
 from xlip.evaluate.cases import open_cases
-from xlip.evaluate.zeroshot import ZeroShot, evaluate_zero_shot, kind_scores, text_classifier
+from xlip.evaluate.zeroshot import ZeroShot, evaluate_zero_shot, text_classifier
 from xlip.identity import checkpoint_id
 from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
 from xlip.results.folder import write_folder
 from xlip.results.result import Result
+from xlip.runtime.scores import kind_scores
 from xlip.study.prompts import load_prompts
 
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
@@ -65,7 +66,7 @@ def rewrite(table: Path, folder: Path, old: str, new: str) -> Path:
 def test_scores_follow_the_formula_and_lie_in_their_range() -> None:
     classifier = text_classifier(MODEL, load_prompts("xlip"), KINDS)
     images = MODEL.encode_image([generate(index, size=64).pixels for index in range(3)])
-    scores = kind_scores(images, classifier, torch.tensor(20.0)).numpy()
+    scores = kind_scores(images.numpy(), classifier.numpy(), 20.0)
     for image in range(3):
         for kind in range(len(KINDS)):
             positive, negative = (images[image].double() @ classifier[kind].double().T * 20.0).exp().tolist()

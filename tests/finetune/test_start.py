@@ -6,10 +6,11 @@ import torch
 
 from tiny import KINDS, tiny_model
 from xlip.batches.pixels import as_pixels
-from xlip.evaluate.zeroshot import kind_scores, text_classifier
+from xlip.evaluate.zeroshot import text_classifier
 from xlip.finetune.recipe import Recipe
 from xlip.finetune.start import fit_bias, starting_classifier
 from xlip.phantom import generate
+from xlip.runtime.scores import kind_scores
 from xlip.study.prompts import load_prompts
 
 MODEL = tiny_model().eval()
@@ -20,7 +21,7 @@ def test_the_prompt_head_starts_as_the_zero_shot_classifier() -> None:
     start = starting_classifier(MODEL, KINDS, Recipe(), prompts="xlip", seed=0)
     texts = text_classifier(MODEL, load_prompts("xlip"), KINDS)
     embedding = MODEL.encode_pixels(as_pixels(PIXELS))
-    expected = kind_scores(embedding, texts, MODEL.logit_scale_exp()).numpy()
+    expected = kind_scores(embedding.numpy(), texts.numpy(), MODEL.logit_scale_exp().item())
     assert np.allclose(start.predict_pixels(PIXELS), expected, atol=1e-6)
     assert np.ptp(expected, axis=0).min() > 0
 

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.batches.pixels import ImageLike, as_pixels, several_images, squares
+from xlip.batches.pixels import as_pixels
 from xlip.batches.place import checked_place
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.files import reading, write_json
+from xlip.images.any_form import ImageLike, several_images, squares
 from xlip.study.record import Entity
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
 from xlip.batches.descriptions import describe
 from xlip.batches.draws import row_draws, seed_of
-from xlip.batches.pixels import as_pixels, square
+from xlip.batches.pixels import as_pixels
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.files import reading
+from xlip.images.any_form import square
 from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
 from xlip.study.labels import UNKNOWN, label_codes

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from xlip.batches.pixels import square
 from xlip.errors import XLIPError
 from xlip.files import open_path
+from xlip.images.any_form import square
 from xlip.reports.whole import read_whole_report
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped, is_table

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases
 from xlip.evaluate.classification import predictions_of
 from xlip.evaluate.embeddings import embed
-from xlip.evaluate.zeroshot import kind_scores
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures
 from xlip.results.figures import QueryFigures
 from xlip.results.result import Predictions, Result
+from xlip.runtime.scores import kind_scores
 
 NEUTRAL = "a chest radiograph."
 """What a query is weighed against unless the user names something better (its denial, say)."""
@@ -54,10 +53,10 @@ class Query:
         if not self.text.strip() or not self.neutral.strip():
             raise XLIPError("query: expected a sentence to look for and one to weigh it against; got an empty text")
         subject = adapted(model)
-        pair = subject.encode_text([self.text, self.neutral])[None]
+        pair = subject.encode_text([self.text, self.neutral]).numpy()
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache)
-        images = torch.from_numpy(embedded.images)
-        scores = kind_scores(images, pair, torch.tensor(subject.scale())).numpy()
+        images = embedded.images
+        scores = kind_scores(images, pair[None], subject.scale())
         kinds = self.against or (self.text,)
         predictions = predictions_of(embedded.cases, kinds, np.repeat(scores, len(kinds), axis=1))
         asked: dict[str, Any] = {"query": self.text, "neutral": self.neutral, "dropped": len(data.dropped)}
@@ -73,7 +72,7 @@ class Query:
         }
         seconds = time.perf_counter() - start
         result = Result(self.name, identity, figures, predictions, None, tuple(data.dropped), seconds)
-        return result, _ranking(predictions, (images @ pair[0, 0]).tolist())
+        return result, _ranking(predictions, (images @ pair[0]).tolist())
 
 
 def _ranking(predictions: Predictions, cosines: list[float]) -> list[tuple[object, ...]]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted, load_model, preprocessing_id
@@ -23,9 +22,8 @@ from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
 from xlip.results.figures import Classification, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
+from xlip.runtime.scores import kind_scores, prompt_pairs
 from xlip.study.prompts import PromptSet, load_prompt_sets
-
-TEXTS_PER_PASS = 256
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,13 @@ class ZeroShot:
         share = self.local_share if self.local_share >= 0 else getattr(subject, "local_share", 0.0)
         local = local_term(subject, list(classifiers.values()), share) if share else None
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
-        images, scale = torch.from_numpy(embedded.images), torch.tensor(subject.scale())
-        added = share * torch.from_numpy(embedded.further).view(len(images), -1, len(data.kinds)) if local else None
+        images, scale = embedded.images, subject.scale()
+        added = share * embedded.further.reshape(len(images), -1, len(data.kinds)) if local else None
         by_set = {
             name: predictions_of(
                 embedded.cases,
                 data.kinds,
-                kind_scores(images, classifier, scale, 0.0 if added is None else added[:, number]).numpy(),
+                kind_scores(images, classifier.numpy(), scale, 0.0 if added is None else added[:, number]),
             )
             for number, (name, classifier) in enumerate(classifiers.items())
         }
@@ -131,8 +129,8 @@ class ZeroShot:
         }
         if share:
             identity["local_share"] = f"{share:g}"
-        exchanged = next(iter(classifiers.values())).flip(1)
-        swapped = kind_scores(images, exchanged, scale, 0.0 if added is None else -added[:, 0]).numpy()
+        exchanged = next(iter(classifiers.values())).flip(1).numpy()
+        swapped = kind_scores(images, exchanged, scale, 0.0 if added is None else -added[:, 0])
         return _Scores(embedded.cases, by_set, swapped, identity)
 
 
@@ -180,37 +178,13 @@ def evaluate_zero_shot(
     return evaluator.run(load_model(model) if isinstance(model, str) else model, cases)
 
 
-@torch.no_grad()
 def text_classifier(model: XLIPModel | ImageTextModel, prompts: PromptSet, kinds: Sequence[str]) -> Tensor:
-    """(K, 2, E): the mean embedding of each kind's positive and negative prompts, L2-normalised.
+    """`prompt_pairs` of a model of torch: (K, 2, E), L2-normalised.
 
     Raises:
         XLIPError: the set has no prompts for a kind.
     """
-    rows = []
-    for kind in kinds:
-        pair = [_mean_embedding(model, texts) for texts in (prompts.positive(kind), prompts.negative(kind))]
-        rows.append(torch.stack(pair))
-    return F.normalize(torch.stack(rows), dim=-1)
-
-
-def _mean_embedding(model: XLIPModel | ImageTextModel, texts: Sequence[str]) -> Tensor:
-    passes = [model.encode_text(texts[i : i + TEXTS_PER_PASS]) for i in range(0, len(texts), TEXTS_PER_PASS)]
-    return torch.cat(passes).mean(0)
-
-
-@torch.no_grad()
-def kind_scores(embedding: Tensor, classifier: Tensor, scale: Tensor, added: Tensor | float = 0.0) -> Tensor:
-    """softmax([cos(v, t+) * scale + added, cos(v, t-) * scale])[0] in [0, 1].
-
-    Args:
-        embedding: (n, E).
-        classifier: (K, 2, E).
-        scale: scalar.
-        added: (n, K), what the local term says, see `local_term`.
-    """
-    logits = torch.einsum("ne,kpe->nkp", embedding.double(), classifier.double()) * scale.double()
-    return (logits[..., 0] - logits[..., 1] + added).sigmoid()
+    return torch.from_numpy(prompt_pairs(lambda texts: model.encode_text(texts).numpy(), prompts, kinds))
 
 
 def local_term(model: ImageTextModel, classifiers: Sequence[Tensor], share: float) -> Further:

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xlip.batches.pixels import ImageLike, as_pixels, squares
+from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.files import write_json, write_whole
+from xlip.images.any_form import ImageLike, squares
 from xlip.models.towers import ImageTower
 from xlip.models.xlip import XLIPModel
 

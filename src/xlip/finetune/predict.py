@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from xlip.batches.pixels import square
 from xlip.errors import XLIPError
 from xlip.files import check_target, open_path, whole_text
 from xlip.finetune.classifier import XLIPClassifier
+from xlip.images.any_form import square
 from xlip.sources.cells import said
 from xlip.sources.folder import studies as folder_studies
 from xlip.sources.source import Candidate, Dropped, is_table

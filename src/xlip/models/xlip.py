@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from xlip.batches.pixels import ImageLike
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.text_batch import TextBatch
 from xlip.files import obey_umask
+from xlip.images.any_form import ImageLike
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.local import LocalHead

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from xlip.batches.pixels import as_pixels, square
+from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.heatmap import LOCAL_SPAN, answers, has_local_maps
 from xlip.evaluate.zeroshot import text_classifier
+from xlip.images.any_form import square
 from xlip.pages.page import Page
 from xlip.pages.plots import Panel, panel_grid, readable
 from xlip.results.result import Predictions, Result

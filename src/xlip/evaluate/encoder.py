@@ -1,0 +1,81 @@
+"""A model of torch as the commands that use one see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xlip.batches.pixels import as_pixels
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter
+from xlip.images.gray import Gray
+from xlip.runtime.encoder import Array
+
+
+@dataclass(frozen=True)
+class TorchEncoder:
+    """An `Encoder` over any model that `load_model` gives."""
+
+    model: ImageTextModel
+
+    @property
+    def identity(self) -> str:
+        """Hash of the weights, or hub id."""
+        return self.model.identity
+
+    @property
+    def image_size(self) -> int:
+        """S, pixels."""
+        return self.model.image_size
+
+    @property
+    def preprocess(self) -> str:
+        """The way to a square."""
+        return self.model.preprocess
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return int(self.encode_texts(["a chest radiograph."]).shape[1])
+
+    @property
+    def scale(self) -> float:
+        """exp(logit scale)."""
+        return self.model.scale()
+
+    @property
+    def local_share(self) -> float:
+        """Of the checkpoint; 0 for other architectures."""
+        return self.model.local_share if isinstance(self.model, XLIPAdapter) else 0.0
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether there is a local head."""
+        return isinstance(self.model, XLIPAdapter) and self.model.model.local is not None
+
+    def encode_squares(self, squares: Gray) -> Array:
+        """Uint8 (n, S, S) -> (n, E)."""
+        return np.asarray(self.model.encode_pixels(as_pixels(squares)).numpy(), np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Array:
+        """Texts -> (n, E)."""
+        return np.asarray(self.model.encode_text(list(texts)).numpy(), np.float32)
+
+    @torch.no_grad()
+    def maps(self, squares: Gray, directions: Array) -> Array:
+        """Uint8 (n, S, S), (K, E) -> (n, K, h, w), logits.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        if not isinstance(self.model, XLIPAdapter) or self.model.model.local is None:
+            raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
+        xlip = self.model.model
+        places = xlip.places(as_pixels(squares).to(xlip.device))
+        assert places is not None
+        assert xlip.local is not None
+        answers = xlip.local.answers(places, torch.from_numpy(directions).to(places.device))
+        return np.asarray(answers.float().cpu().numpy(), np.float32)

@@ -1,0 +1,1 @@
+"""Using a trained model without torch: what an encoder is, exported models, scores."""

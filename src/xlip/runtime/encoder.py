@@ -1,0 +1,71 @@
+"""What the commands that use a model know of it: arrays in, arrays out, whatever computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from xlip.images.gray import Gray
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Encoder(Protocol):
+    """Images and texts in one space. A checkpoint (by torch) and an exported folder (without) are both one.
+
+    `embed`, `search`, `explain`, `serve`, `triage` and `pacs` take an encoder and never ask what is behind it.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Hash of the weights: vectors of two identities are never compared."""
+
+    @property
+    def image_size(self) -> int:
+        """S: pixels of a side of the square that is encoded."""
+
+    @property
+    def preprocess(self) -> str:
+        """How an image becomes that square: one of `xlip.images.square.PREPROCESS`."""
+
+    @property
+    def width(self) -> int:
+        """E: numbers of an embedding."""
+
+    @property
+    def scale(self) -> float:
+        """What cosines are multiplied by before a softmax."""
+
+    @property
+    def local_share(self) -> float:
+        """How much of the map's answer is added to a kind's logit; 0 where the model has no map."""
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether `maps` gives the model's own response; else only occlusion can say where."""
+
+    def encode_squares(self, squares: Gray) -> Array:
+        """Uint8 (n, S, S) -> (n, E), L2-normalised."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Array:
+        """Texts -> (n, E), L2-normalised.
+
+        Raises:
+            XLIPError: a text that the model's vocabulary cannot represent.
+        """
+
+    def maps(self, squares: Gray, directions: Array) -> Array:
+        """How much each place speaks for each direction, in logits: what AttMIM hides by.
+
+        Args:
+            squares: uint8 (n, S, S).
+            directions: (K, E), a kind's positive less its negative prompt embedding, say.
+
+        Returns:
+            (n, K, h, w).
+
+        Raises:
+            XLIPError: a model without a local head.
+        """

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tiny import CONFIG, tiny_processor
+from xlip.batches.pixels import as_pixels
+from xlip.errors import XLIPError
+from xlip.evaluate.adapter import XLIPAdapter
+from xlip.evaluate.encoder import TorchEncoder
+from xlip.phantom import generate
+from xlip.runtime.scores import map_answers
+from xlip.train.build import build_model
+
+SQUARES = np.stack([generate(index, size=64).pixels for index in range(3)])
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_an_encoder_gives_what_its_model_gives(local: bool) -> None:
+    adapter = XLIPAdapter(build_model(replace(CONFIG, local=local), tiny_processor(), 0).eval(), "abc")
+    encoder = TorchEncoder(adapter)
+    texts = ["effusion", "no effusion"]
+    assert np.allclose(encoder.encode_squares(SQUARES), adapter.encode_pixels(as_pixels(SQUARES)).numpy())
+    assert np.allclose(encoder.encode_texts(texts), adapter.encode_text(texts).numpy())
+    assert encoder.encode_squares(SQUARES).shape == (3, encoder.width)
+    assert (encoder.identity, encoder.image_size, encoder.scale) == ("abc", 64, pytest.approx(adapter.scale()))
+    directions = np.subtract(*encoder.encode_texts(texts))[None]
+    assert encoder.has_maps == local
+    if not local:
+        with pytest.raises(XLIPError, match="no local head"):
+            encoder.maps(SQUARES, directions)
+        return
+    expected = adapter.local_answers(as_pixels(SQUARES), torch.from_numpy(directions))
+    assert np.allclose(map_answers(encoder.maps(SQUARES, directions)), expected.numpy(), atol=1e-4)
