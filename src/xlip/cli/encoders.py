@@ -1,0 +1,20 @@
+"""From what a user names to an encoder; torch is imported only where the model needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlip.runtime.encoder import Encoder
+
+
+def open_encoder(spec: str) -> Encoder:
+    """The model of a run's folder, a saved model, a hub id or `hf:NAME`.
+
+    Raises:
+        XLIPError: nothing usable there.
+    """
+    from xlip.evaluate.adapter import load_model
+    from xlip.evaluate.encoder import TorchEncoder
+
+    return TorchEncoder(load_model(spec))
