@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.files import open_path
+from xlip.files import open_path, reading
 from xlip.images.any_form import square
 from xlip.reports.whole import read_whole_report
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped, is_table
-from xlip.study.kinds import canonical
+from xlip.study.kinds import named
 from xlip.study.labels import label_codes, truth
 from xlip.study.parquet import parquet_files, read_studies, schema
 from xlip.study.record import Box, Study
@@ -73,11 +73,15 @@ class Origin:
     def fingerprint(self) -> str:
         """Changes with any byte of the data (of a CSV's images: with path, size and time) and with the choice of it."""
         digest = hashlib.sha256(repr(replace(self, data="", kinds="")).encode())
+        with reading(self.data):
+            return self._summed(digest)
+
+    def _summed(self, digest: Any) -> str:
         if not is_table(self.data):
             for file in parquet_files(self.data):
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
-            return digest.hexdigest()
+            return str(digest.hexdigest())
         path = open_path(self.data)
         for file in data_set_files(path) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
@@ -85,7 +89,7 @@ class Origin:
             if isinstance(case.image, Path):
                 state = case.image.stat()
                 digest.update(f"{case.image}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+        return str(digest.hexdigest())
 
     def _wanted(self, study: Study) -> bool:
         has = {"labels": study.labels, "report": study.report, "regions": study.boxes or study.masks, "image": True}
@@ -133,16 +137,17 @@ def open_cases(
         image_column: of a CSV: column with image paths, relative to the file.
         patient_column: of a CSV: column with patient ids; without it every row is a patient.
         report_column: of a CSV: column with report texts, for retrieval.
-        kinds: to evaluate, separated by commas; default: all that the data label.
+        kinds: to evaluate, separated by commas, also of one's own: columns of a CSV, labels of Parquet; default: all
+            that the data label.
         split: of Parquet; default: `test` where there is one, else everything.
         require: one of `REQUIRE`.
 
     Raises:
         XLIPError: nothing there, a missing column, an unknown kind, or no label where labels are required.
     """
-    wanted = [canonical(name.strip()) for name in kinds.split(",") if name.strip()]
     if is_table(data):
-        return _open_table(Origin(data, "", require, image_column, patient_column, report_column, kinds), wanted)
+        origin = Origin(data, "", require, image_column, patient_column, report_column, kinds)
+        return _open_table(origin, named(kinds))
     found: set[str] = set()
     splits: set[str] = set()
     for study in read_studies(data, columns=["split", "labels"]):
@@ -152,7 +157,7 @@ def open_cases(
     if chosen and chosen not in splits:
         raise XLIPError(f"{data}: no study of split {chosen!r}; its splits are {', '.join(sorted(splits))}")
     origin = Origin(data, chosen, require)
-    listed = wanted or _labelled(data, found, require)
+    listed = named(kinds, found) or _labelled(data, found, require)
     return Cases(f"{Path(data).stem}/{chosen or 'all'}", _Again(origin), listed, origin=origin)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -10,9 +11,10 @@ from typing import Any
 
 from xlip.errors import XLIPError
 from xlip.evaluate.registry import Evaluator, build_evaluator
+from xlip.files import reading
 from xlip.images.square import PREPROCESS
 from xlip.preparation.splits import rule
-from xlip.study.kinds import canonical
+from xlip.study.kinds import named
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ def load_suite(name_or_path: str) -> Suite:
     if name_or_path in suite_names():
         text = files("xlip.suites").joinpath(f"{name_or_path}.yaml").read_text("utf-8")
     elif Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text("utf-8")
+        with reading(name_or_path, "copy it again, or name a suite that comes with the package"):
+            text = Path(name_or_path).read_text("utf-8")
     else:
         raise XLIPError(f"suite: expected one of {', '.join(suite_names())} or a YAML file; got {name_or_path!r}")
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise XLIPError(f"{name_or_path}: not YAML ({' '.join(str(error).split())})") from error
+        raise XLIPError(f"{name_or_path}: not YAML ({' '.join(str(error).split())}); mend or copy it") from error
     return _suite(name_or_path, _mapping(name_or_path, raw, ("suite", "about", "data", "entries")))
 
 
@@ -96,16 +99,26 @@ def _suite(where: str, raw: Mapping[str, Any]) -> Suite:
     for needed in ("suite", "data", "entries"):
         if not raw.get(needed):
             raise XLIPError(f"{where}: expected a `{needed}`; see xlip/suites/phantom.yaml for an example")
-    data = {name: _data(f"{where}: data.{name}", item) for name, item in _mapping(where, raw["data"]).items()}
+    with_own = _own_prompts(_mapping(where, raw["entries"]))
+    data = {
+        name: _data(f"{where}: data.{name}", item, own_kinds=name in with_own)
+        for name, item in _mapping(where, raw["data"]).items()
+    }
     entries = [_entry(f"{where}: entries.{n}", n, e, data) for n, e in _mapping(where, raw["entries"]).items()]
     return Suite(str(raw["suite"]), str(raw.get("about", "")), data, tuple(entries))
 
 
-def _data(where: str, raw: Any) -> SuiteData:
+def _own_prompts(entries: Mapping[str, Any]) -> set[str]:
+    """Names of the sets on which an entry uses prompts of one's own, and so kinds of one's own."""
+    given = [entry for entry in entries.values() if isinstance(entry, dict) and "prompts" in entry]
+    return {str(one.get("data")) for one in given if re.search(r"\.ya?ml\b", str(one["prompts"]))}
+
+
+def _data(where: str, raw: Any, *, own_kinds: bool) -> SuiteData:
     item = dict(_mapping(where, raw, [one.name for one in fields(SuiteData)]))
     if item.get("named_split"):
         rule(item["named_split"])
-    item["kinds"] = tuple(canonical(kind) for kind in item.get("kinds") or ())
+    item["kinds"] = tuple(named(",".join(map(str, item.get("kinds") or ())), None if own_kinds else ()))
     return SuiteData(**item)
 
 

@@ -15,7 +15,7 @@ from xlip.files import open_path
 from xlip.images.any_form import square
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped, is_table
-from xlip.study.kinds import canonical
+from xlip.study.kinds import named
 from xlip.study.labels import label_codes
 from xlip.study.parquet import read_studies
 from xlip.study.record import Study
@@ -87,7 +87,7 @@ def read_labelled(data: str, size: int, preprocess: str, columns: Columns | None
     read = _table if is_table(data) else _parquet
     listed = list(read(data, columns, dropped, with_images=False))
     labelled = {kind for study, _ in listed for kind in study.labels}
-    wanted = [canonical(name.strip()) for name in columns.kinds.split(",") if name.strip()]
+    wanted = named(columns.kinds, labelled)
     kinds = tuple(wanted or sorted(labelled))
     if not labelled & set(kinds):
         raise XLIPError(f"{data}: no label{_of(wanted)} to learn from; add one column per kind, or name them")

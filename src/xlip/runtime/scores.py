@@ -22,13 +22,13 @@ def prompt_pairs(encode: Callable[[Sequence[str]], Array], prompts: PromptSet, k
         kinds: K canonical names.
 
     Returns:
-        (K, 2, E).
+        (K, 2, E); (0, 2, 0) of no kind.
 
     Raises:
         XLIPError: a kind that the set has no prompts for.
     """
     pairs = [[_mean(encode, texts) for texts in (prompts.positive(kind), prompts.negative(kind))] for kind in kinds]
-    means = np.array(pairs, np.float32).reshape(len(kinds), 2, -1)
+    means = np.array(pairs, np.float32) if pairs else np.zeros((0, 2, 0), np.float32)
     lengths = np.linalg.norm(means, axis=-1, keepdims=True)
     return np.asarray(means / np.maximum(lengths, 1e-12), np.float32)
 

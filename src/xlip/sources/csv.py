@@ -13,10 +13,11 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.cells import identifier, is_rounded, is_spanish, said, sex_of, split_of, years
-from xlip.sources.labels import LabelColumns, label_columns, listing_column, parse_values
+from xlip.sources.labels import LabelColumns, label_columns, listing_column, parse_values, refuse_other_columns
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.sources.source import Row as Made
 from xlip.sources.table_paths import Found, find_images
+from xlip.study.kinds import is_kind
 from xlip.study.labels import ABSENT, PRESENT, LabelState, stronger
 from xlip.study.record import Study
 from xlip.tables.arrow import SPLIT
@@ -86,7 +87,7 @@ def studies(
         view_column: holds PA, AP or LATERAL.
         sex_column: holds F or M, or a word for it in one of several languages.
         age_column: holds years (`57`, `057Y`), or another unit with its name (`18 months`).
-        kinds: label columns, separated by commas; default: every column whose name is a kind or an alias of one.
+        kinds: label columns, separated by commas, also of one's own; default: every column that names a kind.
         labels_column: holds kinds (`A|B`, `A;B`, `A, B`) that are present; default: one called like `Finding Labels`.
         state_column: what the row says of the kinds in `labels_column` (1, 0, -1 ...).
         values: meaning of label cells, such as `0.7=present,maybe=uncertain`.
@@ -134,7 +135,8 @@ class _Reader:
 
     def rows(self, *, pictures: bool = False) -> Iterator[Row | Fault]:
         """The table from its beginning."""
-        required = (*self.columns.named(), *(name.strip() for name in self.kinds.split(",") if name.strip()))
+        kinds = (name.strip() for name in self.kinds.split(","))
+        required = (*self.columns.named(), *(name for name in kinds if is_kind(name)))
         return read_rows(self.root, required, pictures=pictures, **self.options)
 
     def where(self, line: int) -> str:
@@ -192,6 +194,7 @@ def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey
     listed = columns.labels or listing_column(sample, {*columns.named(), columns.report})
     single = label_columns(names, reader.kinds, {*columns.named(), listed})
     labels = LabelColumns(single, listed, columns.state, values)
+    refuse_other_columns(labels, sample)
     repeated = frozenset(int(key) for key in unique[counts > 1])
     notices = _notices(reader, labels, list(names))
     return _Survey(labels, repeated, is_spanish(sexes), frozenset(unclear), notices)

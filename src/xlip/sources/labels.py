@@ -82,6 +82,14 @@ class LabelColumns:
         if state == PRESENT and any(kind != NO_FINDING and not kinds()[kind].incidental for kind in named):
             known.setdefault(NO_FINDING, ABSENT)
 
+    def understands(self, column: str, cell: str) -> bool:
+        """Whether a cell says a state, or that it is unknown."""
+        try:
+            self._state(column, cell)
+        except XLIPError:
+            return False
+        return True
+
     def _state(self, column: str, cell: str) -> LabelState | None:
         word = cell.strip().lower()
         if word in self.values:
@@ -108,10 +116,14 @@ def label_columns(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) 
         wanted: the ones to use; '' = all.
         taken: columns that say something else.
 
+    A named column whose name is no kind that XLIP knows is a kind of one's own, under that name.
+
     Raises:
-        XLIPError: a named column is not a kind.
+        XLIPError: a name that is neither a kind nor a column.
     """
-    named = {part.strip(): canonical(part.strip()) for part in wanted.split(",") if part.strip()}
+    names = list(names)
+    asked = [part.strip() for part in wanted.split(",") if part.strip()]
+    named = {name: name if name in names and not is_kind(name) else canonical(name) for name in asked}
     found = {}
     for name in names:
         base = re.sub(r"\.\d+$", "", name)
@@ -123,6 +135,22 @@ def label_columns(names: Iterable[str], wanted: str, taken: Iterable[str] = ()) 
         elif name not in taken and is_kind(base):
             found[name] = canonical(base)
     return found
+
+
+def refuse_other_columns(columns: LabelColumns, rows: Iterable[Mapping[str, str]]) -> None:
+    """Refuse a column as a kind of one's own that holds something else than labels in every row.
+
+    Raises:
+        XLIPError: such a column.
+    """
+    some = list(rows)
+    for name, kind in columns.single.items():
+        cells = [row[name] for row in some if row.get(name)]
+        if not is_kind(kind) and cells and not any(columns.understands(name, cell) for cell in cells):
+            raise XLIPError(
+                f"unknown kind {kind!r}, and the column of that name holds no labels of a kind of your own: expected "
+                f"1, 0, -1 or empty, got {said(cells[0])[:20]!r}; say what its cells mean by `values`"
+            )
 
 
 def listing_column(rows: Iterable[Mapping[str, str]], taken: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -49,6 +50,20 @@ def canonical(name: str) -> str:
     raise XLIPError(
         f"unknown kind {name!r}; did you mean {', '.join(near)}? All kinds and aliases: xlip/study/kinds.yaml"
     )
+
+
+def named(text: str, own: Collection[str] | None = None) -> list[str]:
+    """The kinds of a list separated by commas: ids of kinds that XLIP knows, other names as they are.
+
+    Args:
+        text: such as `Effusion, my_finding`.
+        own: names of one's own that the data hold; None: whoever reads the data will tell.
+
+    Raises:
+        XLIPError: a name that is neither known nor one of `own`.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return [canonical(name) if is_kind(name) or (own is not None and name not in own) else name for name in names]
 
 
 def is_kind(name: str) -> bool:

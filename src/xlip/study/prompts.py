@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.study.kinds import NO_FINDING, canonical, kinds
+from xlip.files import reading
+from xlip.study.kinds import NO_FINDING, canonical, is_kind, kinds
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,17 @@ class PromptSet:
         return denied + self.normal[kind] * max(1, round(wanted / len(self.normal[kind])))
 
     def phrases(self, kind: str) -> tuple[str, ...]:
-        """The words that templates name a kind by."""
-        return self.synonyms.get(kind, (kinds()[kind].name,))
+        """The words that templates name a kind by.
+
+        Raises:
+            XLIPError: a kind of one's own without any.
+        """
+        if kind not in kinds() and kind not in self.synonyms:
+            raise XLIPError(
+                f"prompt set {self.id}: no prompts for {kind!r}, which is no kind that XLIP knows; name a YAML file by "
+                f"--prompts with a pair under `kinds: {{{kind}: ...}}`, or with words for it under `synonyms`"
+            )
+        return self.synonyms.get(kind) or (kinds()[kind].name,)
 
     def _texts(self, kind: str, present: bool) -> tuple[str, ...]:
         if kind in self.exceptions:
@@ -98,7 +108,9 @@ def load_prompts(id_or_path: str) -> PromptSet:
     path = Path(id_or_path)
     if not path.is_file():
         raise XLIPError(f"prompts: expected one of {', '.join(prompt_sets())} or a YAML file; got {id_or_path!r}")
-    return next(iter(_parse(path.read_text("utf-8"), id_or_path).values()))
+    with reading(path, "expected a YAML file of prompts as xlip/study/prompts.yaml"):
+        text = path.read_text("utf-8")
+    return next(iter(_parse(text, id_or_path).values()))
 
 
 def load_prompt_sets(spec: str) -> list[PromptSet]:
@@ -122,31 +134,39 @@ def _parse(text: str, name: str) -> dict[str, PromptSet]:
     try:
         raw = yaml.safe_load(text)
         synonyms, normal = (
-            {canonical(kind): tuple(phrases) for kind, phrases in (raw.get(part) or {}).items()}
+            {_id(kind): tuple(phrases) for kind, phrases in (raw.get(part) or {}).items()}
             for part in ("synonyms", "normal")
         )
         return {id_: _prompt_set(id_, item, synonyms, normal) for id_, item in raw["sets"].items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise XLIPError(
-            f"{name}: expected `sets: {{id: {{version, positive, negative}}}}`; fault at {error}"
+            f"{name}: expected `sets: {{id: {{version, positive, negative}}}}`; fault at {' '.join(str(error).split())}"
         ) from error
 
 
 def _prompt_set(
     id_: str, item: Mapping[str, Any], synonyms: Mapping[str, tuple[str, ...]], normal: Mapping[str, tuple[str, ...]]
 ) -> PromptSet:
-    exceptions = {canonical(kind): _pair(pair) for kind, pair in (item.get("kinds") or {}).items()}
-    if NO_FINDING not in exceptions:
-        raise XLIPError(f"prompt set {id_}: {NO_FINDING} needs a pair of its own under `kinds`")
+    exceptions = {_id(kind): _pair(pair) for kind, pair in (item.get("kinds") or {}).items()}
+    templates = _pair(item) if "positive" in item or "negative" in item else {True: (), False: ()}
+    if templates[True] and NO_FINDING not in exceptions:
+        own = "".join(f"unknown kind {kind!r}; " for kind in exceptions if kind not in kinds())
+        raise XLIPError(
+            f"prompt set {id_}: {own}{NO_FINDING} needs a pair of its own under `kinds`, for no template can name it"
+        )
     share = float(item.get("normal_share", 0.0))
     if not 0 <= share < 1:
         raise XLIPError(f"prompt set {id_}: normal_share must lie in [0, 1), got {share}")
     slots = {name: tuple(words) for name, words in (item.get("slots") or {}).items()}
-    templates = _pair(item) if "positive" in item or "negative" in item else {True: (), False: ()}
     made = PromptSet(id_, int(item["version"]), templates, exceptions, synonyms, normal, share, slots)
     for template in (*templates[True], *templates[False]):
         next(made._filled(template, ""))  # a misspelt slot is a KeyError here
     return made
+
+
+def _id(kind: str) -> str:
+    # A name that is not known is a kind of one's own; whether it was meant shows where the data lack it.
+    return canonical(kind) if is_kind(kind) else str(kind)
 
 
 def _pair(item: Mapping[str, Any]) -> dict[bool, tuple[str, ...]]:

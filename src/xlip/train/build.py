@@ -94,10 +94,14 @@ def build_tables(data: Streams) -> dict[str, StudyTable]:
     return {name: StudyTable(sets, name, excluded) for name, sets in used.items()}
 
 
-def training_kinds(tables: dict[str, StudyTable]) -> list[str]:
-    """The kinds that the data name, in the order of `kinds.yaml`; all of them where the data name none."""
+def training_kinds(tables: dict[str, StudyTable], prompts: PromptSet) -> list[str]:
+    """The kinds that the data name, in the order of `kinds.yaml`; all of them where the data name none.
+
+    Kinds of one's own follow, where the prompt set has a pair for them.
+    """
     known = set().union(*(table.known_kinds() for table in tables.values()))
-    return [kind for kind in kinds() if kind in known] or list(kinds())
+    own = sorted(kind for kind in known - kinds().keys() if kind in prompts.exceptions)
+    return [*(kind for kind in kinds() if kind in known), *own] or list(kinds())
 
 
 def refuse_without_headers(tables: dict[str, StudyTable]) -> None:

@@ -75,7 +75,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         compare_studies(checkpoint.facts["studies"], studies, found)
         model, kinds = checkpoint.model(), checkpoint.facts["kinds"]
     else:
-        kinds = training_kinds(tables)
+        kinds = training_kinds(tables, prompts)
         processor = build_processor(config.model, tables, prompts, attributes=attributes)
         model = build_model(config.model, processor, config.seed)
     chosen = from_main(processes, lambda: _machine_facts(config, model, checkpoint, processes.device))
