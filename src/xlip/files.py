@@ -198,6 +198,21 @@ def check_target(path: Path, *, folder: bool = False) -> None:
         raise XLIPError(f"{path}: cannot write ({there} is no folder, or may not be written); choose another --out")
 
 
+def refuse_input(out: str | Path, *inputs: str) -> None:
+    """Refuse an output that would take the place of what it is made from.
+
+    Raises:
+        XLIPError: the output is one of the inputs, or a file within one.
+    """
+    if not out or not is_local(open_path(str(out))):
+        return
+    target = Path(out).resolve()
+    for one in (Path(given) for given in inputs if given and "://" not in given):
+        within = target.exists() and target.is_file() and one.resolve() in target.parents
+        if one.exists() and (target == one.resolve() or within):
+            raise XLIPError(f"{out}: would write over the input {one}; choose another --out")
+
+
 @contextmanager
 def writing(
     path: Path, advice: str = "make room, or choose another place", error: type[XLIPError] = XLIPError

@@ -28,7 +28,7 @@ from xlip.evaluate.interaction import (
     probe_cases,
 )
 from xlip.evaluate.interaction_run import InteractionConfig, attmim_of, interaction_figures, probe, table
-from xlip.evaluate.listening import reconstruction_figures, side_auroc, word_figures
+from xlip.evaluate.listening import _others, reconstruction_figures, side_auroc, word_figures
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.pixel_targets import pixel_target
 from xlip.phantom import PHANTOM_KINDS
@@ -207,3 +207,9 @@ def test_the_command_writes_json_and_page_and_names_faults(tmp_path: Path, capsy
     assert main(["probe", str(tmp_path / "nothing")]) == 2
     with pytest.raises(XLIPError, match="singles"):
         probe(InteractionConfig(str(tmp_path / "run"), singles=1))
+
+
+def test_phantoms_of_one_kind_alone_have_no_other_to_be_compared_with() -> None:
+    assert _others(["Mass", "Mass", "Edema"]) == [2, 2, 0]
+    with pytest.raises(XLIPError, match=r"probe.singles: all 2 phantoms show Mass; ask for more"):
+        _others(["Mass", "Mass"])

@@ -99,8 +99,15 @@ def _progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def run_audit(config: AuditConfig) -> int:
     """Look for test data in training data; 1 where there is any."""
-    from xlip.audit.run import audit, write_exclusions, write_report
+    from pathlib import Path
 
+    from xlip.audit.run import audit, write_exclusions, write_report
+    from xlip.files import check_target, refuse_input
+
+    for out in (config.out, config.write_exclusions):
+        refuse_input(out, config.exclusions, *config.train, *config.against)
+        if out:
+            check_target(Path(out))
     report = audit(config)
     _print_overlaps(report)
     _print_checks(report)
@@ -149,9 +156,10 @@ def run_inspect(config: InspectConfig) -> None:
 
     from rich.console import Console
 
-    from xlip.files import write_whole
+    from xlip.files import refuse_input, write_whole
     from xlip.preparation.inspect import chosen, page, plain_view, terminal_view
 
+    refuse_input(config.out, config.path)
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
     for study in studies if config.study or not config.out else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
+from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table, report_or_warning
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     from xlip.evaluate.cases import open_cases
     from xlip.evaluate.zeroshot import ZeroShot
     from xlip.pages.write import add_report
-    from xlip.results.folder import write_folder
+    from xlip.results.folder import check_result_folder, write_folder
     from xlip.study.prompts import load_prompt_sets
 
+    check_result_folder(Path(config.out))
     if config.query:
         _run_query(config)
         return
@@ -40,8 +41,9 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     write_folder(result, Path(config.out))
     _print_classification(result)
     same = {name: getattr(config, name) for name in ("data", "image_column", "prompts")}
-    page, *_ = add_report(result, Path(config.out), model=model, run=config.model, **same)
-    print(f"look at {page}")
+    with report_or_warning(config.out):
+        page, *_ = add_report(result, Path(config.out), model=model, run=config.model, **same)
+        print(f"look at {page}")
 
 
 def _print_classification(result: Result) -> None:
@@ -87,9 +89,9 @@ def _run_query(config: ZeroShotConfig) -> None:
     from xlip.evaluate.query import Query
     from xlip.pages.flat_figures import number
     from xlip.results.folder import write_folder
-    from xlip.study.kinds import canonical
+    from xlip.study.kinds import named
 
-    against = tuple(canonical(name.strip()) for name in config.kinds.split(",") if name.strip())
+    against = tuple(named(config.kinds))
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
     cases = open_cases(config.data, require="labels" if against else "image", **columns)
     options = {name: getattr(config, name) for name in ("neutral", "batch_size", "replicates", "seed")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,14 @@ from xlip.errors import XLIPError
 
 RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup_share"}
 """Options of earlier versions, and what they are called now."""
+
+
+LEAST = {
+    **dict.fromkeys(("seed", "replicates", "steps", "checkpoint_every", "gradient_norms_every", "every", "keep"), 0),
+    **dict.fromkeys(("lr", "weight_decay", "warmup_steps", "clip", "worker_timeout"), 0),
+    **dict.fromkeys(("log_every", "peer_timeout", "short_side", "batch_size"), 1),
+}
+"""The least that an option may be, wherever it stands; each command checks what is its own."""
 
 
 def parse(arguments: list[str]) -> tuple[Command, Any]:
@@ -52,7 +60,19 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
                 said = f"{old} is now called {new}"
         raise XLIPError(f"{name}: {said}; see `xlip {name} --help`") from error
     values.pop("config", None)
-    return command, cls(**values)
+    made = cls(**values)
+    _check_numbers(made)
+    return command, made
+
+
+def _check_numbers(config: Any, above: str = "") -> None:
+    """Refuse numbers below what an option of that name can be, in a config and in those within it."""
+    for item in fields(config):
+        value, name = getattr(config, item.name), f"{above}{item.name}"
+        if is_dataclass(value) and not isinstance(value, type):
+            _check_numbers(value, f"{name}.")
+        elif item.name in LEAST and isinstance(value, int | float) and not value >= LEAST[item.name]:
+            raise XLIPError(f"{name}: expected at least {LEAST[item.name]}, got {value}")
 
 
 def _with_true(arguments: list[str], config: Any) -> list[str]:

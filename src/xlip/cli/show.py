@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
     from xlip.results.figures import Figures
 
 DROPPED_SHOWN = 3
+
+
+@contextmanager
+def report_or_warning(out: str) -> Iterator[None]:
+    """Within the block a page is made of figures that are written already: what hinders it is a warning."""
+    try:
+        yield
+    except XLIPError as error:
+        print(f"xlip: warning: no report beside the figures in {out}: {error}", file=sys.stderr)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], last: Sequence[str] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table
+from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table, report_or_warning
 
 if TYPE_CHECKING:
     from xlip.ablation.run import AblateConfig
@@ -66,7 +66,9 @@ def run_finetune(config: FinetuneConfig) -> None:
     from xlip.results.figures import FineTuningFigures
 
     result = finetune_to(config, say=print)
-    page, *_ = add_report(result, Path(config.out))
+    page = "no page, see above"
+    with report_or_warning(config.out):
+        page = str(add_report(result, Path(config.out))[0])
     assert isinstance(result.figures, FineTuningFigures)
     header, *rows = table_rows(result.figures.table)
     print_table(header, rows)

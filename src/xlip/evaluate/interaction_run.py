@@ -11,7 +11,7 @@ from typing import Any
 from xlip.errors import XLIPError
 from xlip.evaluate.interaction import ProbeCases, map_figures, probe_cases
 from xlip.evaluate.listening import reconstruction_figures, side_auroc, word_figures
-from xlip.files import write_whole
+from xlip.files import check_target, reading, write_whole
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
@@ -44,6 +44,8 @@ def probe(config: InteractionConfig) -> dict[str, Any]:
         XLIPError: no model there, or nowhere to write to.
     """
     folder = Path(config.out or config.run)
+    if config.out:
+        check_target(folder, folder=True)
     if not config.out and not folder.is_dir():
         raise XLIPError(f"{config.run}: no folder to write to; name one with --out")
     if config.singles < 2:
@@ -81,9 +83,10 @@ def attmim_of(run: str) -> AttMIM:
     file = Path(run) / "run.json"
     if not file.is_file():
         return AttMIM()
-    written = json.loads(file.read_text("utf-8")).get("config", {}).get("objectives", {}).get("attmim") or {}
     known = {item.name for item in fields(AttMIM)}
-    return AttMIM(**{name: value for name, value in written.items() if name in known})
+    with reading(file, "copy it again, or remove it to take the defaults of AttMIM"):
+        written = json.loads(file.read_text("utf-8")).get("config", {}).get("objectives", {}).get("attmim") or {}
+        return AttMIM(**{name: value for name, value in written.items() if name in known})
 
 
 def table(figures: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.batches.processor import XLIPProcessor
+from xlip.errors import XLIPError
 from xlip.evaluate.interaction import ProbeCases, cell_shares, summary
 from xlip.metrics.auroc import auroc
 from xlip.models.xlip import XLIPModel
@@ -89,7 +90,10 @@ def _others(kinds: Sequence[str]) -> list[int]:
     found = []
     for i, kind in enumerate(kinds):
         ahead = ((i + step) % len(kinds) for step in range(1, len(kinds)))
-        found.append(next(j for j in ahead if kinds[j] != kind))
+        other = next((j for j in ahead if kinds[j] != kind), None)
+        if other is None:
+            raise XLIPError(f"probe.singles: all {len(kinds)} phantoms show {kind}; ask for more, such as 20")
+        found.append(other)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.files import check_target, open_path, whole_text
+from xlip.files import check_target, open_path, refuse_input, whole_text
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.images.any_form import square
 from xlip.sources.cells import said
@@ -62,6 +62,7 @@ def predict_to(config: PredictConfig, classifier: XLIPClassifier | None = None) 
         XLIPError: no model, nothing readable, or `config.out` cannot be written.
     """
     check_target(Path(config.out))
+    refuse_input(config.out, config.data, config.model)
     classifier = classifier or XLIPClassifier.from_pretrained(config.model)
     dropped: list[tuple[str, str]] = []
     readable = _readable(_listed(config, dropped), classifier, dropped)

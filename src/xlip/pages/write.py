@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xlip.errors import XLIPError
-from xlip.files import write_whole
+from xlip.files import check_target, write_whole
 from xlip.pages import sections
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
@@ -124,6 +124,7 @@ def write_report(
     result: Result, out: Path, *, gallery: Gallery | None = None, run: Path | None = None, split_name: str = ""
 ) -> list[Path]:
     """`report.html`, `per_kind.csv` (where something was classified) and the card `README.md` into a folder."""
+    check_target(out, folder=True)
     page, points = evaluation_page(result, gallery=gallery, split_name=split_name)
     facts = training_facts(run) if run else None
     name = run.name if run else str(result.identity["checkpoint"])
@@ -186,14 +187,17 @@ def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column
     """
     from xlip.evaluate.cases import Origin
     from xlip.pages.gallery import Gallery, choose, draw
-    from xlip.study.prompts import load_prompts
+    from xlip.study.prompts import load_prompts, prompt_sets
 
     if result.predictions is None or isinstance(result.figures, QueryFigures):
         return Gallery(())
     said = result.identity["checkpoint"]
     if model.identity != said:
         raise XLIPError(f"--model is the checkpoint {model.identity}, the evaluation is of {said}; name that one")
-    prompt_set = load_prompts(prompts or str(result.identity.get("prompts", "xlip")).partition("@")[0])
+    used = str(result.identity.get("prompts", "xlip")).partition("@")[0]
+    if not prompts and used not in prompt_sets():
+        raise XLIPError(f"the evaluation used prompts of your own, {used!r}; name their YAML file with --prompts")
+    prompt_set = load_prompts(prompts or used)
     subject = model.with_preprocess(result.identity["preprocessing"].partition("/")[0])
     cases = Origin(data, require="image", image_column=image_column).cases()
     return draw(subject, cases, choose(result.predictions), prompt_set)

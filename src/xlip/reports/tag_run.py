@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
-from xlip.files import whole_file, writing
+from xlip.files import refuse_input, whole_file, writing
 from xlip.processes import in_order
 from xlip.reports.chexpert import chexpert_labels
 from xlip.reports.entities import kinds_of, with_entities
@@ -94,6 +94,7 @@ def tag_to(config: TagConfig) -> TagSummary:
         raise XLIPError(f"out: expected a file ending in .jsonl or .parquet; got {out!r}")
     if workers < 0:
         raise XLIPError(f"workers: expected 0 or more processes, got {workers}")
+    refuse_input(out, source if source != "-" else "")
     load_tagger(*tagger)  # a wrong name fails here, not in a process
     summary = TagSummary()
     if out.endswith(".parquet") and source != "-" and is_study_table(source):

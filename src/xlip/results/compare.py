@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.files import write_json
+from xlip.files import check_target, write_json
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.delong import delong_test
 from xlip.metrics.kinds import MIN_CASES, left_out_note
@@ -161,6 +161,7 @@ def _by_group(
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
     """Write `comparison.json` into a folder, whole or not at all; returns its path."""
+    check_target(folder, folder=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / COMPARISON_NAME, comparison.to_json())
     return folder / COMPARISON_NAME

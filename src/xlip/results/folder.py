@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.files import whole_folder, whole_text, write_json
+from xlip.files import check_target, reading, whole_folder, whole_text, write_json, writing
 from xlip.metrics.auroc import auroc
 from xlip.results.classification import classification_figures
 from xlip.results.figures import AGAIN, FIGURES, Classification, checked
@@ -17,6 +17,11 @@ from xlip.results.result import Predictions, Result
 from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
 
 METRICS_NAME, DROPPED_NAME = "metrics.json", "dropped.csv"
+NAMES = frozenset(
+    {METRICS_NAME, FILE_NAME, VALIDATION_NAME, DROPPED_NAME, "ranking.csv", "comparison.json"}
+    | {"report.html", "per_kind.csv", "README.md"}
+)
+"""What may stand in the folder of a result; another result replaces it."""
 IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")
 """What a number is printed with, in this order; all but the prompts must be there (PROTOCOLS)."""
 TOLERANCE = 1e-6
@@ -34,11 +39,30 @@ def metrics_json(result: Result) -> dict[str, Any]:
 
 
 def write_folder(result: Result, folder: Path, tables: Mapping[str, Sequence[Sequence[object]]] | None = None) -> None:
-    """Write a result; the folder appears whole or not at all. `tables` are further CSV files by name."""
-    with whole_folder(folder) as partial:
+    """Write a result; the folder appears whole or not at all. `tables` are further CSV files by name.
+
+    Raises:
+        XLIPError: as `check_result_folder`, or the place cannot be written.
+    """
+    check_result_folder(folder)
+    with writing(folder, "choose another --out"), whole_folder(folder) as partial:
         write_files(result, partial)
         for name, rows in (tables or {}).items():
             _write_table(partial / name, rows)
+
+
+def check_result_folder(folder: Path) -> None:
+    """Refuse a place that a result must not take: it would replace what is there. To be called before the work.
+
+    Raises:
+        XLIPError: a file is there, a folder with anything else than an earlier result, or no right to write.
+    """
+    check_target(folder, folder=True)
+    others = sorted(one.name for one in folder.iterdir() if one.name not in NAMES) if folder.is_dir() else []
+    if others:
+        raise XLIPError(
+            f"{folder}: holds something else than an evaluation ({others[0]}), which would go; choose another --out"
+        )
 
 
 def write_files(result: Result, folder: Path) -> None:
@@ -66,10 +90,8 @@ def read_result(folder: Path) -> Result:
     path = folder / METRICS_NAME
     if not path.is_file():
         raise XLIPError(f"{folder}: expected the folder of an evaluation, found no {METRICS_NAME} in it")
-    try:
+    with reading(path, "expected JSON without NaN; evaluate again"):
         data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    except ValueError as error:
-        raise XLIPError(f"{path}: expected JSON without NaN; {error}") from error
     result = result_of_json(data, str(path))
     if (folder / FILE_NAME).is_file() or result.kinds:
         result = _with_scores(result, folder)
@@ -143,7 +165,7 @@ def _check_agreement(folder: Path, figures: Classification, predictions: Predict
 def _read_dropped(path: Path) -> tuple[tuple[str, str], ...]:
     if not path.is_file():
         return ()
-    with path.open(newline="", encoding="utf-8") as stream:
+    with reading(path, AGAIN), path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream))[1:]
     return tuple((row[0], row[1]) for row in rows if len(row) == 2)
 

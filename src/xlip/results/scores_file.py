@@ -58,7 +58,7 @@ def read_scores(path: Path) -> Predictions:
             reader = csv.reader(stream, strict=True)
             columns = _Columns.of(path, next(reader, []))
             rows = [_row(f"{path}:{reader.line_num}", columns, cells) for cells in reader if cells]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise XLIPError(f"{path}: expected a CSV file in UTF-8; {error}") from error
     if not rows:
         raise XLIPError(f"{path}: no row under the header; expected one per case")
