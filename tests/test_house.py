@@ -16,7 +16,7 @@ FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
     ("errors",),
     ("files", "identity", "notices", "markdown", "processes"),
-    ("metrics", "tables"),
+    ("metrics", "tables", "checksums"),
     ("study", "images"),
     ("reports",),
     ("phantom",),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 
 KEYS = {"base", "phantom", "test", "test_split", "variants", "grid", "seeds", "reference", "quick"}
 PHANTOM = {"pairs": 60, "images": 5000, "texts": 2000, "test": 600, "size": 128}
@@ -35,6 +36,8 @@ class Plan:
 
     cells: tuple[Cell, ...]
     reference: str
+    base: str = ""
+    """File of the options below all variants; '' where they stand in the plan."""
 
     @property
     def variants(self) -> list[str]:
@@ -60,7 +63,8 @@ def read_plan(path: str, *, quick: bool) -> Plan:
     if unknown:
         raise XLIPError(f"{path}: unknown key {unknown[0]!r}; expected {', '.join(sorted(KEYS))}")
     base = raw.get("base") or {}
-    base = _read(Path(path).parent / base) if isinstance(base, str) else base
+    beside = str(Path(path).parent / base) if isinstance(base, str) else ""
+    base = _read(Path(beside)) if beside else base
     variants = {name: laid_over(base, changes or {}) for name, changes in (raw.get("variants") or {}).items()}
     for name, changes in _grid(raw.get("grid") or {}).items():
         variants[name] = laid_over(base, changes)
@@ -77,7 +81,7 @@ def read_plan(path: str, *, quick: bool) -> Plan:
         raise XLIPError(f"{path}: expected `phantom` (counts and size) or `test` (a prepared set to score)")
     told = (phantom, str(raw.get("test") or ""), str(raw.get("test_split") or ""))
     cells = (Cell(name, seed, config, *told) for seed in seeds for name, config in variants.items())
-    return Plan(tuple(cells), reference)
+    return Plan(tuple(cells), reference, beside)
 
 
 def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,10 +122,8 @@ def _read(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise XLIPError(f"{path}: no such file; expected a YAML file of variants (see configs/ablate)")
-    try:
+    with reading(path, "expected a YAML file of variants, or of options (see configs/ablate)"):
         found = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise XLIPError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise XLIPError(f"{path}: expected a mapping of options, got {type(found).__name__}")
     return found

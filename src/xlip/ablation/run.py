@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from xlip.evaluate.cases import open_cases
 from xlip.evaluate.interaction import probe_cases
 from xlip.evaluate.interaction_run import attmim_of, interaction_figures
 from xlip.evaluate.zeroshot import ZeroShot
-from xlip.files import whole_folder
+from xlip.files import reading, whole_folder
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import build_objectives
 from xlip.preparation.run import prepare
@@ -53,6 +54,11 @@ def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
         XLIPError: a fault in the plan, or in a cell's config or data.
     """
     plan, out = read_plan(config.plan, quick=config.quick), Path(config.out)
+    try:
+        for cell in plan.cells:
+            cell_key(cell)
+    except XLIPError as error:  # before any training
+        raise XLIPError(f"{config.plan} (its base: {plan.base or 'within'}): {error}") from error
     page = out / "index.html"
     for number, cell in enumerate(plan.cells, 1):
         folder = out / "cells" / cell_key(cell)
@@ -124,7 +130,8 @@ def training_config(cell: Cell, streams: Mapping[str, Any], out: Path) -> Pretra
     """
     import jsonargparse
 
-    options = {**cell.config, "data": {**streams, **(cell.config.get("data") or {})}}
+    # A copy: the parser puts its own objects into the lists that it is given.
+    options = deepcopy({**cell.config, "data": {**streams, **(cell.config.get("data") or {})}})
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(PretrainConfig, "run")
     try:
@@ -155,8 +162,10 @@ def _done(plan: Plan, out: Path) -> list[Done]:
         folder = out / "cells" / cell_key(cell)
         if not (folder / "cell.json").is_file():
             continue
-        told: Mapping[str, Any] = json.loads((folder / "cell.json").read_text("utf-8"))
-        with np.load(folder / "scores.npz") as arrays:
+        advice = f"remove {folder} to train this cell again"
+        with reading(folder / "cell.json", advice):
+            told: Mapping[str, Any] = json.loads((folder / "cell.json").read_text("utf-8"))
+        with reading(folder / "scores.npz", advice), np.load(folder / "scores.npz") as arrays:
             scores, labels, patients = (arrays[name] for name in ("scores", "labels", "patients"))
         found.append(Done(cell.variant, cell.seed, told, scores, labels, patients))
     return found

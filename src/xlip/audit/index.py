@@ -16,7 +16,7 @@ from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.gray import Gray
 from xlip.processes import in_order
-from xlip.study.parquet import parquet_files, read_studies
+from xlip.study.parquet import open_parquet, parquet_files, read_studies
 from xlip.study.record import Study
 
 LEAST_SIDE = 96
@@ -124,13 +124,11 @@ def text_digest(report: str | None) -> int:
 
 def load_images(places: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], Gray]]:
     """Decoded images (H, W) of some rows, read a row group at a time."""
-    import pyarrow.parquet as pq
-
     wanted: dict[str, list[int]] = {}
     for file, row in sorted(set(places)):
         wanted.setdefault(file, []).append(row)
     for file, rows in wanted.items():
-        parquet = pq.ParquetFile(file)
+        parquet = open_parquet(Path(file))
         first = 0
         for group in range(parquet.num_row_groups):
             count = parquet.metadata.row_group(group).num_rows
@@ -143,13 +141,7 @@ def load_images(places: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, 
 
 
 def _splits(files: Sequence[Path]) -> set[str]:
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    found: set[str] = set()
-    for file in files:
-        found.update(pc.unique(pq.read_table(file, columns=["split"])["split"]).to_pylist())
-    return found
+    return {study.split for file in files for study in read_studies(file, columns=["split"])}
 
 
 def _of_file(job: tuple[Path, str, bool, bool]) -> Index:

@@ -147,6 +147,11 @@ class XLIPProcessor:
         with reading(f"{name_or_path}: its tokenizer"):
             # Not AutoTokenizer: it would look up `model_type: xlip` among its own, and warn.
             tokenizer = PreTrainedTokenizerFast.from_pretrained(str(name_or_path))
+        if None in (tokenizer.pad_token_id, tokenizer.unk_token_id):
+            raise XLIPError(
+                f"{name_or_path}: its tokenizer names no token for padding or unknown words; copy its "
+                "tokenizer_config.json again"
+            )
         return cls(tokenizer, **settings)
 
 

@@ -27,7 +27,7 @@ from xlip.images.any_form import square
 from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
 from xlip.study.labels import UNKNOWN, label_codes
-from xlip.study.parquet import from_row, parquet_files
+from xlip.study.parquet import DAMAGED, PICTURES, check_pages, from_row, parquet_files, schema
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Study
 
@@ -272,8 +272,12 @@ def _open(path: str) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
-    files = [str(file) for file in parquet_files(path)]
-    table = datasets.load_dataset("parquet", data_files=files, split="train")
+    files = parquet_files(path)
+    texts = [name for name in schema().names if name not in {column.partition(".")[0] for column in PICTURES}]
+    for file in files:
+        check_pages(file, texts)  # `datasets` does not; pictures show damage when they are decoded
+    with reading(path, DAMAGED):
+        table = datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     # The bytes as they are: `datasets` would decode an image column on its own.
     return table.cast_column("image", datasets.Image(decode=False)) if "image" in table.features else table
 

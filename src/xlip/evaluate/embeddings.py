@@ -20,7 +20,7 @@ from xlip.evaluate.cases import Case, Cases, images
 from xlip.files import cache_folder, write_whole
 from xlip.results.result import Array
 
-VERSION = 2
+VERSION = 3
 """Of the file and of how images are decoded: raise it where either changes."""
 
 
@@ -112,15 +112,18 @@ def _read(file: Path, cases: Cases) -> Embedded | None:
         with safe_open(str(file), framework="np") as stored:
             embeddings, further = stored.get_tensor("images"), stored.get_tensor("further")
             notes = stored.metadata()
-    except (SafetensorError, OSError):
+        ids, gone = json.loads(notes["study_ids"]), [(row, reason) for row, reason in json.loads(notes["dropped"])]
+        whole = notes["checksum"] == _checksum(embeddings, further, notes["study_ids"], notes["dropped"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
-    ids = json.loads(notes["study_ids"])
+    if not whole:
+        return None
     wanted = set(ids)
     assert cases.origin is not None
     kept = [case.without_pixels() for case in cases.origin.cases(images=False) if case.study_id in wanted]
     if [case.study_id for case in kept] != ids:
         return None  # ids that are not unique: read the images again
-    cases.dropped.extend((row, reason) for row, reason in json.loads(notes["dropped"]))
+    cases.dropped.extend(gone)
     return Embedded(kept, embeddings, further)
 
 
@@ -129,6 +132,14 @@ def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:
     from safetensors.numpy import save
 
     notes = {"study_ids": json.dumps([case.study_id for case in found.cases]), "dropped": json.dumps(dropped)}
+    notes["checksum"] = _checksum(found.images, found.further, *notes.values())
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, save({"images": found.images, "further": found.further}, notes))
+
+
+def _checksum(images: Array, further: Array, *notes: str) -> str:
+    found = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(further).tobytes())
+    for note in notes:
+        found.update(note.encode())
+    return found.hexdigest()

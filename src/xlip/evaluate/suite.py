@@ -14,7 +14,7 @@ from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
-from xlip.files import write_json, write_whole
+from xlip.files import reading, write_json, write_whole
 from xlip.identity import split_id
 from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
@@ -175,8 +175,10 @@ class _Place:
     def _check_named_split(self, path: str) -> None:
         if not self.declared.named_split:
             return
-        file = Path(path) / "stats.json"
-        found = json.loads(file.read_text("utf-8")).get("split_name", "") if file.is_file() else ""
+        file, found = Path(path) / "stats.json", ""
+        if file.is_file():
+            with reading(file, "copy or prepare it again"):
+                found = json.loads(file.read_text("utf-8")).get("split_name", "")
         if found != self.declared.named_split:
             raise XLIPError(
                 f"{self.name}: {path} was prepared with the split {found or 'of its source'!r}, the suite needs "

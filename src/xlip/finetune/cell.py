@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
-from xlip.files import whole_folder
+from xlip.files import reading, whole_folder
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.fit import Fitted, Part, fit
 from xlip.finetune.images import LabelledImages
@@ -158,10 +158,13 @@ def read_cell(folder: Path, cell: Cell, settings: str) -> Scored | None:
     """
     if not (folder / FACTS).is_file():
         return None
-    facts = json.loads((folder / FACTS).read_text("utf-8"))
-    if facts.pop("settings") != settings:
+    with reading(folder / FACTS, f"remove {folder} to train this cell again"):
+        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        own = facts.pop("settings")
+    if own != settings:
         raise XLIPError(f"{folder}: was made with another model, data or recipe; take another --out, or remove it")
-    return Scored(cell, facts, **load_file(str(folder / ARRAYS)))
+    with reading(folder / ARRAYS, f"remove {folder} to train this cell again"):
+        return Scored(cell, facts, **load_file(str(folder / ARRAYS)))
 
 
 def _finite(scores: Array, kinds: tuple[str, ...]) -> Array:

@@ -13,7 +13,7 @@ import torch
 
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
-from xlip.files import whole_folder
+from xlip.files import reading, whole_folder
 from xlip.finetune.cell import Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
@@ -193,7 +193,8 @@ def _all_cells(
 def _keep_best(folder: Path, trained: XLIPClassifier) -> None:
     """Replace the model in the folder by this one if it saw more labels, or as many and validates better."""
     if (folder / CONFIG).is_file():
-        kept = json.loads((folder / CONFIG).read_text("utf-8"))["notes"]
+        with reading(folder / CONFIG, f"remove {folder} to keep the best of what is trained from here on"):
+            kept = json.loads((folder / CONFIG).read_text("utf-8"))["notes"]
         if kept.get("settings") == trained.notes["settings"] and _rank(kept) >= _rank(trained.notes):
             return
     with whole_folder(folder) as partial:

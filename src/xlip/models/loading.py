@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from xlip.checksums import check_sums
 from xlip.errors import XLIPError
 from xlip.models.towers import folder_config
 from xlip.models.xlip import XLIPModel
@@ -17,7 +18,8 @@ def load_checked(path: str) -> XLIPModel:
     """The model of a folder or hub id, all of whose weights are there and finite.
 
     Raises:
-        XLIPError: nothing there, another architecture, weights that do not fit the config, are missing or not finite.
+        XLIPError: nothing there, another architecture, weights that do not fit the config, are missing, not finite, or
+            not those that were written.
     """
     _refuse_other_types(path)
     try:
@@ -30,16 +32,22 @@ def load_checked(path: str) -> XLIPModel:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise XLIPError(
             f"{path}: the checkpoint cannot be loaded, the weights do not fit the architecture in its config.json "
-            f"({reason})"
+            f"({reason}); copy or train it again"
         ) from error
     _refuse_missing_weights(path, model)
     _refuse_infinite_weights(path, model)
+    check_sums(Path(path))
     return model
 
 
 def _refuse_other_types(path: str) -> None:
     config = folder_config(path)
     if config is None:
+        if Path(path).is_dir() and (Path(path) / "model.safetensors").exists():
+            # The library would build a model of the default sizes.
+            raise XLIPError(
+                f"{path}: expected the config.json of a model beside its weights, found none; copy it again"
+            )
         return  # a hub id, or nothing: loading says what is wrong
     found = config.get("model_type")
     if found != XLIPModel.config_class.model_type:

@@ -17,6 +17,7 @@ from transformers.utils.generic import ModelOutput
 
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.text_batch import TextBatch
+from xlip.checksums import write_sums
 from xlip.files import obey_umask
 from xlip.images.any_form import ImageLike
 from xlip.models.configuration import XLIPConfig
@@ -24,6 +25,8 @@ from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.local import LocalHead
 from xlip.models.towers import Encoded, ImageTower, TextTower
 
+FILES = ("*.safetensors", "config.json", "*.index.json", "tokenizer*.json", "special_tokens_map.json", "xlip_*.json")
+"""What `save_pretrained` writes; a run's folder holds others too."""
 MAX_LOGIT_SCALE = 100.0
 OWN_FEATURES = 48
 """Of a local stem beside a tower that has none."""
@@ -207,9 +210,10 @@ class XLIPModel(PreTrainedModel):
         return XLIPOutput(loss, logits, logits.T, images, texts)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Weights (safetensors), config and processor (JSON) into one folder."""
+        """Weights (safetensors), config and processor (JSON) into one folder, with `checksums.json` over them."""
         super().save_pretrained(save_directory, *args, **kwargs)
         self._processor().save_pretrained(save_directory)
+        write_sums(Path(save_directory), FILES)
         obey_umask(Path(save_directory))
 
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.preparation.target import STATS
 
 RUN_NAME = "run.json"
@@ -61,7 +62,7 @@ def training_facts(run: Path) -> TrainingFacts | None:
             config["model"]["image_size"],
             tuple(config.get("kinds", ())),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise XLIPError(f"{file}: expected the config of a run of `xlip pretrain`; fault at {error}") from error
 
 
@@ -70,10 +71,8 @@ def set_statistics(data: Path) -> dict[str, Any]:
     file = data / STATS
     if not file.is_file():
         return {}
-    try:
+    with reading(file, "copy or prepare it again"):
         found = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise XLIPError(f"{file}: expected JSON; {error}") from error
     return found if isinstance(found, dict) else {}
 
 

@@ -169,7 +169,7 @@ def _finish(target: Target, plan: Plan, summary: Summary, strict: bool) -> None:
         target.discard()
         worst = summary.dropped.most_common(1)
         said = f"; {worst[0][1]} rows: {worst[0][0]} ({summary.examples[worst[0][0]][0][1]})" if worst else ""
-        raise XLIPError(f"{settings['root']}: no usable study{said}")
+        raise XLIPError(f"{settings['root']}: no usable study{said}; is it the whole data set, and its right folder?")
     faults = Counter({kind: count for kind, count in summary.noticed.items() if not kind.startswith(ROUTINE)})
     if strict and faults:
         kinds = "; ".join(f"{count} x {reason}" for reason, count in faults.most_common())

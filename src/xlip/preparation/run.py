@@ -244,7 +244,8 @@ def _rows(config: PrepareConfig, root: Path) -> Iterator[Row]:
             raise XLIPError(f"source {config.source}: {wrong}; see `xlip prepare --help`") from error
         raise
     except OSError as error:
-        raise XLIPError(f"{root}: cannot read the source ({error.strerror or error}); check the path") from error
+        place = error.filename or root
+        raise XLIPError(f"{place}: cannot read the source ({error.strerror or error}); check the path") from error
 
 
 __all__ = ["Plan", "Summary", "held_out", "prepare", "prepare_set"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.tables.read import SUFFIXES as TABLE_SUFFIXES
 from xlip.tables.read import has_table_suffix, read_rows
 from xlip.tables.row import Fault
@@ -48,11 +49,11 @@ def read_documents(source: str, column: str = "") -> Iterator[Document]:
         if not inside:
             raise XLIPError(f"{path}: expected files ending in {', '.join(SUFFIXES)}; found none")
         for file in inside:
-            yield from _file(file, column)
+            yield from _file_or_fault(file, column)
         return
     if not path.is_file():
         raise XLIPError(f"{path}: expected a file, a folder, or - for standard input; found nothing there")
-    yield from _file(path, column)
+    yield from _file_or_fault(path, column)
 
 
 def decode_text(raw: bytes) -> tuple[str, str]:
@@ -65,6 +66,17 @@ def decode_text(raw: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         # Old exports are Windows-1252; its five unused bytes become replacement characters.
         return raw.decode("cp1252", errors="replace"), "not UTF-8: read as cp1252"
+
+
+def _file_or_fault(path: Path, column: str) -> Iterator[Document]:
+    none = True
+    # Not left to whoever writes the output: that would name the wrong file.
+    with reading(path, "copy it again"):
+        for document in _file(path, column):
+            none = False
+            yield document
+    if none:
+        yield Document(path.name, "", "a file without a report")
 
 
 def _file(path: Path, column: str) -> Iterator[Document]:

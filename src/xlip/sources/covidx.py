@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from xlip.sources.source import Candidate, Dropped, Row, first_existing, relative
+from xlip.sources.source import Candidate, Dropped, Row, first_existing, relative, text_of
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -32,7 +32,7 @@ def studies(root: Path) -> Iterator[Row]:
     base = first.parent.parent if first.parent.name == "labels" else first.parent
     for split in ("train", "val", "test"):
         for table in sorted(first.parent.glob(f"{split}*.txt")):
-            for line, text in enumerate(table.read_text("utf-8").splitlines(), 1):
+            for line, text in enumerate(text_of(table).splitlines(), 1):
                 if text.strip():
                     yield _candidate(root, base, f"{table.name}:{line}", text, split)
 

@@ -6,6 +6,7 @@ The arrays are streamed out of the archive, never loaded whole: the largest is 5
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ def studies(root: Path) -> Iterator[Row]:
             with file.open("rb") as stream, zipfile.ZipFile(stream) as archive:
                 for split in SPLITS:
                     yield from _part(archive, file.stem, split)
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
             raise XLIPError(f"{file}: not a MedMNIST archive ({error}); download it again") from error
 
 

@@ -17,6 +17,7 @@ from xlip.sources.source import (
     optional_table,
     read_table,
     relative,
+    text_of,
 )
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
@@ -82,4 +83,4 @@ def _boxes(root: Path) -> dict[str, list[Box]]:
 
 
 def _listed(file: Path) -> frozenset[str]:
-    return frozenset(file.read_text("utf-8").split()) if file.is_file() else frozenset()
+    return frozenset(text_of(file).split()) if file.is_file() else frozenset()

@@ -19,6 +19,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.images.files import decode, encode
 from xlip.images.square import stretched
 from xlip.reports.sections import SECTIONS, clean
@@ -190,10 +191,8 @@ def _nlm_files(base: Path) -> Iterator[tuple[str, bytes]]:
 
 def _r2gen(copy: _Set) -> Iterator[Row]:
     table = copy.base / "annotation.json"
-    try:
-        parts = json.loads(table.read_text("utf-8"))
-    except ValueError as error:
-        raise XLIPError(f"{table}: not readable as JSON ({error}); copy or download it again") from error
+    with reading(table, "expected JSON; copy or download it again"):
+        parts = {split: [dict(item) for item in items] for split, items in json.loads(table.read_text("utf-8")).items()}
     whole: dict[str, list[Path]] = {}
     for key, image in sorted(copy.images.items()):  # the numbers of the other layouts begin with the id of this one
         whole.setdefault(key.rpartition("-")[0], []).append(image)

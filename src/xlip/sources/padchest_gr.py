@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.sources.cells import identifier, split_of
 from xlip.sources.padchest import TREE, labels
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, image_files, optional_table, relative
@@ -26,10 +27,8 @@ def studies(root: Path, language: str = "en") -> Iterator[Row]:
         raise XLIPError(f"language: expected en or es, got {language!r}")
     reports = first_existing(root, "grounded_reports_*.json")
     base, faults = reports.parent, list[Row]()
-    try:
-        items = json.loads(reports.read_text("utf-8"))
-    except ValueError as error:
-        raise XLIPError(f"{reports}: not readable as JSON ({error}); copy or download it again") from error
+    with reading(reports, "expected JSON; copy or download it again"):
+        items = [dict(item) for item in json.loads(reports.read_text("utf-8"))]
     master = {row["ImageID"]: row for _, row in optional_table(base, "master_table.csv", faults=faults)}
     files = image_files(*sorted(path for path in base.iterdir() if path.is_dir()), base)
     for number, item in enumerate(items):

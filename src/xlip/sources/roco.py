@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.source import Candidate, Dropped, Row, relative
+from xlip.sources.source import Candidate, Dropped, Row, relative, text_of
 from xlip.study.record import Study
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -30,7 +30,7 @@ def studies(root: Path, chest_only: bool = True, images: bool = True) -> Iterato
     if not tables:
         raise XLIPError(f"{root}: expected **/radiology/captions.txt, found none")
     for table in tables:
-        for line, text in enumerate(table.read_text("utf-8").splitlines(), 1):
+        for line, text in enumerate(text_of(table).splitlines(), 1):
             id_, _, caption = text.partition("\t")
             report = clean(caption)
             where = f"{relative(table, root)}:{line}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 from xlip.errors import XLIPError
-from xlip.files import is_local, open_path
+from xlip.files import is_local, open_path, reading
 from xlip.study.parquet import is_study_table
 from xlip.study.record import Box, Study
 from xlip.tables.arrow import data_set_files
@@ -144,11 +144,36 @@ def read_table(
     """
     for row in read_rows(path, required):
         if not isinstance(row, Fault):
-            yield row.line, row.cells
+            yield row.line, _Cells(row.cells, path)
         elif faults is not None:
             faults.append((Dropped if row.lost else Noticed)(f"{path.name}:{row.line}", row.reason))
         elif row.lost:
             raise XLIPError(f"{path}: line {row.line}: {row.reason}")
+
+
+class _Cells(dict[str, str]):
+    """The cells of a row; asked for a column that the table lacks, they name both."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, cells: Mapping[str, str], path: Path) -> None:
+        super().__init__(cells)
+        self.path = path
+
+    def __missing__(self, column: str) -> str:
+        raise XLIPError(
+            f"{self.path}: no column {column!r}; its columns are {', '.join(self)[:200]}; copy or download it again"
+        )
+
+
+def text_of(file: Path, errors: str = "strict") -> str:
+    """A text file in UTF-8.
+
+    Raises:
+        XLIPError: it is in another encoding (where `errors` is strict), or cannot be read.
+    """
+    with reading(file, "copy or download it again"):
+        return file.read_text("utf-8", errors=errors)
 
 
 def optional_table(root: Path, *patterns: str, faults: list[Row] | None = None) -> Iterator[tuple[int, dict[str, str]]]:

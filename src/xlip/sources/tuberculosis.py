@@ -9,7 +9,7 @@ from pathlib import Path
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.cells import sex_of, years
-from xlip.sources.source import Candidate, Dropped, Row, relative
+from xlip.sources.source import Candidate, Dropped, Row, relative, text_of
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -38,7 +38,7 @@ def studies(root: Path) -> Iterator[Row]:
 
 def _study(root: Path, file: Path, source: str, tuberculosis: int) -> Study:
     reading = file.parent.parent / "ClinicalReadings" / f"{file.stem}.txt"
-    text = reading.read_text("utf-8", errors="replace") if reading.is_file() else ""
+    text = text_of(reading, "replace") if reading.is_file() else ""
     sex, age = _SEX.search(text), _AGE.search(text)
     report = clean(_HEAD.sub("", text))
     known = {"Tuberculosis": tuberculosis}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
-from xlip.files import whole_file
+from xlip.files import reading, whole_file
 from xlip.study.labels import from_file, to_file
 from xlip.study.record import Box, Entity, Study
 
@@ -22,6 +22,8 @@ SCHEMA_VERSION = "3"
 Older files are read."""
 PICTURES = ("image.bytes", "masks.list.element.png")
 """Parquet columns of bytes that are compressed already."""
+DAMAGED = "copy or prepare it again"
+"""What to do about a Parquet file that cannot be read."""
 BYTES_PER_GROUP = 16 << 20
 """Images of one row group: bounds the memory of a writer and of a reader whatever the image size."""
 
@@ -186,7 +188,9 @@ def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
     # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
     codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
     repeated = [path for path in packed if path not in PICTURES]
-    with pq.ParquetWriter(stream, schema(), compression=codecs, use_dictionary=repeated) as writer:
+    # With a sum of every page: a bit that flips on a disk is a fault then, not another label.
+    options: dict[str, Any] = {"compression": codecs, "use_dictionary": repeated, "write_page_checksum": True}
+    with pq.ParquetWriter(stream, schema(), **options) as writer:
         for group in _groups(studies):
             columns = [pa.array(map(values[field.name], group), field.type) for field in writer.schema]
             writer.write_table(pa.Table.from_arrays(columns, schema=writer.schema))
@@ -243,7 +247,7 @@ def is_study_table(path: str | os.PathLike[str]) -> bool:
     root = Path(path)
     files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     try:
-        return bool(files) and (pq.read_schema(files[0]).metadata or {}).get(b"xlip_schema") is not None
+        return bool(files) and (pq.read_schema(str(files[0])).metadata or {}).get(b"xlip_schema") is not None
     except (OSError, pa.ArrowException):
         return False
 
@@ -252,18 +256,50 @@ def read_studies(path: str | os.PathLike[str], *, columns: list[str] | None = No
     """Stream the studies of a Parquet file or folder; memory stays bounded by one row group.
 
     `columns` leaves the others empty (say, without "image" to read labels fast).
-    """
-    import pyarrow.parquet as pq
 
+    Raises:
+        XLIPError: no Parquet file there, one that is damaged or may not be read, or one of other columns.
+    """
     blank = dict.fromkeys(schema().names)
     required = set(schema().names) - {name for name, _ in _later_columns()}
     for file in parquet_files(path):
-        parquet = pq.ParquetFile(file)
+        parquet = open_parquet(file)
         missing = sorted(required - set(parquet.schema_arrow.names))
         if missing:
             raise XLIPError(f"{file} lacks the columns {missing} of a study table; write it with `xlip prepare`")
         there = parquet.schema_arrow.names
         wanted = None if columns is None else [name for name in columns if name in there]
-        for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=wanted):
-            for row in batch.to_pylist():
-                yield from_row({**blank, **row})
+        batches = parquet.iter_batches(ROWS_PER_GROUP, columns=wanted)
+        while rows := _next_rows(file, batches):
+            yield from (from_row({**blank, **row}) for row in rows)
+
+
+def open_parquet(file: Path) -> Any:
+    """A `pyarrow.parquet.ParquetFile` whose pages are compared with their sums, where they have any.
+
+    Raises:
+        XLIPError: damaged, or may not be read.
+    """
+    import pyarrow.parquet as pq
+
+    with reading(file, DAMAGED):
+        return pq.ParquetFile(str(file), page_checksum_verification=True)
+
+
+def check_pages(file: Path, columns: Iterable[str]) -> None:
+    """Read some columns for nothing but their sums.
+
+    Raises:
+        XLIPError: as `open_parquet`.
+    """
+    parquet = open_parquet(file)
+    wanted = [name for name in columns if name in parquet.schema_arrow.names]
+    with reading(file, DAMAGED):
+        for group in range(parquet.num_row_groups):
+            parquet.read_row_group(group, columns=wanted)
+
+
+def _next_rows(file: Path, batches: Iterator[Any]) -> list[dict[str, Any]]:
+    """The rows of the next batch that has some; none at the end."""
+    with reading(file, DAMAGED):
+        return next((rows for batch in batches if (rows := batch.to_pylist())), [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -14,18 +13,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from xlip.checksums import SUMS, changed_files, write_sums
 from xlip.errors import XLIPError
 from xlip.files import reading, sync_folder, whole_folder, writing
 from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
 
-FOLDER, TENSORS, STATE, LOG, SUMS = (
-    "checkpoints",
-    "optimizer.safetensors",
-    "trainer.json",
-    "log.jsonl",
-    "checksums.json",
-)
+FOLDER, TENSORS, STATE, LOG = "checkpoints", "optimizer.safetensors", "trainer.json", "log.jsonl"
 logger = logging.getLogger(__name__)
 
 
@@ -98,7 +92,7 @@ def save_checkpoint(
         save_tensors(tensors, partial / TENSORS)
         (partial / STATE).write_text(json.dumps(trainer, indent=1) + "\n", "utf-8")
         (partial / LOG).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        (partial / SUMS).write_text(json.dumps(_sums(partial), indent=1) + "\n", "utf-8")
+        write_sums(partial)
         sync_folder(partial)
     _remove_old(run / FOLDER, keep)
     return target
@@ -137,24 +131,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         XLIPError: a file is missing, cannot be read or has changed.
     """
-    with reading(folder, "a damaged checkpoint"):
-        sums = json.loads((folder / SUMS).read_text("utf-8"))
-        changed = sorted(name for name, found in _sums(folder).items() if sums.pop(name, None) != found)
-    if changed or sums:
-        raise XLIPError(f"{folder}: a damaged checkpoint, {[*changed, *sums][0]} is not what was written")
+    if not (folder / SUMS).is_file():
+        raise XLIPError(f"{folder}: a damaged checkpoint, it has no {SUMS}")
+    if changed := changed_files(folder, all_files=True):
+        raise XLIPError(f"{folder}: a damaged checkpoint, {changed[0]} is not what was written")
     with reading(folder, "a damaged checkpoint"):
         state = json.loads((folder / STATE).read_text("utf-8"))
         rows = [json.loads(line) for line in (folder / LOG).read_text("utf-8").splitlines()]
         return Checkpoint(folder, rows=rows, **state)
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    found = {}
-    for file in sorted(folder.iterdir()):
-        if file.name != SUMS:
-            with file.open("rb") as stream:
-                found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
 
 
 def _remove_old(folder: Path, keep: int) -> None:

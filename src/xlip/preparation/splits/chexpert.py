@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.preparation.splits.rule import Item, Rule, by_hash, read_list
 
 VALIDATION = 0.0225
@@ -46,7 +47,9 @@ def _studies(lists: Path) -> list[str]:
     file = lists / "chexpert_mavl456.txt"
     if not file.is_file():
         read_list(lists, file.name)  # raises, and says what to do
-    return ["/".join(line.strip().split("/")[-2:]) for line in file.read_text("utf-8").splitlines() if line.strip()]
+    with reading(file):
+        lines = file.read_text("utf-8").splitlines()
+    return ["/".join(line.strip().split("/")[-2:]) for line in lines if line.strip()]
 
 
 def _needs(parts: dict[str, str], part: str) -> None:

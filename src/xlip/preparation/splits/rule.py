@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.study.labels import PRESENT
 from xlip.study.record import Study
 
@@ -105,7 +106,8 @@ def read_list(folder: Path, *names: str) -> list[str]:
     """
     for name in names:
         if (folder / name).is_file():
-            lines = (folder / name).read_text("utf-8", errors="replace").replace(",", " ").splitlines()
+            with reading(folder / name):
+                lines = (folder / name).read_text("utf-8", errors="replace").replace(",", " ").splitlines()
             return [line.split()[0].rsplit("/", 1)[-1] for line in lines if line.strip()]
     raise XLIPError(f"{folder}: expected the official list {' or '.join(names)}; put your copy there, or set --lists")
 
