@@ -90,8 +90,10 @@ def read_result(folder: Path) -> Result:
     path = folder / METRICS_NAME
     if not path.is_file():
         raise XLIPError(f"{folder}: expected the folder of an evaluation, found no {METRICS_NAME} in it")
-    with reading(path, "expected JSON without NaN; evaluate again"):
+    try:
         data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError) as error:
+        raise XLIPError(f"{path}: expected JSON without NaN; {error}") from error
     result = result_of_json(data, str(path))
     if (folder / FILE_NAME).is_file() or result.kinds:
         result = _with_scores(result, folder)

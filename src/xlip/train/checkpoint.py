@@ -133,7 +133,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     if not (folder / SUMS).is_file():
         raise XLIPError(f"{folder}: a damaged checkpoint, it has no {SUMS}")
-    if changed := changed_files(folder, all_files=True):
+    with reading(folder, "a damaged checkpoint"):
+        try:
+            changed = changed_files(folder, all_files=True)
+        except XLIPError as error:
+            raise ValueError(str(error)) from error
+    if changed:
         raise XLIPError(f"{folder}: a damaged checkpoint, {changed[0]} is not what was written")
     with reading(folder, "a damaged checkpoint"):
         state = json.loads((folder / STATE).read_text("utf-8"))
