@@ -138,7 +138,7 @@ def training_config(cell: Cell, streams: Mapping[str, Any], out: Path) -> Pretra
         parsed = parser.parse_object({"run": {**options, "seed": cell.seed, "out": str(out)}})
         made: PretrainConfig = parser.instantiate(parsed).run
     except (jsonargparse.ArgumentError, KeyError, TypeError, ValueError) as error:
-        raise XLIPError(f"ablate: {cell.variant}: {' '.join(str(error).split())}") from error
+        raise XLIPError(f"ablate: {cell.variant}: {' '.join(str(error).split())}; see `pretrain --help`") from error
     return made
 
 
