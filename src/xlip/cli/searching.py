@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +29,10 @@ def run_embed(config: EmbedConfig) -> None:
     from xlip.search.embed import REFUSED, embed
 
     encoder = open_encoder(config.model)
-    with progress_shown("embed", "images") as progress:
+    with _counted_cuts() as cuts, progress_shown("embed", "images") as progress:
         made = embed(config, encoder, progress)
+    if cuts:
+        print(f"{len(cuts)} reports are longer than the model reads: their vectors are those of their beginnings")
     known = f", {made.known} were there already" if made.known else ""
     print(f"{config.out}: {made.rows} rows, {made.added} of them new{known}; checkpoint {encoder.identity}")
     for reason, count in made.reasons().most_common():
@@ -37,6 +41,24 @@ def run_embed(config: EmbedConfig) -> None:
         print(f"every refused image: {config.out}/{REFUSED}")
         print_dropped(list(made.refused.items()))
     print(f'next: xlip search {config.out} --text "left pleural effusion"')
+
+
+@contextmanager
+def _counted_cuts() -> Iterator[list[logging.LogRecord]]:
+    """Collects what the processor says of each text that is too long: a line for every report would hide the rest."""
+    found: list[logging.LogRecord] = []
+
+    def kept(record: logging.LogRecord) -> bool:
+        cut = "cut after" in record.msg
+        found.extend([record] * cut)
+        return not cut
+
+    logger = logging.getLogger("xlip.batches.processor")
+    logger.addFilter(kept)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(kept)
 
 
 def run_search(config: SearchConfig) -> None:
@@ -58,7 +80,8 @@ def run_search(config: SearchConfig) -> None:
         _write_table(found, Path(config.out))
         print(f"all of them: {config.out}")
     if config.html:
-        _write_page(config, found, store, encoder)
+        with _counted_cuts():  # the maps of long reports are those of their beginnings
+            _write_page(config, found, store, encoder)
         print(f"look at {config.html}")
 
 

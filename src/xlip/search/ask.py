@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.images.any_form import ImageLike, square
+from xlip.images.any_form import square
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
 from xlip.search.store import FINDABLE, IMAGES, REPORTS, Hit, Store, facts_of

@@ -182,7 +182,9 @@ class _Run:
         wanted = None if config.columns in ("all", "none") else _listed(config.columns)
         reports = not config.no_reports and (wanted is None or REPORT in wanted) and config.columns != "none"
         for one in images_of(config.data, self._refuse, private=private, reports=reports, **columns):
-            kept = one.columns if wanted is None else {name: one.columns[name] for name in wanted if name in one.columns}
+            kept = (
+                one.columns if wanted is None else {name: one.columns[name] for name in wanted if name in one.columns}
+            )
             yield replace(one, columns={} if config.columns == "none" else kept)
 
     def _refuse(self, row: str, reason: str) -> None:

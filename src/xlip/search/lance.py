@@ -219,7 +219,8 @@ def _connect(place: str) -> Any:
         import lancedb
     except ImportError as error:
         raise XLIPError("this index needs LanceDB: pip install 'xlip[search]'") from error
-    return lancedb.connect(place)
+    with reading(place, "check the path or URL, and the rights to it"):
+        return lancedb.connect(place)
 
 
 def check_processor(flags: str | None = None) -> None:
@@ -262,6 +263,3 @@ def _vectors(vectors: Array) -> pa.Array:
 def _quoted(text: str) -> str:
     """A constant of SQL: quotes within are doubled, so that an id can say nothing."""
     return "'" + text.replace("'", "''") + "'"
-
-
-

@@ -30,10 +30,10 @@ def create_store(place: str, facts: Facts, backend: str) -> Store:
     """
     from xlip.search.lance import LanceIndex, is_lance
 
+    if "://" in place and backend == EXACT:
+        raise XLIPError(f"{place}: an exact index lies on this machine's disk; for a URL use --backend lance")
     if is_lance(place) != (backend == LANCE) and (is_lance(place) or (Path(place) / "index.json").exists()):
         raise XLIPError(f"{place}: an index of another backend is there; choose another --out")
     if backend == LANCE:
         return LanceIndex.create(place, facts)
-    if "://" in place:
-        raise XLIPError(f"{place}: an exact index lies on this machine's disk; for a URL use --backend lance")
     return Index.create(place, facts)

@@ -67,10 +67,11 @@ def _shown(columns: Mapping[str, object]) -> dict[str, object]:
     """Columns in words: of the kinds of finding those alone that are there or uncertain."""
     from xlip.study.kinds import is_kind
 
+    words = {1: "present", -1: "uncertain"}
     return {
-        name: value
+        name: words.get(value, value) if is_kind(name) and isinstance(value, int | float) else value  # type: ignore[call-overload]
         for name, value in columns.items()
-        if name not in SHOWN_BESIDE and not (is_kind(name) and value in (0, "0"))
+        if name not in SHOWN_BESIDE and not (is_kind(name) and value == 0)
     }
 
 

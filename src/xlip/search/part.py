@@ -95,7 +95,7 @@ class Part:
     def row(self, number: int) -> dict[str, Any]:
         """One row of the table; what is unknown is not in it."""
         with reading(self.folder / self.entry.name, AGAIN):
-            group = self.table.read_row_group(number // ROWS_PER_GROUP)
+            group = self.table.read_row_group(number // ROWS_PER_GROUP, use_threads=False)
             (found,) = group.slice(number % ROWS_PER_GROUP, 1).to_pylist()
         return {name: value for name, value in found.items() if value is not None}
 
