@@ -120,7 +120,7 @@ def test_two_commands_lead_from_the_demo_to_a_search_in_the_browser(
         assert cli.main([*words, *FAST.get(words[0], [])]) == 0, capsys.readouterr().err
     page = Path("demo/search.html").read_text("utf-8")
     assert page.count("<li>") == 20
-    assert page.count("<img ") == 20
+    assert page.count("<img ") >= 20
     assert "left pleural effusion" in page
     assert len(re.findall(r"phantom/0/\d+</span>", page)) == 20
 

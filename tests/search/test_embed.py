@@ -175,7 +175,7 @@ def test_a_model_without_a_name_and_a_set_without_films_are_refused(prepared: Pa
     root = tmp_path / "films"
     root.mkdir()
     (root / "black.png").write_bytes(encode(np.zeros((SIZE, SIZE), np.uint8), lossless=True))
-    with pytest.raises(XLIPError, match="no image could be used .1 refused; first: picture is nearly uniform"):
+    with pytest.raises(XLIPError, match=r"no image could be used .1 refused; first: picture is nearly uniform"):
         embed(config(root, tmp_path / "b"), Pixels())
 
 
@@ -240,7 +240,7 @@ def test_questions_to_an_index_that_make_no_sense_are_one_line(prepared: Path, t
     ):
         with pytest.raises(XLIPError, match=said):
             search(asked, store, Pixels)
-    with pytest.raises(XLIPError, match="vectors of checkpoint pixels .* the model given is other"):
+    with pytest.raises(XLIPError, match=r"vectors of checkpoint pixels .* the model given is other"):
         search(SearchConfig(place, text="a"), store, lambda: Pixels(identity="other"))
 
 

@@ -75,7 +75,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_any_course_of_changes_leaves_what_a_list_would_hold(
     steps: list[tuple[str, list[int]]], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +125,7 @@ def test_compaction_takes_removed_rows_off_the_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [Facts("xyz", WIDTH, 64, "letterbox"), Facts("abc", WIDTH, 64, "clip")])
 def test_vectors_of_another_checkpoint_are_refused(other: Facts, tmp_path: Path) -> None:
     Index.create(tmp_path, FACTS).append(records([1]))
-    with pytest.raises(XLIPError, match="vectors of checkpoint abc .*the model given is .*cannot be compared"):
+    with pytest.raises(XLIPError, match=r"vectors of checkpoint abc .*the model given is .*cannot be compared"):
         Index.create(tmp_path, other)
 
 

@@ -40,7 +40,7 @@ def test_it_answers_as_the_exact_index_does_through_every_change(tmp_path: Path)
     assert [(hit.id, hit.columns) for hit in hits] == [("s71", {"age": 3.5, "sex": "F"})]
     with pytest.raises(XLIPError, match="'s71' is in the index already"):
         index.append(records([71]))
-    with pytest.raises(XLIPError, match="vectors of checkpoint abc"):
+    with pytest.raises(XLIPError, match=r"vectors of checkpoint abc"):
         create_store(place, Facts("other", WIDTH, 64, "letterbox"), "lance")
     with pytest.raises(XLIPError, match="an index of another backend is there"):
         create_store(place, FACTS, "exact")
@@ -58,7 +58,7 @@ def test_a_processor_without_avx2_is_told_before_anything_is_loaded() -> None:
 
 def test_where_it_is_not_installed_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lancedb", None)
-    with pytest.raises(XLIPError, match="pip install 'xlip.search.'"):
+    with pytest.raises(XLIPError, match=r"pip install 'xlip.search.'"):
         LanceIndex.create(str(tmp_path / "x"), FACTS)
 
 
