@@ -30,6 +30,7 @@ FAST = {
     "prepare": ["--workers", "0"],
     "pretrain": ["--model", f"{{{TINY}}}", "--data.mix", "{pairs: 4, images: 4, texts: 4}", "--steps", "2"],
     "zeroshot": ["--replicates", "10"],
+    "embed": ["--workers", "0"],
     "evaluate": ["--replicates", "10"],
     "finetune": ["--replicates", "10", "--recipe.most_steps", "2", "--recipe.least_steps", "1"],
     "compare": ["--replicates", "10"],
@@ -46,6 +47,7 @@ def commands() -> list[list[str]]:
     return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
 
 
+DEMO = [words[1:] for words in commands() if words[0] == ".venv/bin/xlip"]
 XLIP = [words[1:] for words in commands() if words[0] == "xlip"]
 
 
@@ -77,7 +79,7 @@ def test_every_command_is_known(words: list[str], machine: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    elif words[0] == "xlip":
+    elif words[0] in ("xlip", ".venv/bin/xlip"):
         parse(words[1:])
     else:
         assert any(words[: len(start)] == start for start in SETUP)
@@ -105,6 +107,22 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
         "results/csv/metrics.json",
     ):
         assert (machine / page).stat().st_size > 500
+
+
+def test_two_commands_lead_from_the_demo_to_a_search_in_the_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = {"--pairs": 16, "--images": 48, "--texts": 16, "--test": 40, "--steps": 1}
+    assert cli.main(["demo", "--out", "demo", *(str(word) for pair in sizes.items() for word in pair)]) == 0
+    assert [words[0] for words in DEMO] == ["embed", "search"]
+    for words in DEMO:
+        assert cli.main([*words, *FAST.get(words[0], [])]) == 0, capsys.readouterr().err
+    page = Path("demo/search.html").read_text("utf-8")
+    assert page.count("<li>") == 20
+    assert page.count("<img ") >= 20
+    assert "left pleural effusion" in page
+    assert len(re.findall(r"phantom/0/\d+</span>", page)) == 20
 
 
 def test_the_python_block_runs_and_is_short(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

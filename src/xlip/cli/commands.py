@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, explaining, training
+from xlip.cli import data, evaluation, explaining, searching, training
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,21 @@ COMMANDS: dict[str, Command] = {
         "explain.choosing.AbstainConfig",
         explaining.run_abstain,
         "choose from labelled images when explain and triage call a finding not found",
+    ),
+    "embed": Command(
+        "search.embed.EmbedConfig", searching.run_embed, "make an index of images and reports, to be searched"
+    ),
+    "search": Command(
+        "search.ask.SearchConfig",
+        searching.run_search,
+        "find images or reports by words, by an image, and by what is known of them",
+        positional="index",
+    ),
+    "index": Command(
+        "search.manage.IndexConfig",
+        searching.run_index,
+        "show an index, take rows out of it, write its files together",
+        positional="index",
+        several=("remove",),
     ),
 }
