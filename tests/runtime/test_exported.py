@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from exports import Exported
+from xlip import cli
 from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter
@@ -176,6 +177,10 @@ def train_alone() -> set[str]:
     named = [{re.split(r"[^\w-]", line)[0] for line in lines} for lines in (extras["train"], project["dependencies"])]
     modules = {"scikit-learn": "sklearn", "universal-pathlib": "upath"}
     return {modules.get(name, name.replace("-", "_")) for name in named[0] - named[1]}
+
+
+def test_the_command_line_knows_the_packages_of_training() -> None:
+    assert train_alone() == cli.TRAINING
 
 
 def write_dicom(file: Path, pixels: np.ndarray) -> None:

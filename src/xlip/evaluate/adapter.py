@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
+from xlip.evaluate.map_model import local_answers
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
-from xlip.models.local import LocalHead, whole
+from xlip.models.local import LocalHead
 from xlip.models.xlip import XLIPModel
 from xlip.runtime.export_facts import is_exported
 from xlip.runtime.exported import ExportedModel
@@ -55,49 +56,6 @@ class ImageTextModel(Protocol):
 
     def with_preprocess(self, preprocess: str) -> ImageTextModel:
         """The same model on images that were made square in another way."""
-
-
-class MapModel(ImageTextModel, Protocol):
-    """A model that can say where: it has a local head, as ours do."""
-
-    @property
-    def has_maps(self) -> bool:
-        """True; false for a model of the same class without the head."""
-
-    @property
-    def local_share(self) -> float:
-        """How much the local head's answer adds to a zero-shot score."""
-
-    def local_scale(self) -> float:
-        """What the product of a place and a direction is multiplied by."""
-
-    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits."""
-
-
-def with_maps(model: ImageTextModel) -> MapModel | None:
-    """The model as one that can say where; None where it cannot."""
-    return cast(MapModel, model) if getattr(model, "has_maps", False) else None
-
-
-def local_answers(model: MapModel, pixels: Tensor, directions: Tensor) -> Tensor:
-    """How much some place speaks for each kind, less how much some place speaks against it.
-
-    Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
-
-    Args:
-        model: one with a local head.
-        pixels: (n, 1, S, S) in [0, 1].
-        directions: (K, E), positive less negative prompt embeddings.
-
-    Returns:
-        (n, K), logits.
-
-    Raises:
-        XLIPError: a model without a local head.
-    """
-    answers = model.maps(pixels, directions)
-    return whole(answers) - whole(-answers)
 
 
 @dataclass(frozen=True)
@@ -177,7 +135,7 @@ class XLIPAdapter:
         return local.answers(places, directions.to(places.device)).float().cpu()
 
     def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """See `local_answers`."""
+        """See `xlip.evaluate.map_model.local_answers`."""
         return local_answers(self, pixels, directions)
 
     def _local(self) -> LocalHead:

@@ -10,7 +10,8 @@ import torch
 
 from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, with_maps
+from xlip.evaluate.adapter import ImageTextModel
+from xlip.evaluate.map_model import with_maps
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array
 

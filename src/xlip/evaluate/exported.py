@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.evaluate.adapter import local_answers
+from xlip.evaluate.map_model import local_answers
 from xlip.runtime.exported import ExportedModel
 
 
@@ -84,5 +84,5 @@ class ExportedAdapter:
         return torch.from_numpy(found)
 
     def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """See `xlip.evaluate.adapter.local_answers`."""
+        """See `xlip.evaluate.map_model.local_answers`."""
         return local_answers(self, pixels, directions)

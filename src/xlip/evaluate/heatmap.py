@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.evaluate.adapter import ImageTextModel, adapted, with_maps
+from xlip.evaluate.adapter import ImageTextModel, adapted
+from xlip.evaluate.map_model import with_maps
 from xlip.models.xlip import XLIPModel
 
 CELLS = 8

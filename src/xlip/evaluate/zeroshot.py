@@ -12,17 +12,11 @@ import torch
 from torch import Tensor
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import (
-    ImageTextModel,
-    adapted,
-    load_model,
-    local_answers,
-    preprocessing_id,
-    with_maps,
-)
+from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import Further, embed
+from xlip.evaluate.map_model import local_answers, with_maps
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel

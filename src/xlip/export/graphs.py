@@ -113,7 +113,10 @@ def quiet() -> Iterator[None]:
     """Exporters warn of their own innards (old names of `torch`, packages that they could use): nothing for a user."""
     import logging
 
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "xlip.runtime.texts")
+    ]
     before = [one.level for one in loggers]
     for one in loggers:
         one.setLevel(logging.ERROR)

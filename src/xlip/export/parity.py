@@ -11,6 +11,7 @@ import torch
 
 from xlip.errors import XLIPError
 from xlip.images.gray import Gray
+from xlip.images.square import fit
 from xlip.phantom import generate
 
 TOLERANCE = 1e-3
@@ -96,8 +97,9 @@ class Parity:
 
 def phantoms(size: int) -> Gray:
     """Drawn radiographs and one of noise, uint8 (n, size, size)."""
+    drawn = [generate(number, size=min(max(size, 64), 512)).pixels for number in range(DRAWN)]
     noise = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
-    return np.stack([*(generate(number, size=size).pixels for number in range(DRAWN)), noise])
+    return np.stack([*(fit(picture, size) for picture in drawn), noise])
 
 
 def batches(squares: Gray) -> Iterator[Gray]:

@@ -13,7 +13,7 @@ import xlip
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Cases, open_cases
 from xlip.export.formats import OPSET, needs_onnx, write_int8, write_onnx, write_program
-from xlip.export.graphs import Graph
+from xlip.export.graphs import Graph, quiet
 from xlip.export.parity import Parity, phantoms, program_runner
 from xlip.export.subjects import Subject, subject_of
 from xlip.files import check_target, whole_folder, write_json, writing
@@ -142,7 +142,8 @@ class _Work:
 
     def _compare(self, form: str, numbers: str) -> None:
         self.write_facts(numbers)
-        self.subject.compare(self.parity, form, self.folder, self.squares)
+        with quiet():  # a text of the comparison is too long on purpose
+            self.subject.compare(self.parity, form, self.folder, self.squares)
         self.say(f"compared with the checkpoint: {form}")
         if self.config.data:
             self.parity.add_areas(form, self.subject.areas(_cases(self.config), self.config.prompts, self.folder))

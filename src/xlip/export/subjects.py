@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -178,8 +178,7 @@ class Towers:
         model = ExportedAdapter(ExportedModel.open(exported)) if exported else self.adapter
         found = ZeroShot(prompts=prompts, cache=False, replicates=2).run(model, cases).kinds
         assert found is not None
-        areas = {kind: one.auroc for kind, one in found.per_kind.items()} | {"macro": found.macro_auroc}
-        return {name: area for name, area in areas.items() if area is not None}
+        return _areas({kind: one.auroc for kind, one in found.per_kind.items()}, found.macro_auroc)
 
 
 @dataclass(frozen=True)
@@ -238,5 +237,14 @@ class Tuned:
             raise XLIPError(f"{cases.name}: no image could be read")
         found = predictions_of(kept, self.model.kinds, np.concatenate(scores))
         table = kind_table(found.labels, found.scores, found.patients, replicates=2, seed=0)
-        areas = {kind: one.auroc for kind, one in zip(found.kinds, table.per_kind, strict=True)}
-        return {name: area for name, area in (areas | {"macro": table.macro_auroc}).items() if np.isfinite(area)}
+        per_kind = {kind: one.auroc for kind, one in zip(found.kinds, table.per_kind, strict=True)}
+        return _areas(per_kind, table.macro_auroc)
+
+
+def _areas(per_kind: Mapping[str, float | None], macro: float | None) -> Areas:
+    """The areas that exist; their mean stands for the macro mean where no kind has cases enough for one."""
+    known = {kind: area for kind, area in per_kind.items() if area is not None and np.isfinite(area)}
+    if not known:
+        raise XLIPError("export: no kind of the data has both classes, so no AUROC to compare; name another set")
+    enough = macro is not None and np.isfinite(macro)
+    return known | {"macro": float(macro if enough else np.mean(list(known.values())))}  # type: ignore[arg-type]

@@ -132,13 +132,21 @@ class ExportedModel:
         """Whether there is a map of the model's own."""
         return "map" in self.graphs
 
-    def encode_image(self, images: ImageLike | Iterable[ImageLike]) -> Array:
-        """Path, PIL image or array (H, W), or several of them -> (n, E), L2-normalised.
+    def squares(self, images: ImageLike | Iterable[ImageLike]) -> Gray:
+        """Path, encoded bytes, PIL image or array (H, W), or several of them -> uint8 (n, S, S).
 
         Raises:
             XLIPError: an image that cannot be read.
         """
-        return self.encode_squares(fitted(several_images(images), self.image_size, self.preprocess))
+        return fitted(several_images(images), self.image_size, self.preprocess)
+
+    def encode_image(self, images: ImageLike | Iterable[ImageLike]) -> Array:
+        """What `squares` takes -> (n, E), L2-normalised.
+
+        Raises:
+            XLIPError: an image that cannot be read.
+        """
+        return self.encode_squares(self.squares(images))
 
     def encode_squares(self, squares: Gray) -> Array:
         """Uint8 (n, S, S) -> (n, E), L2-normalised."""
