@@ -144,7 +144,7 @@ def test_a_classifier_is_exported_in_8_bits_and_predicts(
     for name, place in (("own", model), ("int8", graphs)):
         out = str(tmp_path / f"{name}.csv")
         assert cli.main(["predict", "--model", place, "--data", str(exported.phantoms), "--out", out]) == 0
-    tables = [list(csv.reader((tmp_path / f"{name}.csv").open())) for name in ("own", "int8")]
+    tables = [list(csv.reader((tmp_path / f"{name}.csv").read_text().splitlines())) for name in ("own", "int8")]
     assert tables[0][0] == tables[1][0] == ["image", *KINDS]
     scores = [np.array([row[1:] for row in table[1:]], float) for table in tables]
     assert 0 < np.abs(scores[0] - scores[1]).max() < 0.2

@@ -78,12 +78,13 @@ class Graph:
 
 def graphs_of(model: XLIPModel) -> list[Graph]:
     """The towers of a model, and its map where it has one. fp32 whatever the weights were stored in."""
-    assert model.processor is not None
-    model = model.float().eval()
-    pixels = torch.rand(2, 1, *(model.processor.image_size,) * 2)
-    ids = torch.full((3, min(5, model.processor.max_tokens)), 5)
+    processor = model.processor
+    assert processor is not None
+    model = model.to(torch.float32).eval()  # type: ignore[no-untyped-call]
+    pixels = torch.rand(2, 1, processor.image_size, processor.image_size)
+    ids = torch.full((3, min(5, processor.max_tokens)), 5)
     texts, images = Dim("texts", min=1), Dim("images", min=1)
-    tokens = Dim("tokens", min=2, max=model.processor.max_tokens)
+    tokens = Dim("tokens", min=2, max=processor.max_tokens)
     found = [
         Graph("image", ImageGraph(model), {"pixels": pixels}, {"pixels": {0: images}}, "image_embedding"),
         Graph(

@@ -88,7 +88,8 @@ def push(config: PushConfig) -> Pushed:
             or whatever the hub answers; the token is in no message.
     """
     from huggingface_hub import HfApi, get_token
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(config.repo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -165,6 +166,6 @@ class _Work:
             for form, files in there.items()
         }
         sizes = {file: (self.folder / file).stat().st_size for files in made.values() for file in files.values()}
-        given = {"numbers": numbers, "graphs": made["onnx"], "programs": made["pt2"], "bytes": sizes}
+        given: dict[str, Any] = {"numbers": numbers, "graphs": made["onnx"], "programs": made["pt2"], "bytes": sizes}
         facts = ExportFacts(**self.subject.facts(), **given)
         facts.write(self.folder, {"xlip": xlip.__version__, "opset": OPSET})
