@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-IMAGES = {"test": 600, "train": 1500}
-STEPS = 300
 ANSWER = """
 import sys, time
 from xlip.cli.encoders import open_encoder
@@ -33,7 +31,7 @@ assert ("torch" in sys.modules) == (sys.argv[2] == "torch")
 """
 
 
-def trained(folder: Path, steps: int) -> Path:
+def trained(folder: Path, steps: int, images: dict[str, int]) -> Path:
     """A small model that knows something of phantoms, and a set that it never saw."""
     from xlip.batches.streams import SetConfig, Streams
     from xlip.preparation.run import prepare
@@ -42,7 +40,7 @@ def trained(folder: Path, steps: int) -> Path:
     from xlip.train.loop import pretrain
 
     start = 0
-    for name, count in IMAGES.items():
+    for name, count in images.items():
         prepare("phantom", Path(), folder / name, workers=0, options={"count": count, "size": 64, "start": start})
         start += count
     sets = [SetConfig(str(folder / "train"))]
@@ -145,7 +143,8 @@ def _blank(side: int) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--images", type=int, nargs=2, default=(600, 1500), metavar=("TEST", "TRAIN"))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=("small", "vit_b"), default=None)
@@ -164,7 +163,7 @@ def main() -> None:
         folder = Path(name)
         report["load"] = round(os.getloadavg()[0], 1)
         if options.only != "vit_b":
-            model = trained(folder, options.steps)
+            model = trained(folder, options.steps, dict(zip(("test", "train"), options.images, strict=True)))
             report["small"] = measured(model, folder, folder / "test", (1, 64), options.rounds)
         if options.only != "small":
             report["vit_b_16_224"] = measured(vit_b(folder), folder, None, (1, 8), options.rounds)

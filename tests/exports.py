@@ -19,6 +19,9 @@ class Exported:
     """What `xlip export --format both` wrote."""
     phantoms: Path
     """The set that its AUROC was compared on: sixty phantoms, half of them test."""
+    tuned: Path
+    """A classifier, and what `xlip export --int8` made of it."""
+    tuned_graphs: Path
 
 
 def export_once(factory: pytest.TempPathFactory) -> Exported:
@@ -26,17 +29,18 @@ def export_once(factory: pytest.TempPathFactory) -> Exported:
     base = factory.getbasetemp()
     root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "exported"
     root.mkdir(exist_ok=True)
-    found = Exported(root / "checkpoint", root / "graphs", root / "phantoms")
+    found = Exported(*(root / name for name in ("checkpoint", "graphs", "phantoms", "tuned", "tuned_graphs")))
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.folder.is_dir():
+        if not found.tuned_graphs.is_dir():
             _make(found)
     return found
 
 
 def _make(place: Exported) -> None:
-    from tiny import CONFIG, tiny_processor
+    from tiny import CONFIG, KINDS, tiny_processor
     from xlip import cli
+    from xlip.finetune.classifier import XLIPClassifier
     from xlip.preparation.run import prepare
     from xlip.train.build import build_model
 
@@ -44,5 +48,11 @@ def _make(place: Exported) -> None:
     model.config.local_share = 0.5
     model.save_pretrained(place.checkpoint)
     prepare("phantom", Path(), place.phantoms, workers=0, holdout=0.5, options={"count": 60, "size": 64})
-    words = ["--model", str(place.checkpoint), "--out", str(place.folder), "--data", str(place.phantoms)]
-    assert cli.main(["export", *words, "--format", "both"]) == 0
+    place.tuned.mkdir()
+    XLIPClassifier.of(model, KINDS).save_pretrained(place.tuned)
+    for source, out, more in (
+        (place.checkpoint, place.folder, ["--format", "both"]),
+        (place.tuned, place.tuned_graphs, ["--int8"]),
+    ):
+        words = ["--model", str(source), "--out", str(out), "--data", str(place.phantoms)]
+        assert cli.main(["export", *words, *more]) == 0

@@ -80,7 +80,7 @@ def graphs_of(model: XLIPModel) -> list[Graph]:
     """The towers of a model, and its map where it has one. fp32 whatever the weights were stored in."""
     processor = model.processor
     assert processor is not None
-    model = model.to(torch.float32).eval()  # type: ignore[no-untyped-call]
+    model = model.float().eval()  # type: ignore[no-untyped-call]
     pixels = torch.rand(2, 1, processor.image_size, processor.image_size)
     ids = torch.full((3, min(5, processor.max_tokens)), 5)
     texts, images = Dim("texts", min=1), Dim("images", min=1)
