@@ -13,6 +13,12 @@ from xlip.cli.parse import parse
 from xlip.errors import Stopped, XLIPError
 
 __all__ = ["COMMANDS", "main"]
+TRAINING = frozenset({
+    *("accelerate", "charset_normalizer", "datasets", "huggingface_hub", "jinja2", "matplotlib", "openpyxl", "psutil"),
+    *("pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl", "torch"),
+    *("transformers", "upath"),
+})  # fmt: skip
+"""Modules of the extra `[train]`: the core alone has none of them."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -41,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         return command.run(config) or 0
     except XLIPError as error:
         print(f"xlip: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAINING:
+            raise
+        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[train]'`", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"xlip: {stopped}", file=sys.stderr)

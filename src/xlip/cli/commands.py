@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, explaining, searching, training
+from xlip.cli import data, evaluation, explaining, exporting, searching, training
 
 
 @dataclass(frozen=True)
@@ -137,5 +137,18 @@ COMMANDS: dict[str, Command] = {
         "show an index, take rows out of it, write its files together",
         positional="index",
         several=("remove",),
+    ),
+    "export": Command(
+        "export.run.ExportConfig",
+        exporting.run_export,
+        "write a model as graphs (ONNX, .pt2), and prove that they agree",
+    ),
+    "save": Command(
+        "export.publish.SaveConfig",
+        exporting.run_save,
+        "write a model and its card in the layout of the Hugging Face hub",
+    ),
+    "push": Command(
+        "export.publish.PushConfig", exporting.run_push, "send a model with its card to a hub", positional="repo"
     ),
 }
