@@ -23,6 +23,8 @@ COLOURS = ((255, 140, 0), (0, 200, 255), (255, 80, 200), (140, 255, 60), (255, 2
 """One for each finding that is there, from the first on; they begin again after the last."""
 OPACITY = 0.55
 """Of the colour where a map reaches the end of its scale."""
+SMALLEST = 512
+"""Pixels of the longer side that are enough for legible text."""
 LINES = 60
 """Lines of text that would fill a film from top to bottom."""
 SHOWN = 12
@@ -30,15 +32,17 @@ SHOWN = 12
 
 
 def capture(source: Source, prediction: Prediction, maker: Maker) -> Dataset:
-    """An RGB image of the film's size: the film, its findings coloured, scores and the warning burned in.
+    """An RGB image of the film's size (a whole multiple where that is below `SMALLEST`): the film, its findings coloured, scores and the warning burned in.
 
     What is not found is not coloured.
     """
     hd = package("highdicom")
     header = source.header
+    times = -(-SMALLEST // max(source.pixels.shape))  # a thumbnail is enlarged, or its warning could not be read
+    film = source.pixels.repeat(times, 0).repeat(times, 1)
     made = hd.sc.SCImage.from_ref_dataset(
         header,
-        pixel_array=overlay(source.pixels, prediction),
+        pixel_array=overlay(film, prediction),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -55,7 +59,7 @@ def capture(source: Source, prediction: Prediction, maker: Maker) -> Dataset:
     made.SourceImageSequence = [_reference(header)]
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         if keyword in header:
-            setattr(made, keyword, header[keyword].value)
+            setattr(made, keyword, [f"{float(value) / times:.12g}" for value in header[keyword].value])
     return described(made, "sc", source.header)
 
 

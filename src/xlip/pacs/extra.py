@@ -8,7 +8,7 @@ from typing import Any
 
 from xlip.errors import XLIPError
 
-LOUD = ("dicomweb_client", "pynetdicom", "highdicom", "pydicom")
+LOUD = ("dicomweb_client", "pynetdicom", "highdicom", "pydicom", "retrying", "urllib3")
 """Loggers that write UIDs, URLs with UIDs or names of patients."""
 
 

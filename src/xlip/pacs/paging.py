@@ -47,16 +47,12 @@ def everything(fetch: Fetch, key: Callable[[Item], str], size: int, expected: in
         XLIPError: the server does not stop sending new results.
     """
     found = Paged()
-    for turn in range(PASSES):
-        before = len(found.items)
+    for _ in range(PASSES):
         state = _one_pass(fetch, key, size, expected, found)
-        if state == "ignored":
-            found.complete = bool(expected) and len(found.items) >= expected
-            return found
-        if state == "orderly" or (turn and len(found.items) == before):
-            found.complete = len(found.items) >= expected
-            return found
-    found.complete = False
+        if state != "shifted":
+            break
+    enough = len(found.items) >= expected
+    found.complete = enough and (state == "orderly" or expected > 0)
     return found
 
 
@@ -81,7 +77,7 @@ def _one_pass(fetch: Fetch, key: Callable[[Item], str], size: int, expected: int
         elif not fresh:
             if keys == [last]:
                 return state
-            return "shifted" if last in keys and next(iter(seen)) not in keys else "ignored"
+            return "shifted" if state == "shifted" else "ignored"
         elif keys[0] != last:
             state = "shifted"
         if len(set(keys)) < len(keys):

@@ -29,6 +29,10 @@ class WebError(XLIPError):
     """What a request came to, in words without any identifier."""
 
 
+class CutShortError(ConnectionError):
+    """A body without its end."""
+
+
 class WebPeer:
     """One server. Errors name no URL: below a study, a URL holds its UID."""
 
@@ -147,7 +151,7 @@ class WebPeer:
         kind = response.headers.get("Content-Type", "")
         boundary = kind.partition("boundary=")[2].partition(";")[0].strip('" ').encode()
         if kind.startswith("multipart/") and boundary and b"--" + boundary + b"--" not in self.body[-200:]:
-            raise ConnectionError("the answer was cut short")
+            raise CutShortError
         return response
 
     def _patiently(self, ask: Callable[[], T]) -> T:
@@ -171,6 +175,8 @@ class WebPeer:
                 if status not in PASSING:
                     raise WebError(f"{reason}{_advice(status)}") from None
                 pause = _asked_for(error.response.headers.get("Retry-After", ""), pause)
+            except CutShortError:
+                reason = "the answer was cut short"
             except (requests.RequestException, ConnectionError, TimeoutError) as error:
                 reason = type(error).__name__
             except Exception as error:  # pydicom and the client raise errors of a dozen types on bytes that are neither
