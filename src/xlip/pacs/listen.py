@@ -101,6 +101,7 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+        package("pynetdicom")._config.UNRESTRICTED_STORAGE_SERVICE = self._before
 
     def wait(self) -> Received:
         """Block until nothing came for `idle` seconds, or until the process is stopped."""
@@ -118,6 +119,7 @@ class Listener:
         entity.require_calling_aet = [] if "*" in self.peers else sorted(self.peers)
         # Any class, private ones too, in whatever encoding the peer prefers: nothing is decoded. A switch of the whole
         # process; the list of all classes instead would be copied for each connection, which takes 0.2 s.
+        self._before = net._config.UNRESTRICTED_STORAGE_SERVICE
         net._config.UNRESTRICTED_STORAGE_SERVICE = True
         entity.add_supported_context(classes.Verification)
         handlers = [
