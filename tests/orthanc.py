@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Orthanc:
 
     port: int
     dicom_port: int
+    listener_port: int
+    """Where it expects the peer that it calls `xlip`."""
 
     @property
     def url(self) -> str:
@@ -54,8 +56,9 @@ class Orthanc:
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Orthanc]:
     """An empty archive that ends with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        running = Orthanc(one.getsockname()[1], other.getsockname()[1])
+    with ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        running = Orthanc(*(server.getsockname()[1] for server in servers))
     configuration = {
         "Name": "test",
         "StorageDirectory": str(folder / "storage"),
@@ -67,6 +70,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
         "AuthenticationEnabled": True,
         "RegisteredUsers": {USER: PASSWORD},
         "DicomAlwaysAllowStore": True,
+        "DicomModalities": {"xlip": ["XLIP", "127.0.0.1", running.listener_port]},
         "Plugins": [str(PLUGIN)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
@@ -29,7 +33,7 @@ FILMS = 3
 
 
 @pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orthanc]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, PASSWORD)
     (tmp_path / "hospital.key").write_text("5a" * 32)
@@ -37,16 +41,16 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     (tmp_path / "archive").mkdir()
     with orthanc(tmp_path / "archive") as running:
         for number in range(FILMS):
-            running.ask("/instances", encoded(film(number, size=96, columns=80)))
+            running.ask("/instances", encoded(film(number, size=64, columns=60)))
         yield running
 
 
-def here(line: str, archive: Orthanc, port: int) -> list[str]:
+def here(line: str, archive: Orthanc) -> list[str]:
     """The words of a command of the page, with this archive's ports."""
-    line = line.replace("127.0.0.1:8042", f"127.0.0.1:{archive.port}").replace("11112", str(port))
+    line = line.replace("127.0.0.1:8042", f"127.0.0.1:{archive.port}").replace("11112", str(archive.listener_port))
     words = shlex.split(line.replace("127.0.0.1:4242", f"127.0.0.1:{archive.dicom_port}"))
-    quick = {"prepare": ["--workers", "0"], "pacs": ["--reserve", "1"] if words[2] in ("pull", "listen") else []}
-    return [*words[1:], *quick[words[1]]]
+    quick = {"prepare": ["--workers", "0"], "pull": ["--reserve", "1"], "listen": ["--reserve", "1", "--most", "3"]}
+    return [*words[1:], *next((more for name, more in quick.items() if name in words[1:3]), [])]
 
 
 def test_every_command_of_the_page_is_known() -> None:
@@ -63,7 +67,7 @@ def test_phantoms_are_pulled_judged_and_sent_back_and_the_archive_has_all_four_o
     for line in COMMANDS:
         if "listen" in line:
             continue
-        assert main(here(line, archive, 0)) == 0, (line, capsys.readouterr().err)
+        assert main(here(line, archive)) == 0, (line, capsys.readouterr().err)
     shown = "".join(capsys.readouterr())
     assert f"spool: {FILMS} files of {FILMS} studies" in shown
     assert f"kept {FILMS} studies" in shown
@@ -81,24 +85,20 @@ def test_phantoms_are_pulled_judged_and_sent_back_and_the_archive_has_all_four_o
             assert one["SOPInstanceUID"] == uid or "not for diagnosis" in one["SeriesDescription"]
     written = {pydicom.dcmread(path).SOPInstanceUID for path in (tmp_path / "answers").rglob("*.dcm")}
     assert written == set(after) - set(before)
-    again = here(COMMANDS[0], archive, 0)
+    again = here(COMMANDS[0], archive)
     assert main(again) == 0
     assert f"0 files of {FILMS} studies; {FILMS} were there" in capsys.readouterr().out
 
 
 @needs_orthanc
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_archive_pushes_to_the_listener(
     archive: Orthanc, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    archive.ask("/modalities/xlip", None) if False else None
     (line,) = (line for line in COMMANDS if "listen" in line)
-    thread = threading.Thread(target=_push, args=(archive, port))
+    thread = threading.Thread(target=_push, args=(archive,))
     thread.start()
-    assert main(here(line, archive, port)) == 0
+    assert main(here(line, archive)) == 0
     thread.join()
     assert f"received: kept {FILMS} objects" in capsys.readouterr().out
     assert sorted(pydicom.dcmread(path).SOPInstanceUID for path in (tmp_path / "received").rglob("*.dcm")) == sorted(
@@ -106,15 +106,11 @@ def test_the_archive_pushes_to_the_listener(
     )
 
 
-def _push(archive: Orthanc, port: int) -> None:
-    import json
-
-    import requests
-
-    for _ in range(100):
-        try:
-            body = {"Resources": archive.ask("/instances"), "Synchronous": True}
-            archive.ask("/modalities/xlip/store", json.dumps(body).encode())
-            return
-        except requests.HTTPError:
-            threading.Event().wait(0.1)
+def _push(archive: Orthanc) -> None:
+    for _ in range(200):
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", archive.listener_port)).close()
+            break
+        threading.Event().wait(0.05)
+    body = {"Resources": archive.ask("/instances"), "Synchronous": True}
+    archive.ask("/modalities/xlip/store", json.dumps(body).encode())

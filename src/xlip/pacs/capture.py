@@ -32,9 +32,9 @@ SHOWN = 12
 
 
 def capture(source: Source, prediction: Prediction, maker: Maker) -> Dataset:
-    """An RGB image of the film's size (a whole multiple where that is below `SMALLEST`): the film, its findings coloured, scores and the warning burned in.
+    """An RGB image of the film's size: the film, its findings coloured, scores and the warning burned in.
 
-    What is not found is not coloured.
+    What is not found is not coloured. A film below `SMALLEST` is enlarged by a whole number.
     """
     hd = package("highdicom")
     header = source.header

@@ -53,6 +53,8 @@ class ListenConfig:
     """Seconds of silence after which a connection is closed."""
     idle: float = 0.0
     """End when nothing came for so many seconds; 0: listen until stopped."""
+    most: int = 0
+    """End after so many objects; 0: there is no end."""
     tls: bool = False
     """Speak TLS, with the certificate of --access.cert; --access.ca demands certificates of the peers."""
     access: Access = field(default_factory=Access)
@@ -104,10 +106,19 @@ class Listener:
         package("pynetdicom")._config.UNRESTRICTED_STORAGE_SERVICE = self._before
 
     def wait(self) -> Received:
-        """Block until nothing came for `idle` seconds, or until the process is stopped."""
-        while not self.config.idle or time.monotonic() - self.last < self.config.idle:
+        """Block until nothing came for `idle` seconds, `most` objects came, or the process is stopped."""
+        while not self._done():
+            time.sleep(0.05)
+        for _ in range(100):  # peers that wait for an answer to their last object get it
+            if not self.server.active_associations:
+                break
             time.sleep(0.05)
         return self.received
+
+    def _done(self) -> bool:
+        come = self.received.kept + self.received.repeated
+        idle = self.config.idle and time.monotonic() - self.last >= self.config.idle
+        return bool(idle) or 0 < self.config.most <= come
 
     def _start(self) -> Any:
         net, classes = package("pynetdicom"), package("pynetdicom.sop_class")

@@ -27,6 +27,7 @@ CONTEXTS = 128
 """Presentation contexts that an association can have at most."""
 WARNINGS = (0xB000, 0xB006, 0xB007)
 """States of C-STORE under which the object is kept all the same."""
+NO_SUCH_OBJECT = "the peer takes no such object"
 PASSING = range(0xA700, 0xA800)
 """Refused for want of resources: may go well later."""
 
@@ -100,10 +101,12 @@ def _by_association(datasets: Sequence[Dataset], config: SendConfig, title: str,
                     left.append(dataset)
                     reasons[why or ("connection lost" if status is None else f"refused, 0x{status:04X}")] += 1
                 else:
-                    sent.failed[f"refused, 0x{status:04X}" if status > 0 else "the peer takes no such object"] += 1
+                    sent.failed[f"refused, 0x{status:04X}" if status > 0 else NO_SUCH_OBJECT] += 1
         waiting = left
         if not waiting:
             return sent
+        if why == NO_SUCH_OBJECT:
+            break
     if not sent.kept and not sent.failed and any("cannot be reached" in reason for reason in reasons):
         raise XLIPError(f"pacs send: {next(iter(reasons))}; check address, port, AE titles and --tls")
     sent.failed.update(reasons)
@@ -123,9 +126,13 @@ def _association(
         entity.add_requested_context(sop_class, syntax)
     tls = (tls_context(config.access, server=False), host) if config.tls else None
     association = entity.associate(host, port, ae_title=title, tls_args=tls)
-    rejected = "rejected the association" if association.is_rejected else "cannot be reached"
+    why = "the peer cannot be reached"
+    if association.is_rejected:
+        why = "the peer rejected the association"
+    elif association.rejected_contexts:
+        why = NO_SUCH_OBJECT
     try:
-        yield association, "" if association.is_established else f"the peer {rejected}"
+        yield association, "" if association.is_established else why
     finally:
         if association.is_established:
             association.release()
