@@ -165,6 +165,16 @@ class Listener:
         connection.socket.settimeout(self.config.timeout)  # else a PDU that never ends holds its thread for ever
         # Objects sent without waiting for answers would pile up in memory; now the sender waits.
         association.dimse.msg_queue = queue.Queue(maxsize=1)
+        reactor = association.dul.run
+
+        def run() -> None:
+            try:
+                reactor()
+            except Exception:  # messages in an order that the state machine of pynetdicom does not know
+                connection.close()
+                threading.Thread(target=association.kill, daemon=True).start()  # it waits for this thread's end
+
+        association.dul.run = run
 
     def _forget(self, event: Event) -> None:
         self._sizes.pop(id(event.assoc), None)
