@@ -69,7 +69,12 @@ def write_films(encoder: Encoder, config: WriteConfig) -> Written:
         written.films += 1
         if all((out / name / f"{kind}.dcm").is_file() for kind in kinds):
             continue
-        made = objects(source, predict(encoder, source.pixels, names, config.prompts), kinds)
+        prediction = predict(encoder, source.pixels, names, config.prompts)
+        try:
+            made = objects(source, prediction, kinds)
+        except XLIPError as error:
+            written.left_out[_reason(error)] += 1
+            continue
         with whole_folder(out / name) as folder:
             written.objects += len(write_objects(made, folder))
     if not written.films:

@@ -46,13 +46,16 @@ def objects(source: Source, prediction: Prediction, kinds: Sequence[str] = tuple
         kinds: keys of `KINDS`.
 
     Raises:
-        XLIPError: the extra `[pacs]` is missing.
+        XLIPError: the extra `[pacs]` is missing, or the film's header allows no valid object.
     """
     package("highdicom")
     maker = Maker(prediction.model, version("xlip"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that a film's header holds; the text would name them
-        return {kind: KINDS[kind](source, prediction, maker) for kind in kinds}
+        try:
+            return {kind: KINDS[kind](source, prediction, maker) for kind in kinds}
+        except Exception as error:  # highdicom raises errors of many types on odd headers, some with their values
+            raise XLIPError(f"pacs: this film cannot carry the objects ({type(error).__name__})") from error
 
 
 def write_objects(made: dict[str, Dataset], folder: Path) -> list[Path]:
