@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
+import pytest
 from pydicom.dataset import FileDataset
 
 from bad_archives import PEOPLE, Exam, dicom
@@ -37,6 +42,7 @@ def encoded(dataset: FileDataset) -> bytes:
     return stream.getvalue()
 
 
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 SECRETS = {part for name, mrn, *_ in PEOPLE for part in (*name.replace("-", "^").split("^"), mrn)}
 """What must stand in no log, no message and no file name."""
 
@@ -115,9 +121,19 @@ class Server:
         return 200, {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xx'}, body
 
 
+def self_signed(folder: Path) -> Path:
+    """A PEM file with a key and a certificate for this machine, by openssl."""
+    key, certificate, both = (folder / name for name in ("key.pem", "cert.pem", "both.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    both.write_text(key.read_text() + certificate.read_text())
+    return both
+
+
 @contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """The fake archive on a loopback port; `url` says where."""
+def serving(server: Server, certificate: Path | None = None) -> Iterator[Server]:
+    """The fake archive on a loopback port, by TLS where it has a certificate; `url` says where."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -134,9 +150,14 @@ def serving(server: Server) -> Iterator[Server]:
             """Quiet."""
 
     web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        web.socket = context.wrap_socket(web.socket, server_side=True)
+        web.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that refuses us
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    server.url = f"http://127.0.0.1:{web.server_address[1]}"
+    server.url = f"{'https' if certificate else 'http'}://127.0.0.1:{web.server_address[1]}"
     try:
         yield server
     finally:

@@ -8,7 +8,6 @@ import random
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,15 +23,17 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 
-from films import SECRETS, encoded, film
+from films import SECRETS, encoded, film, needs_openssl, self_signed
 from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.pacs import listen as listening
 from xlip.pacs.access import Access
 from xlip.pacs.listen import ListenConfig, Listener
 
-unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""For what makes pynetdicom forget a socket that could not be bound or connected, which the collector then closes."""
+pytestmark = [
+    pytest.mark.usefixtures("sockets_collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 QUICK = {"port": 0, "reserve": 1, "timeout": 60.0}
 
 
@@ -190,7 +191,6 @@ def test_a_service_that_would_be_unsafe_or_cannot_be_does_not_start(
         pass
 
 
-@unclosed
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with (
         listener(tmp_path) as (running, _),
@@ -376,19 +376,10 @@ def test_a_peer_that_aborts_is_forgotten(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(path), "-out", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
-    key = path.read_text()
-    command[-1] = str(path.with_name("cert.pem"))
-    command[-3] = str(path.with_name("key.pem"))
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.with_name("key.pem").read_text() + path.with_name("cert.pem").read_text())
-    assert key
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
+@needs_openssl
 def test_objects_come_by_tls_from_peers_with_a_certificate_alone(tmp_path: Path, certificate: Path) -> None:
     access = Access(cert=str(certificate), ca=str(certificate))
     context = ssl.create_default_context(cafile=str(certificate))
@@ -404,7 +395,6 @@ def test_objects_come_by_tls_from_peers_with_a_certificate_alone(tmp_path: Path,
     assert len(kept(tmp_path)) == 1
 
 
-@unclosed
 def test_the_command_listens_until_enough_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, port = tmp_path / "spool", _free_port()
 

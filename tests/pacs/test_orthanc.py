@@ -21,6 +21,10 @@ from xlip.cli import main
 from xlip.cli.parse import parse
 from xlip.pacs.access import PASSWORD as VARIABLE
 
+pytestmark = [
+    pytest.mark.usefixtures("sockets_collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 PAGE = (Path(__file__).parents[2] / "docs" / "pacs.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OBJECTS = {
@@ -91,7 +95,6 @@ def test_phantoms_are_pulled_judged_and_sent_back_and_the_archive_has_all_four_o
 
 
 @needs_orthanc
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_archive_pushes_to_the_listener(
     archive: Orthanc, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from films import SECRETS, Server, encoded, film, serving
+from films import SECRETS, Server, encoded, film, needs_openssl, self_signed, serving
 from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.pacs import web
@@ -184,3 +184,13 @@ def test_a_full_disk_ends_the_pull_and_leaves_nothing_half(tmp_path: Path) -> No
     with serving(Server([film(0)])) as server, pytest.raises(XLIPError, match="make room"):
         pulled(server, tmp_path / "out", reserve=free)
     assert files(tmp_path) == []
+
+
+@needs_openssl
+def test_a_certificate_is_checked(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    with serving(Server([film(0)]), certificate) as server:
+        with pytest.raises(XLIPError, match="certificate is not trusted"):
+            pulled(server, tmp_path / "out")
+        assert server.requests == []
+        assert pulled(server, tmp_path / "out", access=Access(ca=str(certificate), wait=0.0)).fetched == 1

@@ -21,8 +21,11 @@ from xlip.pacs.access import Access
 from xlip.pacs.listen import ListenConfig, Listener
 from xlip.pacs.send import SendConfig, Sent, send
 
+pytestmark = [
+    pytest.mark.usefixtures("sockets_collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 FAST = Access(wait=0.0, attempts=3, timeout=5.0)
-unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
@@ -93,7 +96,6 @@ def test_a_peer_that_takes_no_such_object_is_told(files: Path) -> None:
     assert (done.kept, done.failed) == (0, {"the peer takes no such object": 3})
 
 
-@unclosed
 @pytest.mark.parametrize(
     ("to", "said"),
     [

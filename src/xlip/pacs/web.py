@@ -55,8 +55,9 @@ class WebPeer:
             session.auth = partial(_with_token, secrets.token)  # as a header alone, a .netrc would take its place
         elif secrets.user:
             session.auth = (secrets.user, secrets.password)
-        if access.ca:
-            session.verify = access.ca
+        if access.ca:  # which the environment's own bundle ($REQUESTS_CA_BUNDLE) would overrule
+            session.proxies.update(requests.utils.get_environ_proxies(url))
+            session.trust_env, session.verify = False, access.ca
         if access.cert:
             session.cert = (access.cert, access.key) if access.key else access.cert
         self.access, self.most_bytes, self.sleep = access, most_bytes, sleep
