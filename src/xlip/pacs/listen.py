@@ -25,6 +25,8 @@ SUCCESS, NOT_ALLOWED, NO_RESOURCES, NOT_UNDERSTOOD, FAILURE = 0x0000, 0x0124, 0x
 """States of PS3.4 table B.2-1 and PS3.7 annex C."""
 LONGEST_PDU = 4 << 20
 """Bytes of one protocol data unit; peers are told of 16 kB, and some do not care."""
+LONGEST_GREETING = 10.0
+"""Seconds that a connection may take to ask for an association; until then it takes the place of one that does."""
 LONGEST_COMMAND = 1 << 16
 """Bytes of a command set."""
 
@@ -110,7 +112,7 @@ class Listener:
         while not self._done():
             time.sleep(0.05)
         for _ in range(100):  # peers that wait for an answer to their last object get it
-            if not self.server.active_associations:
+            if not any(one.is_established for one in self.server.active_associations):
                 break
             time.sleep(0.05)
         return self.received
@@ -125,7 +127,8 @@ class Listener:
         config, event = self.config, net.evt
         entity = net.AE(ae_title=config.aet)
         entity.maximum_associations = config.associations
-        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = config.timeout
+        entity.network_timeout = entity.dimse_timeout = config.timeout
+        entity.acse_timeout = min(config.timeout, LONGEST_GREETING)
         entity.require_called_aet = True
         entity.require_calling_aet = [] if "*" in self.peers else sorted(self.peers)
         # Any class, private ones too, in whatever encoding the peer prefers: nothing is decoded. A switch of the whole
