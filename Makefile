@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup chromium test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema parity house clean
+.PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema parity house clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -15,12 +15,16 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install -q -e '.[dev]'
 	touch $(STAMP)
 
-# Tests open the pages in it; without apt-get or root those tests are skipped and say so.
-chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || true
+# Tests open the pages in Chromium, exchange films with Orthanc and let dciodvfy look at what is written; without apt-get or
+# root those tests are skipped and say so. Each package by itself: one that a distribution lacks keeps no other away.
+SYSTEM := chromium fonts-dejavu-core orthanc orthanc-dicomweb dicom3tools
+system:
+	@{ command -v chromium && command -v dciodvfy && test -x /usr/sbin/Orthanc && \
+	test -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so; } >/dev/null || { [ "$$(id -u)" = 0 ] && \
+	command -v apt-get >/dev/null && apt-get update -qq && for name in $(SYSTEM); do \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$name >/dev/null; done; } || true
 
-test: setup chromium
+test: setup system
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=10
 
 test-slow: setup

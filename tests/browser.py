@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium on the path; `make chromium` installs it as root")
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium on the path; `make system` installs it as root")
 # Reads the page after everything has loaded and leaves what it found in the document, which --dump-dom prints.
 PROBE = """<script>
 addEventListener('load', () => {

@@ -78,7 +78,7 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<10} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<11} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "xlip: medical vision-language pre-training. Research use only; not a medical device.",

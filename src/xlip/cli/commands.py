@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, explaining, exporting, searching, training
+from xlip.cli import data, evaluation, explaining, exporting, pacs, searching, training
 
 
 @dataclass(frozen=True)
@@ -150,5 +150,24 @@ COMMANDS: dict[str, Command] = {
     ),
     "push": Command(
         "export.publish.PushConfig", exporting.run_push, "send a model with its card to a hub", positional="repo"
+    ),
+    "pacs pull": Command(
+        "pacs.pull.PullConfig", pacs.run_pull, "fetch radiographs from a DICOMweb server", positional="url"
+    ),
+    "pacs listen": Command(
+        "pacs.listen.ListenConfig", pacs.run_listen, "receive DICOM objects (C-STORE) into a folder", positional="out"
+    ),
+    "pacs write": Command(
+        "pacs.films.WriteConfig",
+        pacs.run_write,
+        "write a model's answers as DICOM objects: overlay, map, segmentation, structured report",
+        positional="data",
+    ),
+    "pacs send": Command(
+        "pacs.send.SendConfig",
+        pacs.run_send,
+        "send DICOM files to an archive by STOW-RS or C-STORE",
+        positional="files",
+        several=("files",),
     ),
 }

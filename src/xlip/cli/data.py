@@ -23,7 +23,7 @@ def run_prepare(config: PrepareConfig) -> None:
     from xlip.preparation.run import prepare_set
 
     out = config.out
-    with _progress_bar(f"prepare {config.source}") as progress:
+    with progress_bar(f"prepare {config.source}") as progress:
         summary = prepare_set(config, progress)
     if not summary.complete:
         print(f"{out}: {summary.parts_done} of {summary.parts} parts are done; the card comes with the last shard")
@@ -86,7 +86,7 @@ def _print_kinds(kinds: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and remaining time on stderr; nothing where stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -23,13 +23,17 @@ LEAST = {
 
 
 def parse(arguments: list[str]) -> tuple[Command, Any]:
-    """The command that the first word names, and its config with the options that follow.
+    """The command that the first word names, or the first two, and its config with the options that follow.
 
     Raises:
         XLIPError: an unknown command, option or value.
     """
     name, *rest = arguments
+    if rest and f"{name} {rest[0]}" in COMMANDS:
+        name, rest = f"{name} {rest[0]}", rest[1:]
     if name not in COMMANDS:
+        if parts := [command for command in COMMANDS if command.startswith(f"{name} ")]:
+            raise XLIPError(f"{name}: expected one of {', '.join(parts)}; see `xlip {parts[0]} --help`")
         raise XLIPError(f"unknown command {name!r}; expected one of {', '.join(COMMANDS)}")
     import jsonargparse
 
