@@ -52,7 +52,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
             has_pixels = "PixelData" in dataset and "Rows" in dataset and "Columns" in dataset
         except Exception as error:  # pydicom raises errors of a dozen types on bytes that are not DICOM
             if certain:
-                raise damaged(name, error) from error
+                raise _unreadable(name, error) from error
             has_pixels = False
         if not has_pixels:
             what = "this DICOM file holds no image" if certain else "this is neither an image nor DICOM"
@@ -63,7 +63,12 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
         except (XLIPError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # so do its pixel decoders; a panic of one in Rust is no `Exception`
-            raise damaged(name, error) from error
+            raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: BaseException) -> XLIPError:
+    """The error for a damaged file: by the class of pydicom's, whose text may hold values of the header."""
+    return damaged(name, ValueError(type(error).__name__))
 
 
 def refuse_inflating(name: str, data: bytes) -> None:

@@ -77,19 +77,28 @@ def encode(image: Gray, *, lossless: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False) -> Stored:
+def load_for_storage(
+    source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False, writing: bool = False
+) -> Stored:
     """The bytes to store for an image file, whose pixels were checked by decoding them.
 
     A plain 8-bit grayscale PNG or JPEG that is small enough is kept byte for byte; anything else (colour, 16 bits,
     DICOM, larger, rotated, or with metadata that might name a patient) becomes a grayscale JPEG, or a PNG where
     `lossless`.
 
+    Args:
+        source: a path, or the bytes of a file.
+        short_side: pixels; larger images are reduced.
+        lossless: PNG instead of JPEG.
+        writing: look for burned-in writing in every picture, for which a JPEG is decoded at its full size; in DICOM
+            files it is looked for anyway.
+
     Raises:
         XLIPError: as `decode`.
     """
     name, data = _read(source)
     if data[128:132] != b"DICM":
-        with _opened(name, data, smallest=short_side) as image:
+        with _opened(name, data, smallest=0 if writing else short_side) as image:
             if image is not None:
                 width, height = image.size
                 gray = None
@@ -97,19 +106,25 @@ def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *,
                     gray = to_gray(image)
                     width, height = _original_size(image, gray)
                 _say_fault(image if gray is None else gray)
+                if writing:
+                    _say_writing(to_gray(image) if gray is None else gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
                 return Stored(kept, width, height)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
     _say_fault(found.pixels)
-    if lines := text_lines(found.pixels):
-        notice(f"burned-in text: {lines} lines of writing in the picture")
+    _say_writing(found.pixels)
     return Stored(encode(shrink(found.pixels, short_side), lossless=lossless), width, height, found.pixel_spacing)
 
 
 def _say_fault(image: Gray | Image.Image) -> None:
     if reason := fault(sampled(image)):
         notice(reason)
+
+
+def _say_writing(image: Gray) -> None:
+    if lines := text_lines(image):
+        notice(f"burned-in text: {lines} lines of writing in the picture")
 
 
 def _original_size(image: Image.Image, gray: Gray) -> tuple[int, int]:

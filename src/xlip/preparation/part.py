@@ -20,12 +20,15 @@ from xlip.notices import noticed
 from xlip.preparation.plan import Unit
 from xlip.reports.sections import compose_sections
 from xlip.reports.whole import read_whole_report, without_identifiers
+from xlip.sources.identifiers import without_identifiers as known_out
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
 from xlip.study.record import Box, Study
 
 JOURNAL = "journal"
 VERSION = __version__
+OLDEST = 90.0
+"""Years that stand for every higher age where a set is de-identified: so old people are few (45 CFR 164.514)."""
 
 
 class InterruptedRunError(XLIPError):
@@ -42,6 +45,8 @@ class Settings:
     lossless: bool
     priority: str
     deidentify: bool
+    writing: bool = False
+    """Whether writing is looked for in pictures that are no DICOM files."""
 
 
 @dataclass
@@ -87,7 +92,11 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
     study = candidate.study
     if candidate.complete:
         study = candidate.complete(study)
+    if settings.deidentify and candidate.known and study.report:
+        study = study._replace(report=known_out(study.report, candidate.known))
     study = _with_report(study, settings, whole=candidate.whole_report)
+    if settings.deidentify and study.age is not None and study.age >= OLDEST:
+        study = study._replace(age=OLDEST)
     image = candidate.file if candidate.file is not None else study.image
     if image is not None:
         study = _with_image(study, image, candidate, settings)
@@ -106,7 +115,7 @@ def _with_report(study: Study, settings: Settings, *, whole: bool) -> Study:
 
 
 def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings) -> Study:
-    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless)
+    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless, writing=settings.writing)
     known = (study.width, study.height) if study.width and study.height else (stored.width, stored.height)
     return study._replace(
         image=stored.data,
@@ -157,7 +166,7 @@ def _loaded(
                     raise InterruptedRunError(
                         f"{settings.root}: the source has vanished; bring it back and run the same command again"
                     ) from error
-                account.dropped.append((row.study.study_id, _without_path(str(error), row)))
+                account.dropped.append((row.study.study_id, _without_path(_said(error), row)))
                 if row.report_row:
                     account.dropped.append((row.report_row, f"report of a dropped image: {row.study.study_id}"))
                 continue
@@ -169,6 +178,11 @@ def _loaded(
 def _without_path(reason: str, row: Candidate) -> str:
     """A reason that names the image as the study does: a full path differs between machines and may name a patient."""
     return reason if row.file is None else reason.replace(str(row.file), row.study.image_path)
+
+
+def _said(error: XLIPError | OSError) -> str:
+    """An error in words; the system's own name a path in a spelling that `_without_path` would miss."""
+    return f"cannot read: {error.strerror or type(error).__name__}" if isinstance(error, OSError) else str(error)
 
 
 def _tagged(study: Study) -> Study:
