@@ -100,7 +100,7 @@ def load_for_storage(
     if data[128:132] != b"DICM":
         with _opened(name, data, smallest=0 if writing else short_side) as image:
             if image is not None:
-                width, height = image.size
+                width, height = image.info.get("xlip_size", image.size)
                 gray = None
                 if not _storable(image, data, short_side):
                     gray = to_gray(image)

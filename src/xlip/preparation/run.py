@@ -34,7 +34,7 @@ WITH_KEY = frozenset({"csv"})
 """Those that hash ids only where a key is given."""
 ENCODINGS = ("jpeg", "png")
 UNNAMED = "(not kept: your own archive)"
-"""What stands on the card in the place of a path of an archive whose ids are hashed: folders are called after people."""
+"""What stands on the card in the place of a path where ids are hashed: folders are called after people."""
 KEPT_ROWS = 20_000
 """Rows of a source that may stay in memory, some 20 MB."""
 _Executor = Callable[[Iterator[Unit], Settings, int, Callable[[int], None]], None]
@@ -125,15 +125,8 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
     writing = config.source == "csv" if config.writing is None else config.writing
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {name: getattr(config, name) for name in ("holdout", "validation", "seed")}
-    settings = {
-        "root": str(root),
-        **named,
-        "tagger": TAGGER,
-        "deidentify": hidden,
-        "writing": writing,
-        **shares,
-        **config.options,
-    }
+    hiding = {"deidentify": hidden, "writing": writing}
+    settings = {"root": str(root), **named, "tagger": TAGGER, **hiding, **shares, **config.options}
     read = _once(partial(_rows, config, root))
     plan = survey(read(), {"source": config.source, **settings}, _splitter(config, root))
     target = Target.at(open_path(config.out), shared=count > 1)

@@ -74,7 +74,7 @@ def studies(
     """
     _check({"join": join, "views": views, "dates": dates, "captures": captures, "date_order": date_order})
     if not root.is_dir():
-        raise XLIPError("root: expected a folder of DICOM files, found no such folder; check --root")
+        raise XLIPError(f"{root}: expected a folder of DICOM files, found none")
     pseudonyms = Pseudonyms(private)
     columns = Columns(accession_column, study_column, patient_column, date_column, report_column, date_order)
     with lookup(private.lookup if private else None) as names:
@@ -183,7 +183,8 @@ class Archive:
         """
         reasons = sorted({row.reason for row in self.rows if isinstance(row, Dropped)})
         said = f"; {len(self.rows)} files were left out: {'; '.join(reasons[:3])}" if reasons else ""
-        raise XLIPError(f"root: expected DICOM radiographs, found none in the tree{said}")
+        where = "root" if self.rows else str(self.root)  # a folder with files may be called after a patient
+        raise XLIPError(f"{where}: expected DICOM radiographs, found none{said}")
 
     def result(self) -> Iterator[Row]:
         """Rows in the order of the files: drops and notices, then studies with their reports."""
