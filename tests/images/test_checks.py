@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from xlip.images.burned_in import text_lines
 from xlip.images.files import encode, load_for_storage
 from xlip.images.gray import Gray
-from xlip.images.plausible import fault, sampled, upright
+from xlip.images.plausible import faults, sampled, samples_of, upright
 from xlip.images.view_classifier import CLASSES, view_probabilities
 from xlip.notices import noticed
 from xlip.phantom import generate
@@ -56,19 +56,21 @@ def test_writing_is_looked_for_in_files_of_any_form_where_it_is_asked_for(form: 
 
 
 def test_black_white_uniform_and_inverted_pictures_are_named_and_good_ones_are_not() -> None:
-    assert [fault(sampled(phantom(number))) for number in PHANTOMS] == [""] * len(PHANTOMS)
-    inverted = [fault(sampled(255 - phantom(number))) for number in PHANTOMS]
+    assert faults([sampled(phantom(number)) for number in PHANTOMS]) == [""] * len(PHANTOMS)
+    assert faults([]) == []
+    inverted = faults([sampled(255 - phantom(number)) for number in PHANTOMS])
     assert sum("inverted" in said for said in inverted) >= len(PHANTOMS) - 1
     ramp = np.tile(np.linspace(0, 38, 64, dtype=np.uint8), (64, 1))
-    assert "nearly black" in fault(sampled(ramp))
-    assert "nearly white" in fault(sampled(255 - ramp))
-    assert "nearly uniform" in fault(sampled(np.full((64, 80), 90, np.uint8)))
+    black, white, gray = faults([sampled(ramp), sampled(255 - ramp), sampled(np.full((64, 80), 90, np.uint8))])
+    assert "nearly black" in black
+    assert "nearly white" in white
+    assert "nearly uniform" in gray
+    assert sampled(Image.fromarray(ramp)) == sampled(ramp)
 
 
 def test_inverting_turns_the_sign_of_upright() -> None:
-    for number in PHANTOMS:
-        samples = sampled(phantom(number))
-        assert upright(255 - samples) == pytest.approx(-upright(samples), abs=0.02)
+    samples = samples_of([sampled(phantom(number)) for number in PHANTOMS])
+    np.testing.assert_allclose(upright(255 - samples), -upright(samples), atol=0.02)
 
 
 def test_the_view_classifier_gives_probabilities_and_knows_phantoms_and_pages() -> None:

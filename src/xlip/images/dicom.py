@@ -14,7 +14,7 @@ from PIL import Image
 
 from xlip.errors import XLIPError
 from xlip.images.gray import MAX_PIXELS, Gray, bomb, damaged, stretch, to_bytes
-from xlip.images.plausible import sampled, upright
+from xlip.images.plausible import sampled, samples_of, upright
 from xlip.images.values_of_interest import display_shares
 from xlip.notices import notice
 
@@ -174,7 +174,7 @@ def _inverse(dataset: Dataset, share: np.ndarray[Any, Any]) -> bool:
     if shape not in ("INVERSE", "IDENTITY") or inverse == (shape == "INVERSE"):
         return inverse
     notice("presentation shape contradicts the photometric interpretation: bone was taken to be bright")
-    return upright(sampled(to_bytes(share))) < 0
+    return bool(upright(samples_of([sampled(to_bytes(share))]))[0] < 0)
 
 
 def _padding(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

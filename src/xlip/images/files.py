@@ -20,7 +20,7 @@ from xlip.files import open_path
 from xlip.images.burned_in import text_lines
 from xlip.images.dicom import decode_dicom
 from xlip.images.gray import MAX_PIXELS, OUTLIERS, Gray, bomb, central_range, damaged, stretch, to_bytes
-from xlip.images.plausible import fault, sampled
+from xlip.images.plausible import sampled
 from xlip.images.square import shrink
 from xlip.notices import notice
 
@@ -47,6 +47,8 @@ class Stored:
     """Pixels of the original, upright."""
     pixel_spacing: tuple[float, float] | None = None
     """Millimetres between rows and columns of the original, where it is a DICOM file that says so."""
+    samples: bytes = b""
+    """What `plausible.faults` asks of the picture: `sampled`, row by row."""
 
 
 def decode(source: str | os.PathLike[str] | bytes) -> Gray:
@@ -105,21 +107,16 @@ def load_for_storage(
                 if not _storable(image, data, short_side):
                     gray = to_gray(image)
                     width, height = _original_size(image, gray)
-                _say_fault(image if gray is None else gray)
+                samples = sampled(image if gray is None else gray)
                 if writing:
                     _say_writing(to_gray(image) if gray is None else gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
-                return Stored(kept, width, height)
+                return Stored(kept, width, height, None, samples)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
-    _say_fault(found.pixels)
     _say_writing(found.pixels)
-    return Stored(encode(shrink(found.pixels, short_side), lossless=lossless), width, height, found.pixel_spacing)
-
-
-def _say_fault(image: Gray | Image.Image) -> None:
-    if reason := fault(sampled(image)):
-        notice(reason)
+    kept = encode(shrink(found.pixels, short_side), lossless=lossless)
+    return Stored(kept, width, height, found.pixel_spacing, sampled(found.pixels))
 
 
 def _say_writing(image: Gray) -> None:
