@@ -14,6 +14,8 @@ from xlip.images.gray import Gray
 
 SAMPLES, SIDE = 32, 16
 """Pixels that are looked at along each side, and what they are averaged to."""
+RANKS = [SAMPLES**2 // 100, SAMPLES**2 - 1 - SAMPLES**2 // 100]
+"""Places of the first and the 99th percentile among the sorted samples."""
 DARKEST, BRIGHTEST, FLATTEST = 40, 215, 24
 """Gray levels: the 99th percentile of a nearly black image, the first of a nearly white one, the range of a uniform
 one."""
@@ -45,8 +47,7 @@ def faults(pictures: Sequence[bytes]) -> list[str]:
     if not pictures:
         return []
     samples = samples_of(pictures)
-    ordered = np.sort(samples.reshape(len(samples), -1), axis=1)
-    ends = ordered[:, [ordered.shape[1] // 100, -1 - ordered.shape[1] // 100]].tolist()
+    ends = np.partition(samples.reshape(len(samples), -1), RANKS, axis=1)[:, RANKS].tolist()
     return [_fault(low, high, odds) for (low, high), odds in zip(ends, upright(samples).tolist(), strict=True)]
 
 

@@ -1,7 +1,7 @@
 """Kinds of faults that users met: doubt behind a finding, mimics, parts outside the chest, misspellings.
 
-The sentences were invented and split in two by a hash before any rule was changed; rules were developed on `dev` alone. Two further
-lots came later: `second` in two halves, and `third`, which was set aside before the last change of the rules.
+The sentences were invented and split in two by a hash before any rule was changed; rules were developed on `dev` alone.
+Two further lots came later: `second` in two halves, and `third`, set aside before the last change of the rules.
 """
 
 from __future__ import annotations
