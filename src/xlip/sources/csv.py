@@ -62,8 +62,7 @@ def studies(
     their own, with the same labels. Of several paths in a cell each is a study. What is guessed is noticed.
 
     Args:
-        private: key of the hashes that take the place of ids and paths (`xlip prepare --key`), the same as those of the
-            source `dicom` under that key; None: ids and paths stay as the table has them.
+        private: key of hashes in the place of ids and paths, as in `dicom`; None: they stay as the table has them.
         root: the table: CSV of any delimiter, Excel, Parquet, JSON lines, or the folder of a Hugging Face data set.
         image_column: holds paths, or the images themselves (Parquet); empty: the table has no images.
         report_column: holds texts; empty: the table has no reports.
@@ -81,35 +80,39 @@ def studies(
         sheet: of a workbook; default: the first with the columns.
         views: all, or frontal: rows whose view is not known to be frontal are dropped.
         source: name stored with every study.
-
-    Raises:
-        XLIPError: an option or a column that is not there.
     """
-    if views not in VIEWS:
-        raise XLIPError(f"views: expected one of {', '.join(VIEWS)}; got {views!r}")
-    if views == "frontal" and not view_column:
-        raise XLIPError("views: frontal needs the column that says the view; name it by view_column")
-    if not image_column and not report_column:
-        raise XLIPError(f"{root}: name at least one of image_column and report_column")
-    options = {"encoding": encoding, "sheet": sheet}
-    first = _first_row(root, options)
+    _check(root, views, view_column, image_column, report_column)
+    first = _first_row(root, options := {"encoding": encoding, "sheet": sheet})
     split_column = split_column or (SPLIT if root.is_dir() and SPLIT in first.cells else "")
     columns = Columns(
         *(image_column, report_column, patient_column, id_column, split_column, view_column),
         *(sex_column, age_column, labels_column, state_column),
     )
     reader = _Reader(root, columns, kinds, source, options, image_column in first.pictures)
-    survey = _survey(reader, parse_values(values))
-    joined = _joined(reader, survey) if len(survey.repeated) else {}
-    yield from survey.notices
     with lookup(private.lookup if private else None) as names:
         hide = Hiding(Pseudonyms(private), names) if private else None
-        for row in reader.rows(pictures=True):
-            if isinstance(row, Fault):
-                yield reader.fault(row)
-            else:
-                made = _studies_of(row, reader, survey, joined, frontal=views == "frontal")
-                yield from map(hide, made) if hide else made
+        for row in _rows(reader, parse_values(values), frontal=views == "frontal"):
+            yield hide(row) if hide else row
+
+
+def _check(root: Path, views: str, view_column: str, image_column: str, report_column: str) -> None:
+    if views not in VIEWS:
+        raise XLIPError(f"views: expected one of {', '.join(VIEWS)}; got {views!r}")
+    if views == "frontal" and not view_column:
+        raise XLIPError("views: frontal needs the column that says the view; name it by view_column")
+    if not image_column and not report_column:
+        raise XLIPError(f"{root}: name at least one of image_column and report_column")
+
+
+def _rows(reader: _Reader, values: Mapping[str, LabelState | None], *, frontal: bool) -> Iterator[Made]:
+    survey = _survey(reader, values)
+    joined = _joined(reader, survey) if len(survey.repeated) else {}
+    yield from survey.notices
+    for row in reader.rows(pictures=True):
+        if isinstance(row, Fault):
+            yield reader.fault(row)
+        else:
+            yield from _studies_of(row, reader, survey, joined, frontal=frontal)
 
 
 def _first_row(root: Path, options: Mapping[str, str]) -> Row:

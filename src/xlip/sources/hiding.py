@@ -28,9 +28,12 @@ class Hiding:
         if not isinstance(row, Candidate):
             return row
         study = row.study
-        ids = {"study_id": "study", "patient_id": "patient", "image_path": "path"}
-        made = {field: self._hashed(kind, getattr(study, field), study.source) for field, kind in ids.items()}
-        return row._replace(study=study._replace(**made))
+        study = study._replace(
+            study_id=self._hashed("study", study.study_id, study.source),
+            patient_id=self._hashed("patient", study.patient_id, study.source),
+            image_path=self._hashed("path", study.image_path, study.source),
+        )
+        return row._replace(study=study)
 
     def _hashed(self, kind: str, value: str, source: str) -> str:
         """`csv/123` as `csv/` and the hash of 123."""
