@@ -18,7 +18,7 @@ from xlip.errors import XLIPError
 from xlip.images.burned_in import text_lines
 from xlip.images.files import decode
 from xlip.images.gray import Gray
-from xlip.images.plausible import fault, sampled
+from xlip.images.plausible import faults, sampled
 from xlip.phantom import generate
 
 ROOT = Path(__file__).parents[1]
@@ -48,10 +48,10 @@ def counted(images: Iterator[Gray]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for image in images:
         counts["images"] += 1
-        if reason := fault(sampled(image)):
+        if reason := faults([sampled(image)])[0]:
             counts[reason.partition(":")[0]] += 1
         counts["writing"] += text_lines(image) > 0
-        counts["inverted copies found"] += bool(fault(sampled(255 - image)))
+        counts["inverted copies found"] += bool(faults([sampled(255 - image)])[0])
     return dict(counts)
 
 

@@ -24,7 +24,7 @@ from sklearn.neural_network import MLPClassifier
 from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.gray import Gray
-from xlip.images.plausible import sampled, standardised
+from xlip.images.plausible import sampled, samples_of, standardised
 from xlip.images.view_classifier import CLASSES, inputs
 from xlip.phantom import generate
 
@@ -169,7 +169,7 @@ def hash_of(text: str) -> int:
 
 def inverted(items: list[Item]) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights of the linear model of inverted pictures, and its errors on sets that it was not trained on."""
-    rows = np.stack([standardised(sampled(pixels)) for *_, pixels in items])
+    rows = standardised(samples_of([sampled(pixels) for *_, pixels in items]))
     names = np.array([name for name, *_ in items])
 
     def weights(x: np.ndarray) -> np.ndarray:

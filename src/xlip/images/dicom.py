@@ -14,7 +14,7 @@ from PIL import Image
 
 from xlip.errors import XLIPError
 from xlip.images.gray import MAX_PIXELS, Gray, bomb, damaged, stretch, to_bytes
-from xlip.images.plausible import sampled, upright
+from xlip.images.plausible import sampled, samples_of, upright
 from xlip.images.values_of_interest import display_shares
 from xlip.notices import notice
 
@@ -52,7 +52,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
             has_pixels = "PixelData" in dataset and "Rows" in dataset and "Columns" in dataset
         except Exception as error:  # pydicom raises errors of a dozen types on bytes that are not DICOM
             if certain:
-                raise damaged(name, error) from error
+                raise _unreadable(name, error) from error
             has_pixels = False
         if not has_pixels:
             what = "this DICOM file holds no image" if certain else "this is neither an image nor DICOM"
@@ -63,7 +63,12 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
         except (XLIPError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # so do its pixel decoders; a panic of one in Rust is no `Exception`
-            raise damaged(name, error) from error
+            raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: BaseException) -> XLIPError:
+    """The error for a damaged file: by the class of pydicom's, whose text may hold values of the header."""
+    return damaged(name, ValueError(type(error).__name__))
 
 
 def refuse_inflating(name: str, data: bytes) -> None:
@@ -169,7 +174,7 @@ def _inverse(dataset: Dataset, share: np.ndarray[Any, Any]) -> bool:
     if shape not in ("INVERSE", "IDENTITY") or inverse == (shape == "INVERSE"):
         return inverse
     notice("presentation shape contradicts the photometric interpretation: bone was taken to be bright")
-    return upright(sampled(to_bytes(share))) < 0
+    return bool(upright(samples_of([sampled(to_bytes(share))]))[0] < 0)
 
 
 def _padding(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

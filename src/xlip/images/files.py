@@ -20,7 +20,7 @@ from xlip.files import open_path
 from xlip.images.burned_in import text_lines
 from xlip.images.dicom import decode_dicom
 from xlip.images.gray import MAX_PIXELS, OUTLIERS, Gray, bomb, central_range, damaged, stretch, to_bytes
-from xlip.images.plausible import fault, sampled
+from xlip.images.plausible import sampled
 from xlip.images.square import shrink
 from xlip.notices import notice
 
@@ -47,6 +47,8 @@ class Stored:
     """Pixels of the original, upright."""
     pixel_spacing: tuple[float, float] | None = None
     """Millimetres between rows and columns of the original, where it is a DICOM file that says so."""
+    samples: bytes = b""
+    """What `plausible.faults` asks of the picture: `sampled`, row by row."""
 
 
 def decode(source: str | os.PathLike[str] | bytes) -> Gray:
@@ -77,39 +79,49 @@ def encode(image: Gray, *, lossless: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def load_for_storage(source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False) -> Stored:
+def load_for_storage(
+    source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False, writing: bool = False
+) -> Stored:
     """The bytes to store for an image file, whose pixels were checked by decoding them.
 
     A plain 8-bit grayscale PNG or JPEG that is small enough is kept byte for byte; anything else (colour, 16 bits,
     DICOM, larger, rotated, or with metadata that might name a patient) becomes a grayscale JPEG, or a PNG where
     `lossless`.
 
+    Args:
+        source: a path, or the bytes of a file.
+        short_side: pixels; larger images are reduced.
+        lossless: PNG instead of JPEG.
+        writing: look for burned-in writing in every picture, for which a JPEG is decoded at its full size; in DICOM
+            files it is looked for anyway.
+
     Raises:
         XLIPError: as `decode`.
     """
     name, data = _read(source)
     if data[128:132] != b"DICM":
-        with _opened(name, data, smallest=short_side) as image:
+        with _opened(name, data, smallest=0 if writing else short_side) as image:
             if image is not None:
-                width, height = image.size
+                width, height = image.info.get("xlip_size", image.size)
                 gray = None
                 if not _storable(image, data, short_side):
                     gray = to_gray(image)
                     width, height = _original_size(image, gray)
-                _say_fault(image if gray is None else gray)
+                samples = sampled(image if gray is None else gray)
+                if writing:
+                    _say_writing(to_gray(image) if gray is None else gray)
                 kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
-                return Stored(kept, width, height)
+                return Stored(kept, width, height, None, samples)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
-    _say_fault(found.pixels)
-    if lines := text_lines(found.pixels):
+    _say_writing(found.pixels)
+    kept = encode(shrink(found.pixels, short_side), lossless=lossless)
+    return Stored(kept, width, height, found.pixel_spacing, sampled(found.pixels))
+
+
+def _say_writing(image: Gray) -> None:
+    if lines := text_lines(image):
         notice(f"burned-in text: {lines} lines of writing in the picture")
-    return Stored(encode(shrink(found.pixels, short_side), lossless=lossless), width, height, found.pixel_spacing)
-
-
-def _say_fault(image: Gray | Image.Image) -> None:
-    if reason := fault(sampled(image)):
-        notice(reason)
 
 
 def _original_size(image: Image.Image, gray: Gray) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import compress
-from operator import and_
+from operator import and_, or_
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from xlip.preparation.card_pictures import contact_sheet, histograms
 from xlip.preparation.part import write_final
 from xlip.preparation.plan import Plan, id_digest
 from xlip.preparation.target import STATS, Target
+from xlip.reports.whole import WHOLE
 from xlip.sources.joining import CONFLICTS
 from xlip.study.labels import STATED, from_file
 
@@ -75,6 +76,10 @@ class Summary:
     sizes: dict[str, float] = field(default_factory=dict)
     """Short side of the originals, pixels: least, median, greatest."""
     report_words: dict[str, float] = field(default_factory=dict)
+    texts: int = 0
+    """Studies with any report text."""
+    unsectioned: int = 0
+    """Those of them in whose text no section was found."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Class of reason -> rows."""
     examples: dict[str, list[list[str]]] = field(default_factory=dict)
@@ -89,6 +94,14 @@ class Summary:
         """Whether every part is there (`--shard` runs end before that)."""
         return self.parts_done == self.parts
 
+    @property
+    def without_sections(self) -> str:
+        """How many reports have no sections, in words; '' where there is no report."""
+        if not self.texts:
+            return ""
+        share = 100 * self.unsectioned / self.texts
+        return f"{self.unsectioned} of {self.texts} reports ({share:.1f} %) have no section that was found"
+
     def count(self, columns: Mapping[str, list[Any]]) -> None:
         """Add kept studies, as `light_columns` yields them."""
         has_report = [report is not None for report in columns["report"]]
@@ -100,6 +113,9 @@ class Summary:
         self.views.update(view or "unknown" for view in columns["view"])
         self.sexes.update(sex or "unknown" for sex in columns["sex"])
         self.sections.update(columns["section"])
+        bare = [not count for count in columns["sections"]]
+        self.texts += sum(map(or_, has_report, (not none for none in bare)))
+        self.unsectioned += sum(map(and_, has_report, bare)) + columns["section"].count(WHOLE)
         self.boxes.update(columns["box"])
         labels = Counter(zip(columns["label_kind"], columns["label_state"], strict=True))
         for (kind, state), number in labels.items():
@@ -203,6 +219,7 @@ def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:
             for batch in pq.ParquetFile(stream).iter_batches(1024, columns=plain + nested):
                 columns = {name: batch[name].to_pylist() for name in plain}
                 columns["has_image"] = batch["image"].is_valid().to_pylist()
+                columns["sections"] = pc.list_value_length(batch["sections"]).to_pylist()
                 labels, sections, boxes = (pc.list_flatten(batch[name]) for name in ("labels", "sections", "boxes"))
                 flat = {"label_kind": labels, "label_state": labels, "section": sections, "box": boxes}
                 fields = {"label_kind": "kind", "label_state": "state", "section": "name", "box": "kind"}
@@ -274,6 +291,10 @@ def readme(summary: Summary) -> str:
         "",
         *_table(("setting", "value"), sorted(summary.settings.items())),
     ]
+    if summary.without_sections:
+        lines += ["", f"{summary.without_sections}."]
+    if summary.settings.get("deidentify"):
+        lines += ["", "De-identified: ages from 90 years on are stored as 90 and mean '90 or older'."]
     if summary.split_name:
         lines += ["", f"Split `{summary.split_name}`, checksum `{summary.split_checksum}`."]
     for title, counts in (("split", summary.splits), ("view", summary.views), ("sex", summary.sexes)):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ from xlip import __version__
 from xlip.errors import XLIPError
 from xlip.files import whole_file, write_whole, writing
 from xlip.images.files import decode, encode, load_for_storage
+from xlip.images.plausible import faults
 from xlip.images.square import shrink
 from xlip.notices import noticed
 from xlip.preparation.plan import Unit
 from xlip.reports.sections import compose_sections
 from xlip.reports.whole import read_whole_report, without_identifiers
+from xlip.sources.identifiers import without_identifiers as known_out
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.study.parquet import write_stream
 from xlip.study.record import Box, Study
 
 JOURNAL = "journal"
 VERSION = __version__
+OLDEST = 90.0
+"""Years that stand for every higher age where a set is de-identified: so old people are few (45 CFR 164.514)."""
 
 
 class InterruptedRunError(XLIPError):
@@ -42,6 +47,8 @@ class Settings:
     lossless: bool
     priority: str
     deidentify: bool
+    writing: bool = False
+    """Whether writing is looked for in pictures that are no DICOM files."""
 
 
 @dataclass
@@ -78,8 +85,10 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
     return kept
 
 
-def load_study(candidate: Candidate, settings: Settings) -> Study:
+def load_study(candidate: Candidate, settings: Settings, samples: list[bytes]) -> Study:
     """The whole study of a candidate: completed, report composed, image in storable form, boxes as shares.
+
+    `samples` gets what is asked of its picture later, together with the others of its part (`plausible.faults`).
 
     Raises:
         XLIPError: it cannot be used; the message says why.
@@ -87,10 +96,14 @@ def load_study(candidate: Candidate, settings: Settings) -> Study:
     study = candidate.study
     if candidate.complete:
         study = candidate.complete(study)
+    if settings.deidentify and candidate.known and study.report:
+        study = study._replace(report=known_out(study.report, candidate.known))
     study = _with_report(study, settings, whole=candidate.whole_report)
+    if settings.deidentify and study.age is not None and study.age >= OLDEST:
+        study = study._replace(age=OLDEST)
     image = candidate.file if candidate.file is not None else study.image
     if image is not None:
-        study = _with_image(study, image, candidate, settings)
+        study = _with_image(study, image, candidate, settings, samples)
     elif study.report is None:
         raise XLIPError("neither a report nor an image")
     return candidate.look(study) if candidate.look else study
@@ -105,8 +118,9 @@ def _with_report(study: Study, settings: Settings, *, whole: bool) -> Study:
     return without_identifiers(study) if settings.deidentify and study.report else study
 
 
-def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings) -> Study:
-    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless)
+def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings, samples: list[bytes]) -> Study:
+    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless, writing=settings.writing)
+    samples.append(stored.samples)
     known = (study.width, study.height) if study.width and study.height else (stored.width, stored.height)
     return study._replace(
         image=stored.data,
@@ -139,36 +153,58 @@ def _shares(boxes: tuple[Box, ...], frame: tuple[int, int]) -> tuple[Box, ...]:
 def _loaded(
     unit: Unit, settings: Settings, fatal: dict[int, str], account: Account, tick: Callable[[int], None]
 ) -> Iterator[Study]:
-    for number, row in enumerate(unit.rows):
-        if isinstance(row, Dropped):
-            account.dropped.append((row.row, row.reason))
-            continue
-        if isinstance(row, Noticed):
-            account.noticed.append((row.row, row.file, row.reason))
-            continue
-        tick(number)
-        with noticed() as found:
-            try:
-                if number in fatal:
-                    raise XLIPError(f"{row.file or row.study.study_id}: {fatal[number]}")
-                study = load_study(row, settings)
-            except (XLIPError, OSError) as error:
-                if row.file is not None and not settings.root.exists():
-                    raise InterruptedRunError(
-                        f"{settings.root}: the source has vanished; bring it back and run the same command again"
-                    ) from error
-                account.dropped.append((row.study.study_id, _without_path(str(error), row)))
-                if row.report_row:
-                    account.dropped.append((row.report_row, f"report of a dropped image: {row.study.study_id}"))
+    said: list[tuple[int, str, str, str]] = []
+    pictures: list[bytes] = []
+    shown: list[tuple[int, str, str]] = []
+    with noticed() as found:
+        for number, row in enumerate(unit.rows):
+            if isinstance(row, Dropped):
+                account.dropped.append((row.row, row.reason))
                 continue
-            study = _tagged(study)
-        account.noticed += [(study.study_id, study.image_path, reason) for reason in found]
-        yield study
+            if isinstance(row, Noticed):
+                said.append((number, row.row, row.file, row.reason))
+                continue
+            tick(number)
+            found.clear()
+            samples: list[bytes] = []
+            try:
+                study = _study(row, fatal.get(number), settings, samples)
+            except (XLIPError, OSError) as error:
+                _drop(row, error, settings, account)
+                continue
+            said += [(number, study.study_id, study.image_path, reason) for reason in found]
+            if samples:
+                pictures += samples
+                shown.append((number, study.study_id, study.image_path))
+            yield study
+    said += [(*whose, reason) for whose, reason in zip(shown, faults(pictures), strict=True) if reason]
+    account.noticed += [line[1:] for line in sorted(said, key=itemgetter(0))]
+
+
+def _study(row: Candidate, fatal: str | None, settings: Settings, samples: list[bytes]) -> Study:
+    if fatal is not None:
+        raise XLIPError(f"{row.file or row.study.study_id}: {fatal}")
+    return _tagged(load_study(row, settings, samples))
+
+
+def _drop(row: Candidate, error: XLIPError | OSError, settings: Settings, account: Account) -> None:
+    if row.file is not None and not settings.root.exists():
+        raise InterruptedRunError(
+            f"{settings.root}: the source has vanished; bring it back and run the same command again"
+        ) from error
+    account.dropped.append((row.study.study_id, _without_path(_said(error), row)))
+    if row.report_row:
+        account.dropped.append((row.report_row, f"report of a dropped image: {row.study.study_id}"))
 
 
 def _without_path(reason: str, row: Candidate) -> str:
     """A reason that names the image as the study does: a full path differs between machines and may name a patient."""
     return reason if row.file is None else reason.replace(str(row.file), row.study.image_path)
+
+
+def _said(error: XLIPError | OSError) -> str:
+    """An error in words; the system's own name a path in a spelling that `_without_path` would miss."""
+    return f"cannot read: {error.strerror or type(error).__name__}" if isinstance(error, OSError) else str(error)
 
 
 def _tagged(study: Study) -> Study:

@@ -30,7 +30,11 @@ from xlip.sources.source import Candidate, Row
 
 OWN = frozenset({"csv", "folder", "dicom"})
 """Sources of one's own archives, whose reports still name people."""
+WITH_KEY = frozenset({"csv"})
+"""Those that hash ids only where a key is given."""
 ENCODINGS = ("jpeg", "png")
+UNNAMED = "(not kept: your own archive)"
+"""What stands on the card in the place of a path where ids are hashed: folders are called after people."""
 KEPT_ROWS = 20_000
 """Rows of a source that may stay in memory, some 20 MB."""
 _Executor = Callable[[Iterator[Unit], Settings, int, Callable[[int], None]], None]
@@ -73,6 +77,8 @@ class PrepareConfig:
     """i/n: make only the i-th n-th of the parts (i from 0), to divide a set over n machines."""
     executor: str = "processes"
     """Who makes the parts: processes (of this machine) or ray (a cluster, or a local one that it starts)."""
+    writing: bool | None = None
+    """Look for writing burned into pictures that are no DICOM files too (some milliseconds each); default: in `csv`."""
     strict: bool = False
     """Take warnings for errors: no set is written where anything was guessed, repaired or lost."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -116,20 +122,29 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
     run_units = _executor(config.executor)
     named = {name: getattr(config, name) for name in ("short_side", "encoding", "sections", "split")}
     hidden = config.source in OWN if config.deidentify is None else config.deidentify
+    writing = config.source == "csv" if config.writing is None else config.writing
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {name: getattr(config, name) for name in ("holdout", "validation", "seed")}
-    settings = {"root": str(root), **named, "tagger": TAGGER, "deidentify": hidden, **shares, **config.options}
+    hiding = {"deidentify": hidden, "writing": writing}
+    settings = {"root": str(root), **named, "tagger": TAGGER, **hiding, **shares, **config.options}
     read = _once(partial(_rows, config, root))
     plan = survey(read(), {"source": config.source, **settings}, _splitter(config, root))
     target = Target.at(open_path(config.out), shared=count > 1)
     lossless = config.encoding == "png"
-    worker = Settings(root, target.work, config.short_side, lossless, config.sections, hidden)
+    worker = Settings(root, target.work, config.short_side, lossless, config.sections, hidden, writing)
     with target.opened(plan):
         meter = _Meter(progress, plan.studies)
         wanted = (unit for unit in units(read(), plan) if unit.part % count == index)
         run_units(_unfinished(wanted, target, meter), worker, config.workers, meter.add)
         meter.close()
-        return finish(target, plan, config.source, settings, strict=config.strict)
+        return finish(target, plan, config.source, _shown(settings, config), strict=config.strict)
+
+
+def _shown(settings: dict[str, Any], config: PrepareConfig) -> dict[str, Any]:
+    """The settings for card and errors: without paths where ids are hashed."""
+    if private_files(config) is None:
+        return settings
+    return {name: UNNAMED if name in ("root", "reports", "key") else value for name, value in settings.items()}
 
 
 def _executor(name: str) -> _Executor:
@@ -164,6 +179,8 @@ def private_files(config: PrepareConfig) -> Private | None:
     if "private" not in signature(load_source(config.source)).parameters:
         return None
     key, out = str(config.options.get("key", "")), open_path(config.out)
+    if not key and config.source in WITH_KEY:
+        return None
     if not is_local(out):
         return Private(Path(key) if key else None)  # a private file does not belong beside a URL
     beside = out.resolve()

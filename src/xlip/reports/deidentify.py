@@ -18,7 +18,7 @@ from xlip.reports.headers import known_headers
 from xlip.reports.language import profiles
 from xlip.reports.words import expand, fold
 
-MARKS = ("NAME", "DATE", "PHONE", "ID", "ADDRESS", "EMAIL")
+MARKS = ("NAME", "DATE", "PHONE", "ID", "ADDRESS", "EMAIL", "AGE")
 _WORD = re.compile(r"[^\W\d_]+")
 _CAPITALISED = re.compile(CAPITAL)
 _DIGIT = re.compile(r"\d")
@@ -26,6 +26,10 @@ _DATED = re.compile(r"\d[-/.]\d{1,2}[-/.]\d\d|\d{8}|\b(?:on|dated|from|since) \d
 _LONG_NUMBER = re.compile(r"\d[\d ()./+-]{4,}\d|\d{5}|[A-Z]-?\d{3}")
 _COUNTED = re.compile(r"(?i)\b(?:no|nr)\b[ .:#]*[a-z]{0,4}-?\d{2}|[#º°]\s*[a-z]{0,4}\d")
 _CONTACT = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\bwww\.\S+")
+
+
+_OLD = re.compile(r"(?i)(?<![\d.,/-])(?:9\d|1[0-2]\d)(?=[ -]?(?:years?|yrs?|y/?o|jahre?|j[aä]hrige?r?|ans|a[nñ]os)\b)")
+"""An age above 89, which in few people is as good as a name (45 CFR 164.514)."""
 
 
 class Found(NamedTuple):
@@ -79,6 +83,8 @@ def _digit_rules(text: str, words: set[str]) -> Iterator[Callable[[str], Iterabl
         yield _dates
     if words & triggers["phone_labels"] or _LONG_NUMBER.search(text):
         yield _phones
+    if _OLD.search(text):
+        yield _ages
     if words & triggers["id_labels"] or _LONG_NUMBER.search(text) or _COUNTED.search(text):
         yield _numbers
 
@@ -105,6 +111,10 @@ def _name_rules(text: str, words: set[str]) -> list[Callable[[str], Iterable[Fou
 
 def _contacts(text: str) -> Iterable[Found]:
     return (Found(*match.span(), "EMAIL") for match in _CONTACT.finditer(text))
+
+
+def _ages(text: str) -> Iterable[Found]:
+    return (Found(*match.span(), "AGE") for match in _OLD.finditer(text))
 
 
 def _dates(text: str) -> Iterable[Found]:
@@ -173,6 +183,11 @@ def _again(text: str, names: list[str]) -> Iterable[Found]:
             rf"\b(?:{'|'.join(map(re.escape, sorted({*parts, *map(str.upper, parts)}, key=len, reverse=True)))})\b"
         )
         yield from (Found(*match.span(), "NAME") for match in re.finditer(pattern, text))
+
+
+def is_report_word(word: str) -> bool:
+    """Whether reports of any language that is known use a word, so that it names nobody by itself."""
+    return _is_word(word)
 
 
 def _is_title(word: str) -> bool:

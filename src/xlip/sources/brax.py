@@ -9,9 +9,8 @@ from xlip.errors import XLIPError
 from xlip.sources.cells import identifier, said, sex_of, years
 from xlip.sources.chexpert import labels
 from xlip.sources.source import Candidate, Dropped, Noticed, Row, first_existing, read_table, relative
+from xlip.sources.views import view_of
 from xlip.study.record import Study
-
-VIEWS = {"PA": "PA", "AP": "AP", "L": "LATERAL", "LATERAL": "LATERAL", "LL": "LATERAL", "RL": "LATERAL"}
 
 
 def studies(root: Path) -> Iterator[Row]:
@@ -40,7 +39,7 @@ def studies(root: Path) -> Iterator[Row]:
                 "brax",
                 image_path=relative(file, root),
                 labels=known,
-                view=VIEWS.get(row.get("ViewPosition", "").strip().upper(), ""),
+                view=view_of(row.get("ViewPosition", "")),
                 sex=sex_of(row.get("PatientSex", "")),
                 age=age,
             ),

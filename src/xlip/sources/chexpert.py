@@ -9,6 +9,7 @@ from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.cells import identifier, number, said, sex_of, split_of, years
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
+from xlip.sources.views import view_of
 from xlip.study.labels import LabelState, from_file, stronger
 from xlip.study.record import Study
 
@@ -159,7 +160,7 @@ def _candidate(places: Places, path: str, where: str, row: Mapping[str, str], sp
         "chexpert",
         image_path=relative(file, places.root),
         labels=known,
-        view="LATERAL" if lateral else row.get("AP/PA", "") if row.get("AP/PA", "") in ("AP", "PA") else "",
+        view="LATERAL" if lateral else view_of(row.get("AP/PA", "")),
         split=split,
         sex=sex_of(row.get("Sex", "")),
         age=years(row.get("Age", "")),

@@ -8,6 +8,7 @@ from pathlib import Path
 from xlip.reports.sections import clean
 from xlip.sources.cells import sex_of, years
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
+from xlip.sources.views import view_of
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -18,7 +19,6 @@ PNEUMONIAS = frozenset({
     *("nocardia", "staphylococcus", "mrsa", "fungal", "pneumocystis", "aspergillosis", "lipoid", "aspiration"),
 })  # fmt: skip
 """Words of the `finding` column that mean a pneumonia, by its cause."""
-VIEWS = {"PA": "PA", "AP": "AP", "AP Supine": "AP", "AP semi erect": "AP", "AP erect": "AP", "L": "LATERAL"}
 
 
 def studies(root: Path) -> Iterator[Row]:
@@ -39,7 +39,7 @@ def studies(root: Path) -> Iterator[Row]:
                 image_path=relative(file, root),
                 report=clean(row["clinical_notes"]),
                 labels=labels(row["finding"]),
-                view=VIEWS.get(row.get("view", ""), ""),
+                view=view_of(row.get("view", "")),
                 sex=sex_of(row.get("sex", "")),
                 age=years(row.get("age", "")),
                 tags=tuple(part.strip() for part in row["finding"].split("/") if part.strip()),

@@ -6,17 +6,21 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.cells import identifier, is_rounded, is_spanish, said, sex_of, split_of, years
+from xlip.sources.cells import identifier, is_spanish, said
+from xlip.sources.hiding import Hiding
+from xlip.sources.identifiers import people_columns
 from xlip.sources.labels import LabelColumns, label_columns, listing_column, parse_values, refuse_other_columns
+from xlip.sources.pseudonyms import Private, Pseudonyms, lookup
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.sources.source import Row as Made
+from xlip.sources.table_columns import Columns, header_fields, plain_id
 from xlip.sources.table_paths import Found, find_images
+from xlip.sources.views import FRONTAL, projection
 from xlip.study.kinds import is_kind
 from xlip.study.labels import ABSENT, PRESENT, LabelState, stronger
 from xlip.study.record import Study
@@ -24,8 +28,7 @@ from xlip.tables.arrow import SPLIT
 from xlip.tables.read import read_rows
 from xlip.tables.row import Fault, Row
 
-VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "L": "LATERAL"}
-"""What a view cell may say, in any case; anything else is unknown."""
+VIEWS = ("all", "frontal")
 _PATIENTS = frozenset({"patient", "patientid", "subject", "subjectid", "mrn", "patientnumber", "patid"})
 _SPLITS = frozenset({"split", "fold", "subset", "partition", "set"})
 _SAMPLE = 100
@@ -33,28 +36,9 @@ _WORDS = 100
 """Different words of a column that are kept."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What each column of a table means; '' where there is none."""
-
-    image: str = ""
-    report: str = ""
-    patient: str = ""
-    id: str = ""
-    split: str = ""
-    view: str = ""
-    sex: str = ""
-    age: str = ""
-    labels: str = ""
-    state: str = ""
-
-    def named(self) -> tuple[str, ...]:
-        """The columns that there must be."""
-        return tuple(name for name in vars(self).values() if name)
-
-
 def studies(
     root: Path,
+    private: Private | None = None,
     image_column: str = "",
     report_column: str = "",
     patient_column: str = "",
@@ -69,6 +53,7 @@ def studies(
     values: str = "",
     encoding: str = "",
     sheet: str = "",
+    views: str = "all",
     source: str = "csv",
 ) -> Iterator[Made]:
     """Rows of a table `root` (see `xlip.tables.read`); image paths are relative to its folder.
@@ -78,13 +63,14 @@ def studies(
     their own, with the same labels. Of several paths in a cell each is a study. What is guessed is noticed.
 
     Args:
+        private: key of hashes in the place of ids and paths, as in `dicom`; None: they stay as the table has them.
         root: the table: CSV of any delimiter, Excel, Parquet, JSON lines, or the folder of a Hugging Face data set.
         image_column: holds paths, or the images themselves (Parquet); empty: the table has no images.
         report_column: holds texts; empty: the table has no reports.
         patient_column: holds patient ids; without one every row is a patient of its own, and splits may leak.
         id_column: holds unique study ids; default: the line number.
         split_column: holds `train`, `val` or `test`; default: that of a data set folder, else all `train`.
-        view_column: holds PA, AP or LATERAL.
+        view_column: holds PA, AP, LATERAL or words for them in one of several languages (`xlip.sources.views`).
         sex_column: holds F or M, or a word for it in one of several languages.
         age_column: holds years (`57`, `057Y`), or another unit with its name (`18 months`).
         kinds: label columns, separated by commas, also of one's own; default: every column that names a kind.
@@ -93,26 +79,41 @@ def studies(
         values: meaning of label cells, such as `0.7=present,maybe=uncertain`.
         encoding: of a text file; default: found.
         sheet: of a workbook; default: the first with the columns.
+        views: all, or frontal: rows whose view is not known to be frontal are dropped.
         source: name stored with every study.
     """
-    if not image_column and not report_column:
-        raise XLIPError(f"{root}: name at least one of image_column and report_column")
-    options = {"encoding": encoding, "sheet": sheet}
-    first = _first_row(root, options)
+    _check(root, views, view_column, image_column, report_column)
+    first = _first_row(root, options := {"encoding": encoding, "sheet": sheet})
     split_column = split_column or (SPLIT if root.is_dir() and SPLIT in first.cells else "")
     columns = Columns(
         *(image_column, report_column, patient_column, id_column, split_column, view_column),
         *(sex_column, age_column, labels_column, state_column),
     )
     reader = _Reader(root, columns, kinds, source, options, image_column in first.pictures)
-    survey = _survey(reader, parse_values(values))
+    with lookup(private.lookup if private else None) as names:
+        hide = Hiding(Pseudonyms(private), names) if private else None
+        for row in _rows(reader, parse_values(values), frontal=views == "frontal"):
+            yield hide(row) if hide else row
+
+
+def _check(root: Path, views: str, view_column: str, image_column: str, report_column: str) -> None:
+    if views not in VIEWS:
+        raise XLIPError(f"views: expected one of {', '.join(VIEWS)}; got {views!r}")
+    if views == "frontal" and not view_column:
+        raise XLIPError("views: frontal needs the column that says the view; name it by view_column")
+    if not image_column and not report_column:
+        raise XLIPError(f"{root}: name at least one of image_column and report_column")
+
+
+def _rows(reader: _Reader, values: Mapping[str, LabelState | None], *, frontal: bool) -> Iterator[Made]:
+    survey = _survey(reader, values)
     joined = _joined(reader, survey) if len(survey.repeated) else {}
     yield from survey.notices
     for row in reader.rows(pictures=True):
         if isinstance(row, Fault):
             yield reader.fault(row)
         else:
-            yield from _studies_of(row, reader, survey, joined)
+            yield from _studies_of(row, reader, survey, joined, frontal=frontal)
 
 
 def _first_row(root: Path, options: Mapping[str, str]) -> Row:
@@ -166,6 +167,8 @@ class _Survey:
     unclear_patients: frozenset[int]
     """Hashes of ids that differ in capitals or leading zeros only."""
     notices: list[Noticed] = field(default_factory=list)
+    people: tuple[str, ...] = ()
+    """Columns whose cells name people."""
 
 
 def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey:
@@ -187,7 +190,7 @@ def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey
         if columns.sex and len(sexes) < _WORDS:
             sexes.add(said(row.cells.get(columns.sex)))
         if columns.patient and (patient := identifier(row.cells.get(columns.patient))):
-            plain = hash(_plain(patient))
+            plain = hash(plain_id(patient))
             if patients.setdefault(plain, hash(patient)) != hash(patient):
                 unclear.add(plain)
     unique, counts = np.unique(np.frombuffer(keys, np.int64) if keys else np.zeros(0, np.int64), return_counts=True)
@@ -197,11 +200,9 @@ def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey
     refuse_other_columns(labels, sample)
     repeated = frozenset(int(key) for key in unique[counts > 1])
     notices = _notices(reader, labels, list(names))
-    return _Survey(labels, repeated, is_spanish(sexes), frozenset(unclear), notices)
-
-
-def _plain(patient: str) -> str:
-    return patient.casefold().lstrip("0")
+    return _Survey(
+        labels, repeated, is_spanish(sexes), frozenset(unclear), notices, people_columns(names, columns.named())
+    )
 
 
 def _notices(reader: _Reader, labels: LabelColumns, names: list[str]) -> list[Noticed]:
@@ -261,7 +262,9 @@ def _joined(reader: _Reader, survey: _Survey) -> dict[str, _Joined]:
     return found
 
 
-def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str, _Joined]) -> Iterator[Made]:
+def _studies_of(
+    row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str, _Joined], *, frontal: bool
+) -> Iterator[Made]:
     """The studies of a row, and what was noticed of it."""
     where, cells, columns = reader.where(row.line), dict(row.cells), reader.columns
     try:
@@ -283,9 +286,12 @@ def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str,
         if row.line == group.lines[0]:
             cells |= {columns.report: group.report, columns.patient: group.patient}
     notes: list[str] = []
-    fields = _header(cells, columns, survey, notes)
+    fields = header_fields(cells, columns, survey.unclear_patients, notes, spanish=survey.spanish)
     if isinstance(fields, str):
         yield Dropped(where, fields)
+        return
+    if frontal and projection(said(cells.get(columns.view))) not in FRONTAL:
+        yield Dropped(where, f"view is {fields['view'].lower() or 'unknown'}: not known to be frontal")
         return
     report = cells.get(columns.report)
     strangers = survey.labels.strangers(cells)
@@ -300,7 +306,9 @@ def _studies_of(row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str,
         tags=tuple(strangers),
         **fields,
     )
-    yield from _with_images(row, study, reader, notes)
+    known = [cells.get(column) or "" for column in (*survey.people, columns.patient, columns.id)] if report else ()
+    for made in _with_images(row, study, reader, notes):
+        yield made._replace(known=tuple(filter(None, known))) if isinstance(made, Candidate) else made
     yield from (Noticed(where, note) for note in notes)
 
 
@@ -311,40 +319,6 @@ def _of_group(where: str, line: int, group: _Joined, columns: Columns) -> Iterat
             yield Noticed(where, f"rows of one image or id were joined: lines {lines}")
         if group.contradicted:
             yield Noticed(where, f"rows of one image contradict each other: {', '.join(sorted(group.contradicted))}")
-
-
-def _header(cells: Mapping[str, str], columns: Columns, survey: _Survey, notes: list[str]) -> dict[str, Any] | str:
-    """Split, view, sex and age of a row; a reason to drop it where its ids or its split cannot be trusted."""
-    for role in ("patient", "id"):
-        text = said(cells.get(getattr(columns, role)))
-        if text and is_rounded(text):
-            return f"column {getattr(columns, role)}: a long number that a spreadsheet rounded; export it as text"
-    patient = identifier(cells.get(columns.patient))
-    if columns.patient and not patient:
-        notes.append("no patient id: the row counts as a patient of its own")
-    elif columns.patient and hash(_plain(patient)) in survey.unclear_patients:
-        notes.append("a patient id differs from another in capitals or zeros: they count as two patients")
-    if columns.patient and patient != said(cells.get(columns.patient)):
-        notes.append("a whole number as an id was written with a point: it is read without") if patient else None
-    split = said(cells.get(columns.split))
-    if split and split_of(split) is None:
-        return f"column {columns.split}: expected train, val or test, got {split[:20]!r}; rename it, or use --holdout"
-    if columns.split and not split:
-        notes.append("no split: the row counts as train")
-    view, sex, age = (said(cells.get(name)) for name in (columns.view, columns.sex, columns.age))
-    made = {
-        "split": split_of(split) or "train",
-        "view": VIEWS.get(view.upper(), ""),
-        "sex": sex_of(sex, spanish=survey.spanish),
-        "age": years(age),
-    }
-    if view and not made["view"]:
-        notes.append("a view is not understood: it is left open")
-    if sex and not made["sex"] and sex.lower() not in ("unknown", "u", "o", "other", "d"):
-        notes.append("a sex is not understood: it is left open")
-    if age and made["age"] is None:
-        notes.append("an age is not understood: a date, or not between 0 and 120 years; it is left open")
-    return made
 
 
 def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> Iterator[Made]:

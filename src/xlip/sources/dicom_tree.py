@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.images.header import Header, read_header
 from xlip.sources.cells import sex_of
-from xlip.sources.identifiers import without_identifiers
+from xlip.sources.identifiers import without_identifiers, words_of
 from xlip.sources.joining import JOINS, Image, Report, joined
 from xlip.sources.pseudonyms import Lookup, Private, Pseudonyms, lookup
 from xlip.sources.radiograph import REPORT, age_of, day_of, projection_of, why_not
@@ -83,11 +83,7 @@ def studies(
         if not archive.found:
             archive.refuse_empty()
         if reports:
-            for report in read_reports(Path(reports), join, columns, pseudonyms, names):
-                if isinstance(report, Report):
-                    archive.texts.append(report)
-                else:
-                    archive.rows.append(report)
+            archive.take(Path(reports), read_reports(Path(reports), join, columns, pseudonyms, names))
         yield from archive.result()
 
 
@@ -128,10 +124,15 @@ class Archive:
     texts: list[Report] = field(default_factory=list)
     instances: dict[str, str] = field(default_factory=dict)
     """Pseudonym of an image -> the row of its file."""
+    watched: frozenset[str] = frozenset()
+    """Words of the report table's name."""
+    named: bool = False
+    """Whether one of them is a name or a number of a header."""
 
     def read(self, reports: Path | None) -> None:
         """Go through all files of the tree but those of the reports, which may lie in it."""
         apart = reports.resolve() if reports else None
+        self.watched = words_of(reports.stem) if reports else frozenset()
         for place in tree(self.root):
             path = place.row if isinstance(place, Dropped) else place[0]
             if apart and isinstance(place, tuple):
@@ -142,6 +143,19 @@ class Archive:
                 self.rows.append(Dropped(self.row_of(path), place.reason))
             else:
                 self.add(path, place[1])
+
+    def take(self, table: Path, reports: Iterable[Report | Row]) -> None:
+        """Take in reports and the rows that hold none; a table called after a patient is called `reports` in them."""
+        found = list(reports)
+        known = (word for one in found if isinstance(one, Report) for word in one.identifiers)
+        hide = self.named or not self.watched.isdisjoint(word for text in known for word in words_of(text))
+        for one in found:
+            if hide and not isinstance(one, Candidate):
+                one = replace(one, row=re.sub(f"^{re.escape(table.name)}:", f"reports{table.suffix}:", one.row))
+            if isinstance(one, Report):
+                self.texts.append(one)
+            else:
+                self.rows.append(one)
 
     def row_of(self, path: str) -> str:
         """What stands for a file in drops and notices."""
@@ -169,7 +183,8 @@ class Archive:
         """
         reasons = sorted({row.reason for row in self.rows if isinstance(row, Dropped)})
         said = f"; {len(self.rows)} files were left out: {'; '.join(reasons[:3])}" if reasons else ""
-        raise XLIPError(f"{self.root}: expected DICOM radiographs, found none{said}")
+        where = "root" if self.rows else str(self.root)  # a folder with files may be called after a patient
+        raise XLIPError(f"{where}: expected DICOM radiographs, found none{said}")
 
     def result(self) -> Iterator[Row]:
         """Rows in the order of the files: drops and notices, then studies with their reports."""
@@ -187,6 +202,9 @@ class Archive:
             yield Candidate(one.study, one.file, complete, whole_report=bool(row), look=look, report_row=row)
 
     def _add(self, row: str, path: str, file: Path | str, header: Header) -> None:
+        if self.watched and not self.named:
+            said = (*header.people, *header.numbers)
+            self.named = any(not self.watched.isdisjoint(words_of(text)) for text in said)
         if header.sop_class.startswith(REPORT):
             if not header.text.strip():
                 raise XLIPError("report without text: a structured report of measurements alone")

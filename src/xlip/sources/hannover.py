@@ -7,10 +7,9 @@ from pathlib import Path
 
 from xlip.sources.cells import sex_of, years
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
+from xlip.sources.views import view_of
 from xlip.study.labels import PRESENT
 from xlip.study.record import Study
-
-VIEWS = {"pa": "PA", "ap": "AP", "lateral": "LATERAL", "ll": "LATERAL"}
 
 
 def studies(root: Path) -> Iterator[Row]:
@@ -28,7 +27,7 @@ def studies(root: Path) -> Iterator[Row]:
             "hannover",
             image_path=relative(file, root),
             labels={"COVID-19": PRESENT},
-            view=VIEWS.get(row["projection"].strip().lower(), ""),
+            view=view_of(row["projection"]),
             sex=sex_of(row.get("sex", "")),
             age=years(row.get("age", "")),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from xlip.errors import XLIPError
 from xlip.sources.cells import MISSING, number, said, several
+from xlip.sources.shown import shown
 from xlip.study.kinds import NO_FINDING, canonical, is_kind, kinds
 from xlip.study.labels import ABSENT, PRESENT, UNCERTAIN, LabelState, from_file, stronger
 
@@ -100,7 +101,7 @@ class LabelColumns:
         if value not in (1, 0, -1):
             raise XLIPError(
                 f"column {column}: expected 1 (present), 0 (absent), -1 (uncertain) or empty, got "
-                f"{cell.strip()[:20]!r}; say what it means by `values` ('0.7=present,maybe=uncertain'), or choose the "
+                f"{shown(cell)}; say what it means by `values` ('0.7=present,maybe=uncertain'), or choose the "
                 "columns by `kinds`"
             )
         return from_file(int(value))

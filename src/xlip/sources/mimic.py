@@ -17,9 +17,9 @@ from xlip.sources.chexpert import KINDS
 from xlip.sources.chexpert import labels as chexpert_labels
 from xlip.sources.mimic_boxes import read_boxes
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
+from xlip.sources.views import FRONTAL, projection, view_of
 from xlip.study.record import Study
 
-VIEWS = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL", "LL": "LATERAL", "XTABLE LATERAL": "LATERAL"}
 CHOICES = ("frontal", "all")
 
 
@@ -46,8 +46,8 @@ def studies(root: Path, reports: str = "", views: str = "frontal", boxes: str = 
     labels, found = _study_labels(base, faults), read_boxes(root.joinpath(boxes), faults) if boxes else {}
     texts = root.joinpath(reports) if reports else _reports_folder(base)
     for line, row in read_table(table, ("dicom_id", "subject_id", "study_id", "ViewPosition"), faults):
-        view = VIEWS.get(row["ViewPosition"].strip().upper(), "")
-        if views == "frontal" and view not in ("PA", "AP"):
+        view = view_of(row["ViewPosition"])
+        if views == "frontal" and projection(row["ViewPosition"]) not in FRONTAL:
             yield Dropped(f"{table.name}:{line}", f"view {row['ViewPosition'] or 'unknown'} is not frontal")
             continue
         patient, number_, dicom = identifier(row["subject_id"]), identifier(row["study_id"]), row["dicom_id"]

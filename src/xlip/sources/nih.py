@@ -19,6 +19,7 @@ from xlip.sources.source import (
     relative,
     text_of,
 )
+from xlip.sources.views import view_of
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Box, Study
@@ -59,7 +60,7 @@ def studies(root: Path) -> Iterator[Row]:
                 "nih",
                 image_path=relative(files[name], root),
                 labels=labels,
-                view=row.get("View Position", "") if row.get("View Position", "") in ("PA", "AP") else "",
+                view=view_of(row.get("View Position", "")),
                 split="test" if name in tested else "train",
                 width=int(number(row.get("OriginalImage[Width") or row.get("OriginalImageWidth", "")) or 0),
                 height=int(number(row.get("Height]") or row.get("OriginalImageHeight", "")) or 0),

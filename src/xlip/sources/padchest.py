@@ -9,6 +9,7 @@ from pathlib import Path
 from xlip.reports.sections import clean
 from xlip.sources.cells import number, sex_of
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
+from xlip.sources.views import view_of
 from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.record import Study
@@ -56,7 +57,6 @@ TREE = {
 A label that kinds.yaml knows as a kind stands under that kind, whatever else it stands under.
 """
 _NOT_A_FINDING = frozenset({"normal", "unchanged", "exclude", "suboptimal study", ""})
-PROJECTIONS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP", "L": "LATERAL"}
 DAMAGED = frozenset(
     {
         "216840111366964012819207061112010307142602253_04-014-084.png",
@@ -153,7 +153,7 @@ def _candidate(root: Path, base: Path, where: str, row: dict[str, str]) -> Candi
         image_path=relative(file, root),
         report=clean(row["Report"]),
         labels=labels(said),
-        view=PROJECTIONS.get(projection, ""),
+        view=view_of(projection),
         sex=sex_of(row.get("PatientSex_DICOM", "")),
         age=_age(row),
         width=int(number(row.get("Columns_DICOM", "")) or 0),

@@ -79,11 +79,12 @@ def age_of(header: Header) -> tuple[float | None, str]:
     """Age in years, from its own element or from birth and study date; and a notice where it cannot be."""
     said = years(header.age)
     born, taken = day_of(header.birth_date), day_of(header.date)
+    unclear = bool(header.age) and said is None
     if said is None and born and taken:
         said = float(int((taken - born).days / 365.25))
-    if said is not None and not 0 <= said <= OLDEST:
+    if (said is not None and not 0 <= said <= OLDEST) or (unclear and said is None):
         return None, "age is not believable: taken as unknown"
-    return said, ""
+    return said, "age is not believable: taken from birth and study date" if unclear else ""
 
 
 def day_of(text: str, order: str = "") -> date | None:

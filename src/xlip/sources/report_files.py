@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xlip.errors import XLIPError
+from xlip.files import open_path
+from xlip.reports.tag_inputs import decode_text
+from xlip.sources.identifiers import people_columns, plain_name
 from xlip.sources.joining import Report
 from xlip.sources.pseudonyms import Lookup, Pseudonyms
 from xlip.sources.radiograph import day_of
-from xlip.sources.source import Candidate, Dropped, Row, read_table
+from xlip.sources.source import Candidate, Dropped, Noticed, Row, read_table
 from xlip.sources.tree import tree
 
 NAMES = {
@@ -29,8 +31,6 @@ NAMES = {
     "impression": "impression impressions conclusion",
 }
 """What a column is for -> the names that it goes by, in lower case without accents, spaces and signs."""
-_PEOPLE = re.compile("name|nombre|apellido|^nom$|prenom|physician|radiologist|arzt|medico|medecin|phone|address")
-"""Columns whose cells name people."""
 _TEXT_SUFFIXES = frozenset({".txt", ".text", ".rpt", ".md"})
 
 
@@ -108,7 +108,7 @@ def _of_row(
         cells.get("study_uid", ""),
         day.isoformat() if day else "",
     )
-    people = [cell for column, cell in row.items() if _PEOPLE.search(_plain(column)) and column not in found.values()]
+    people = [row[column] for column in people_columns(row, found.values())]
     numbers = [cells.get("patient", ""), cells.get("accession", "")]
     return Report(where, key, text, patient, tuple(filter(None, (*people, *numbers))))
 
@@ -124,7 +124,7 @@ def _columns(path: Path, row: Mapping[str, str], join: str, wanted: Columns) -> 
         asked = str(getattr(wanted, name, ""))
         if asked and asked not in row:
             raise XLIPError(f"{path}: no column {asked!r}; its columns are {', '.join(row)}")
-        fitting = [column for column in row if _plain(column) in known.split()]
+        fitting = [column for column in row if plain_name(column) in known.split()]
         if len(fitting) > 1 and not asked and name in (*join.split("+"), "text"):
             raise XLIPError(f"{path}: columns {', '.join(fitting)} may all be the {name}; say which: {_option(name)}")
         if asked or fitting:
@@ -143,30 +143,35 @@ def _option(name: str) -> str:
 
 def _text_files(folder: Path, join: str, pseudonyms: Pseudonyms, names: Lookup) -> Iterator[Report | Row]:
     for place in tree(folder):
-        if isinstance(place, Dropped):
-            yield place
-            continue
-        path, file = place
+        path = place.row if isinstance(place, Dropped) else place[0]
         name = path.rpartition("/")[2]
         stem, dot, suffix = name.rpartition(".")
         row = "report/" + pseudonyms.of("path", path)
         names.add("report", row, path)
+        if isinstance(place, Dropped):
+            yield Dropped(row, place.reason)
+            continue
         if f".{suffix.lower()}" not in _TEXT_SUFFIXES or not dot:
             yield Dropped(row, "not a text file: expected one .txt file for each report")
             continue
-        text = Path(file).read_text("utf-8-sig", errors="replace").strip()
+        try:
+            text, guess = decode_text(open_path(place[1]).read_bytes())
+        except OSError as error:
+            yield Dropped(row, f"cannot read the report ({error.strerror or type(error).__name__})")
+            continue
+        if guess:
+            yield Noticed(row, f"encoding of the report guessed: {guess}")
         patient, _, day = stem.rpartition("_") if join == "patient+date" else ("", "", "")
         taken = day_of(day)
         hashed = pseudonyms.of("patient", patient)
         key = key_of(join, pseudonyms, hashed, stem, stem, taken.isoformat() if taken else "")
-        yield Report(row, key, text, hashed, (stem,)) if text else Dropped(row, "report without text: empty file")
+        yield (
+            Report(row, key, text.strip(), hashed, (stem,))
+            if text.strip()
+            else Dropped(row, "report without text: empty file")
+        )
 
 
 def _number(text: str) -> str:
     """A number as a spreadsheet writes it (`123.0`) as it was meant."""
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
-
-
-def _plain(column: str) -> str:
-    ascii_ = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", ascii_.lower())

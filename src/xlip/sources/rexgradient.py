@@ -9,14 +9,10 @@ from xlip.reports.sections import clean
 from xlip.sources.cells import identifier, said, several, sex_of, years
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
 from xlip.sources.table_paths import find_images
+from xlip.sources.views import view_of
 from xlip.study.record import Study
 
 SPLITS = {"train": "train", "valid": "val", "validation": "val", "test": "test"}
-VIEWS = {
-    **dict.fromkeys(("PA", "POSTERO_ANTERIOR"), "PA"),
-    **dict.fromkeys(("AP", "ANTERO_POSTERIOR", "AP AXIAL", "SUPINE"), "AP"),
-    **dict.fromkeys(("LATERAL", "LL", "RL", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL"),
-}
 
 
 def studies(root: Path) -> Iterator[Row]:
@@ -53,7 +49,7 @@ def _studies_of(root: Path, table: Path, where: str, row: dict[str, str], split:
             "rexgradient",
             image_path=relative(file, root),
             sections={name: text for name, text in texts.items() if text},
-            view=VIEWS.get(views[number].upper(), "") if len(views) == len(paths) else "",
+            view=view_of(views[number]) if len(views) == len(paths) else "",
             split=split,
             sex=sex_of(row.get("PatientSex", "")),
             age=years(row.get("PatientAge", "")),

@@ -35,6 +35,8 @@ class Candidate(NamedTuple):
     """Looks at the study once its image is in storable form; must pickle. An XLIPError is a drop."""
     report_row: str = ""
     """The row of its report, where that is another than its own: it is named too where the study is dropped."""
+    known: tuple[str, ...] = ()
+    """Names and numbers that its row says of the patient and of staff: where reports are de-identified, they go."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A local path goes to a worker process as a plain string: a `Path` costs as much as the rest.

@@ -1,6 +1,7 @@
 """Kinds of faults that users met: doubt behind a finding, mimics, parts outside the chest, misspellings.
 
 The sentences were invented and split in two by a hash before any rule was changed; rules were developed on `dev` alone.
+Two further lots came later: `second` in two halves, and `third`, set aside before the last change of the rules.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def sentences(half: str) -> list[tuple[str, dict[str, str]]]:
     return [(text, dict(item.split() for item in wanted.split(", "))) for text, _, wanted in rows]
 
 
-@pytest.mark.parametrize("half", ["dev", "held"])
+@pytest.mark.parametrize("half", ["dev", "held", "second_dev", "second_held", "third_held"])
 def test_sentences_of_known_kinds_of_faults_are_read_rightly(half: str) -> None:
     rows = sentences(half)
-    assert len(rows) >= 75
+    assert len(rows) >= 74
     wrong = []
     for text, wanted in rows:
         found = asserted(text)
