@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from exports import Exported
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -10,3 +15,11 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch.setenv("XLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A tiny trained-looking model with a local head, as `xlip export --format both` wrote it; made once."""
+    from exports import export_once
+
+    return export_once(tmp_path_factory)

@@ -35,6 +35,7 @@ ORDER = (
     ("finetune",),
     ("suites", "evaluate"),
     ("pages",),
+    ("export",),
     ("demo", "ablation"),
     ("cli",),
 )

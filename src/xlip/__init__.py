@@ -18,8 +18,10 @@ _PUBLIC = {
     "prepare": "xlip.preparation.run",
     "evaluate_zero_shot": "xlip.evaluate.zeroshot",
     "XLIPClassifier": "xlip.finetune.classifier",
+    "ExportedModel": "xlip.runtime.exported",
 }
 __all__ = [
+    "ExportedModel",
     "Study",
     "XLIPClassifier",
     "XLIPConfig",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from xlip.models.configuration import XLIPConfig
     from xlip.models.xlip import XLIPModel
     from xlip.preparation.run import prepare
+    from xlip.runtime.exported import ExportedModel
     from xlip.study.record import Study
     from xlip.train.loop import pretrain
 

@@ -16,9 +16,12 @@ def digest(*parts: object) -> str:
 def checkpoint_id(path: str) -> str:
     """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
     weights = Path(path) / "model.safetensors"
-    if not weights.is_file():
-        return path
-    with weights.open("rb") as stream:
+    return file_id(weights) if weights.is_file() else path
+
+
+def file_id(file: Path) -> str:
+    """First 12 digits of the SHA-256 of a file."""
+    with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.files import reading, write_json
 from xlip.images.any_form import ImageLike, several_images, squares
+from xlip.runtime.texts import checked_texts
 from xlip.study.record import Entity
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "xlip_processor.json"
 SETTINGS: dict[str, type] = {"image_size": int, "preprocess": str, "max_tokens": int}
-UNREADABLE = 0.5
-"""Share of a text's words that may be unknown; with more, its embedding says nothing of it."""
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,31 +90,9 @@ class XLIPProcessor:
         Raises:
             XLIPError: no text; or one most of whose words the vocabulary lacks.
         """
-        several = [texts] if isinstance(texts, str) else list(texts)
-        for text in several:
-            if not isinstance(text, str):
-                raise XLIPError(f"expected texts, got {type(text).__name__} {str(text)[:40]!r}")
-            self._check(text)
-        return self.texts(several)
-
-    def _check(self, text: str) -> None:
-        tokens = self.tokenizer.tokenize(text)
-        special = self.tokenizer.num_special_tokens_to_add()
-        shown = text if len(text) <= 60 else f"{text[:57]}..."
-        unknown = sum(token == self.tokenizer.unk_token for token in tokens)
-        if tokens and unknown > UNREADABLE * len(tokens):
-            raise XLIPError(
-                f"{shown!r}: {unknown} of its {len(tokens)} tokens are unknown to the model's vocabulary, which was "
-                "made from the reports of its training; write it in their language and script"
-            )
-        if unknown:
-            logger.warning("a text: %d of its %d tokens are unknown to the model's vocabulary", unknown, len(tokens))
-        if len(tokens) + special > self.max_tokens:
-            logger.warning(
-                "a text: cut after %d of its %d tokens, which is what the model takes",  # not the text: a report's
-                self.max_tokens - special,
-                len(tokens),
-            )
+        tokenizer = self.tokenizer
+        room = self.max_tokens - tokenizer.num_special_tokens_to_add()
+        return self.texts(checked_texts(texts, tokenizer.tokenize, unknown=tokenizer.unk_token, room=room))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the tokenizer's JSON files and `xlip_processor.json` into a folder."""

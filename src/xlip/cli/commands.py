@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, training
+from xlip.cli import data, evaluation, exporting, training
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,18 @@ COMMANDS: dict[str, Command] = {
     ),
     "predict": Command(
         "finetune.predict.PredictConfig", training.run_predict, "score images with a fine-tuned classifier"
+    ),
+    "export": Command(
+        "export.run.ExportConfig",
+        exporting.run_export,
+        "write a model as graphs (ONNX, .pt2), and prove that they agree",
+    ),
+    "save": Command(
+        "export.publish.SaveConfig",
+        exporting.run_save,
+        "write a model and its card in the layout of the Hugging Face hub",
+    ),
+    "push": Command(
+        "export.publish.PushConfig", exporting.run_push, "send a model with its card to a hub", positional="repo"
     ),
 }

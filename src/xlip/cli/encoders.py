@@ -9,11 +9,17 @@ if TYPE_CHECKING:
 
 
 def open_encoder(spec: str) -> Encoder:
-    """The model of a run's folder, a saved model, a hub id or `hf:NAME`.
+    """The model of a run's folder, a saved model, a folder of `xlip export` (without torch), a hub id or `hf:NAME`.
 
     Raises:
         XLIPError: nothing usable there.
     """
+    from xlip.runtime.export_facts import is_exported
+
+    if is_exported(spec):
+        from xlip.runtime.exported import ExportedModel
+
+        return ExportedModel.open(spec)
     from xlip.evaluate.adapter import load_model
     from xlip.evaluate.encoder import TorchEncoder
 

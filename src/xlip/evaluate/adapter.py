@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 from xlip.errors import XLIPError
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
-from xlip.models.local import whole
+from xlip.models.local import LocalHead, whole
 from xlip.models.xlip import XLIPModel
+from xlip.runtime.export_facts import is_exported
+from xlip.runtime.exported import ExportedModel
 
 IN_MEMORY = "in memory"
 """The identity of a model that no file stands for; what it computes is never cached."""
@@ -53,6 +55,49 @@ class ImageTextModel(Protocol):
 
     def with_preprocess(self, preprocess: str) -> ImageTextModel:
         """The same model on images that were made square in another way."""
+
+
+class MapModel(ImageTextModel, Protocol):
+    """A model that can say where: it has a local head, as ours do."""
+
+    @property
+    def has_maps(self) -> bool:
+        """True; false for a model of the same class without the head."""
+
+    @property
+    def local_share(self) -> float:
+        """How much the local head's answer adds to a zero-shot score."""
+
+    def local_scale(self) -> float:
+        """What the product of a place and a direction is multiplied by."""
+
+    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits."""
+
+
+def with_maps(model: ImageTextModel) -> MapModel | None:
+    """The model as one that can say where; None where it cannot."""
+    return cast(MapModel, model) if getattr(model, "has_maps", False) else None
+
+
+def local_answers(model: MapModel, pixels: Tensor, directions: Tensor) -> Tensor:
+    """How much some place speaks for each kind, less how much some place speaks against it.
+
+    Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
+
+    Args:
+        model: one with a local head.
+        pixels: (n, 1, S, S) in [0, 1].
+        directions: (K, E), positive less negative prompt embeddings.
+
+    Returns:
+        (n, K), logits.
+
+    Raises:
+        XLIPError: a model without a local head.
+    """
+    answers = model.maps(pixels, directions)
+    return whole(answers) - whole(-answers)
 
 
 @dataclass(frozen=True)
@@ -103,31 +148,42 @@ class XLIPAdapter:
         return unit.view(len(unit), grid, -1, unit.shape[-1]).cpu()
 
     @property
+    def has_maps(self) -> bool:
+        """Whether the model has a local head."""
+        return self.model.local is not None
+
+    @property
     def local_share(self) -> float:
         """How much the local head's answer adds to a zero-shot score; 0 where the model has none."""
-        return float(self.model.config.local_share) if self.model.local is not None else 0.0
+        return float(self.model.config.local_share) if self.has_maps else 0.0
+
+    def local_scale(self) -> float:
+        """Of the local head.
+
+        Raises:
+            XLIPError: a model without one.
+        """
+        return float(self._local().log_scale.detach().exp())
 
     @torch.no_grad()
-    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """How much some place speaks for each kind, less how much some place speaks against it.
-
-        Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
-
-        Args:
-            pixels: (n, 1, S, S) in [0, 1].
-            directions: (K, E), positive less negative prompt embeddings.
-
-        Returns:
-            (n, K), logits.
+    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """(n, 1, S, S), (K, E) -> (n, K, h, w), logits.
 
         Raises:
             XLIPError: a model without a local head.
         """
-        places = self.model.places(pixels.to(self.model.device))
-        if self.model.local is None or places is None:
-            raise XLIPError(f"{self.identity}: this model has no local head (model.local)")
-        answers = self.model.local.answers(places, directions.to(places.device))
-        return (whole(answers) - whole(-answers)).float().cpu()
+        local, places = self._local(), self.model.places(pixels.to(self.model.device))
+        assert places is not None
+        return local.answers(places, directions.to(places.device)).float().cpu()
+
+    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """See `local_answers`."""
+        return local_answers(self, pixels, directions)
+
+    def _local(self) -> LocalHead:
+        if self.model.local is None:
+            raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
+        return self.model.local
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -150,7 +206,7 @@ def adapted(model: XLIPModel | ImageTextModel) -> ImageTextModel:
 
 
 def load_model(spec: str) -> ImageTextModel:
-    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; anything else: an XLIP folder or hub id.
+    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; a folder of `xlip export`; else an XLIP folder or hub id.
 
     Raises:
         XLIPError: nothing usable there.
@@ -159,6 +215,10 @@ def load_model(spec: str) -> ImageTextModel:
         from xlip.evaluate.hugging_face import HuggingFaceModel
 
         return HuggingFaceModel.load(spec.removeprefix("hf:"))
+    if is_exported(spec):
+        from xlip.evaluate.exported import ExportedAdapter
+
+        return ExportedAdapter(ExportedModel.open(spec))
     return XLIPAdapter.load(spec)
 
 

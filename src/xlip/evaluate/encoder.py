@@ -10,7 +10,7 @@ import torch
 
 from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter
+from xlip.evaluate.adapter import ImageTextModel, with_maps
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array
 
@@ -49,12 +49,12 @@ class TorchEncoder:
     @property
     def local_share(self) -> float:
         """Of the checkpoint; 0 for other architectures."""
-        return self.model.local_share if isinstance(self.model, XLIPAdapter) else 0.0
+        return mapped.local_share if (mapped := with_maps(self.model)) is not None else 0.0
 
     @property
     def has_maps(self) -> bool:
         """Whether there is a local head."""
-        return isinstance(self.model, XLIPAdapter) and self.model.model.local is not None
+        return with_maps(self.model) is not None
 
     def encode_squares(self, squares: Gray) -> Array:
         """Uint8 (n, S, S) -> (n, E)."""
@@ -64,18 +64,12 @@ class TorchEncoder:
         """Texts -> (n, E)."""
         return np.asarray(self.model.encode_text(list(texts)).numpy(), np.float32)
 
-    @torch.no_grad()
     def maps(self, squares: Gray, directions: Array) -> Array:
         """Uint8 (n, S, S), (K, E) -> (n, K, h, w), logits.
 
         Raises:
             XLIPError: a model without a local head.
         """
-        if not isinstance(self.model, XLIPAdapter) or self.model.model.local is None:
+        if (mapped := with_maps(self.model)) is None:
             raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
-        xlip = self.model.model
-        places = xlip.places(as_pixels(squares).to(xlip.device))
-        assert places is not None
-        assert xlip.local is not None
-        answers = xlip.local.answers(places, torch.from_numpy(directions).to(places.device))
-        return np.asarray(answers.float().cpu().numpy(), np.float32)
+        return np.asarray(mapped.maps(as_pixels(squares), torch.from_numpy(directions)).numpy(), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted
+from xlip.evaluate.adapter import ImageTextModel, adapted, with_maps
 from xlip.explain.explanation import SPANS
 from xlip.explain.occlusion import CELLS
 from xlip.explain.occlusion import occlusion as blurred_away
@@ -35,8 +35,7 @@ def heat_map(model: XLIPModel | ImageTextModel, pixels: Tensor, direction: Tenso
 
 def has_local_maps(model: XLIPModel | ImageTextModel) -> bool:
     """Whether maps come from the model's local head, in logits; else by occlusion, each image on a scale of its own."""
-    subject = adapted(model)
-    return isinstance(subject, XLIPAdapter) and subject.model.local is not None
+    return with_maps(adapted(model)) is not None
 
 
 def answers(model: XLIPModel | ImageTextModel, pixels: Tensor) -> Tensor:
@@ -46,8 +45,8 @@ def answers(model: XLIPModel | ImageTextModel, pixels: Tensor) -> Tensor:
     such a head `occlusion`, 65 of them.
     """
     subject = adapted(model)
-    if isinstance(subject, XLIPAdapter) and subject.model.local is not None:
-        return subject.encode_patches(pixels) * float(subject.model.local.log_scale.detach().exp())
+    if (mapped := with_maps(subject)) is not None:
+        return mapped.encode_patches(pixels) * mapped.local_scale()
     return occlusion(subject, pixels)
 
 

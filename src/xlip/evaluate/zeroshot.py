@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted, load_model, preprocessing_id
+from xlip.evaluate.adapter import (
+    ImageTextModel,
+    adapted,
+    load_model,
+    local_answers,
+    preprocessing_id,
+    with_maps,
+)
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import Further, embed
@@ -193,8 +200,8 @@ def local_term(model: ImageTextModel, classifiers: Sequence[Tensor], share: floa
     Raises:
         XLIPError: a model without a local head.
     """
-    if not isinstance(model, XLIPAdapter):
+    if (mapped := with_maps(model)) is None:
         raise XLIPError(f"zeroshot.local_share {share:g}: {model.identity} has no local head")
     directions = torch.cat([classifier[:, 0] - classifier[:, 1] for classifier in classifiers])
     key = hashlib.sha256(directions.numpy().tobytes()).hexdigest()
-    return Further(lambda pixels: model.local_answers(pixels, directions), key)
+    return Further(lambda pixels: local_answers(mapped, pixels, directions), key)

@@ -154,7 +154,7 @@ class XLIPClassifier(nn.Module):
         Raises:
             XLIPError: no classifier there, a damaged one, or weights of another architecture.
         """
-        root = next((path for path in (Path(folder), Path(folder) / "model") if (path / CONFIG).is_file()), None)
+        root = classifier_folder(folder)
         if root is None:
             raise XLIPError(f"{folder}: expected a fine-tuned model, found no {CONFIG}; run `xlip finetune` first")
         try:
@@ -167,6 +167,11 @@ class XLIPClassifier(nn.Module):
         load_exactly(made, saved, str(root))
         made.notes = config.get("notes", {})
         return made.eval()
+
+
+def classifier_folder(place: str | os.PathLike[str]) -> Path | None:
+    """Where a classifier's files are: the folder, or `model` in that of `xlip finetune`; None where there are none."""
+    return next((path for path in (Path(place), Path(place) / "model") if (path / CONFIG).is_file()), None)
 
 
 def load_exactly(model: nn.Module, saved: dict[str, Tensor], where: str) -> None:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.files import check_target, open_path, whole_text
-from xlip.finetune.classifier import XLIPClassifier
 from xlip.images.any_form import square
+from xlip.runtime.export_facts import is_exported
+from xlip.runtime.exported import ExportedClassifier
 from xlip.sources.cells import said
 from xlip.sources.folder import studies as folder_studies
 from xlip.sources.source import Candidate, Dropped, is_table
@@ -32,7 +33,7 @@ class PredictConfig:
     """`xlip predict`."""
 
     model: str
-    """Folder that `xlip finetune` wrote."""
+    """Folder that `xlip finetune` wrote, or `xlip export` of it."""
     data: str
     """A prepared set, a CSV file, a folder of images, or one image."""
     out: str
@@ -51,7 +52,40 @@ class Predicted:
     """(row, reason)."""
 
 
-def predict_to(config: PredictConfig, classifier: XLIPClassifier | None = None) -> Predicted:
+class Classifier(Protocol):
+    """What `predict_to` asks of a classifier, of torch or exported."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its columns."""
+
+    @property
+    def image_size(self) -> int:
+        """S, pixels."""
+
+    @property
+    def preprocess(self) -> str:
+        """The way to a square."""
+
+    def predict_pixels(self, pixels: Any) -> np.ndarray[Any, Any]:
+        """Uint8 (n, S, S) -> probabilities (n, K)."""
+
+
+def open_classifier(place: str) -> Classifier:
+    """A classifier of torch, or an exported one, for which torch is not imported.
+
+    Raises:
+        XLIPError: none there.
+    """
+    if is_exported(place):
+        return ExportedClassifier.open(place)
+    from xlip.finetune.classifier import XLIPClassifier
+
+    found: Any = XLIPClassifier.from_pretrained(place)
+    return found  # type: ignore[no-any-return]
+
+
+def predict_to(config: PredictConfig, classifier: Classifier | None = None) -> Predicted:
     """Write `image,KIND,...` for every readable image; whole or not at all. Images stream.
 
     Args:
@@ -62,7 +96,7 @@ def predict_to(config: PredictConfig, classifier: XLIPClassifier | None = None) 
         XLIPError: no model, nothing readable, or `config.out` cannot be written.
     """
     check_target(Path(config.out))
-    classifier = classifier or XLIPClassifier.from_pretrained(config.model)
+    classifier = classifier or open_classifier(config.model)
     dropped: list[tuple[str, str]] = []
     readable = _readable(_listed(config, dropped), classifier, dropped)
     target, written = Path(config.out), 0
@@ -81,7 +115,7 @@ def predict_to(config: PredictConfig, classifier: XLIPClassifier | None = None) 
 
 
 def _readable(
-    pairs: Iterable[Pair], classifier: XLIPClassifier, dropped: list[tuple[str, str]]
+    pairs: Iterable[Pair], classifier: Classifier, dropped: list[tuple[str, str]]
 ) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     for id_, image in pairs:
         try:

@@ -78,7 +78,7 @@ class ImageTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Encoded:
         """Encode whole images; B may be 0."""
-        if len(pixels) == 0:
+        if pixels.shape[0] == 0:  # not `len`, which an export would take for a constant
             return self.forward(pixels.new_zeros(1, *pixels.shape[1:])).none()
         embedded = self._embed(pixels)
         shallow = stem.take_shallow() if (stem := self._stem) is not None else None
@@ -157,7 +157,7 @@ class TextTower(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
         """Ids (B, T), mask (B, T), True = real token; B may be 0."""
-        if len(ids) == 0:
+        if ids.shape[0] == 0:
             return self.forward(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
         tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pool == "cls":

@@ -29,14 +29,29 @@ fine-tuning. For people who can judge its errors.
 must not be used for one. Not for other body parts, other modalities, lateral views or photographs of films."""
 
 
-def model_card(result: Result, points: OperatingPoints | None, *, name: str, facts: TrainingFacts | None) -> str:
+ENCODE = """from xlip import XLIPModel
+
+model = XLIPModel.from_pretrained("{name}")
+image, text = model.encode_image("chest.png"), model.encode_text("pleural effusion")
+similarity = float(image @ text.T)"""
+CLASSIFY = """from xlip import XLIPClassifier
+
+model = XLIPClassifier.from_pretrained("{name}")
+print(model.predict("chest.png")[0])  # kind -> probability"""
+NOT_MEASURED = "No evaluation was named when this card was written: nothing is known of how well the model does."
+
+
+def model_card(
+    result: Result | None, points: OperatingPoints | None, *, name: str, facts: TrainingFacts | None, use: str = ""
+) -> str:
     """The card as Markdown with a YAML head.
 
     Args:
-        result: what was measured.
+        result: what was measured; None where nothing was.
         points: its decisions.
         name: of the model.
         facts: of its training; None where the run's records are not there.
+        use: lines of Python with a place for the name; default: encoding an image and a text.
     """
     parts = [
         _head(result, name),
@@ -45,21 +60,26 @@ def model_card(result: Result, points: OperatingPoints | None, *, name: str, fac
         "## Intended use",
         INTENDED,
         "## Use",
-        f'```python\nfrom xlip import XLIPModel\n\nmodel = XLIPModel.from_pretrained("{name}")\n'
-        'image, text = model.encode_image("chest.png"), model.encode_text("pleural effusion")\n'
-        "similarity = float(image @ text.T)\n```",
+        f"```python\n{(use or ENCODE).replace('{name}', name)}\n```",
         "## Training data",
         *_training(facts),
         "## Results",
-        *_results(result, points),
+        *(_results(result, points) if result else [NOT_MEASURED]),
         "## Limits",
         "\n".join(f"- {line}" for line in limits(result, points, facts)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def limits(result: Result, points: OperatingPoints | None, facts: TrainingFacts | None) -> list[str]:
-    """What the evaluation itself says against trusting the model."""
+def limits(result: Result | None, points: OperatingPoints | None, facts: TrainingFacts | None) -> list[str]:
+    """What the evaluation itself says against trusting the model; without one, what always holds."""
+    lines = _limits_of(result, points) if result else ["Not measured: use it only after you have, on data of your own."]
+    if facts and {one.source for one in facts.sets} == {"phantom"}:
+        lines.append("Trained on drawn phantoms alone: its figures say nothing of radiographs.")
+    return [*lines, "A score is not a probability of disease, and a heat-map is not a segmentation."]
+
+
+def _limits_of(result: Result, points: OperatingPoints | None) -> list[str]:
     lines = [
         f"Measured on one split of {result.figures.images:,} images; another hospital, scanner, age "
         "group or prevalence can change every figure.",
@@ -84,16 +104,14 @@ def limits(result: Result, points: OperatingPoints | None, facts: TrainingFacts 
         lines.append(f"{result.figures.dropped} images could not be read and are in no figure.")
     if "prompts" in result.identity:
         lines.append(f"The figures hold for the prompts {result.identity['prompts']}; other words give other figures.")
-    if facts and {one.source for one in facts.sets} == {"phantom"}:
-        lines.append("Trained on drawn phantoms alone: its figures say nothing of radiographs.")
-    return [*lines, "A score is not a probability of disease, and a heat-map is not a segmentation."]
+    return lines
 
 
-def _head(result: Result, name: str) -> str:
+def _head(result: Result | None, name: str) -> str:
     from huggingface_hub import ModelCardData
 
     measured: dict[str, Any] = {}
-    if result.kinds:
+    if result is not None and result.kinds:
         measured = {"metrics": ["roc_auc"], "model_name": name, "eval_results": _hub_results(result, result.kinds)}
     head = ModelCardData(
         library_name="xlip",
@@ -131,7 +149,7 @@ def _hub_results(result: Result, figures: Classification) -> list[EvalResult]:
 
 def _training(facts: TrainingFacts | None) -> list[str]:
     if facts is None:
-        return ["Not recorded beside this evaluation: the run's folder was not named, or holds no `run.json`."]
+        return ["Not recorded: the run's folder was not named, or holds no `run.json`."]
     rows = [
         (
             one.stream,

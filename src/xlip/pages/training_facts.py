@@ -38,6 +38,8 @@ class TrainingFacts:
     seed: int | None = None
     image_size: int | None = None
     kinds: tuple[str, ...] = ()
+    prompts: str = ""
+    """Prompt set of the kinds."""
 
 
 def training_facts(run: Path) -> TrainingFacts | None:
@@ -60,6 +62,7 @@ def training_facts(run: Path) -> TrainingFacts | None:
             config["seed"],
             config["model"]["image_size"],
             tuple(config.get("kinds", ())),
+            str(config.get("prompts", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise XLIPError(f"{file}: expected the config of a run of `xlip pretrain`; fault at {error}") from error

@@ -1,0 +1,88 @@
+"""An exported folder as evaluators see it: the figures of `xlip evaluate` are those of what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xlip.evaluate.adapter import local_answers
+from xlip.runtime.exported import ExportedModel
+
+
+@dataclass(frozen=True)
+class ExportedAdapter:
+    """An `ImageTextModel` over ONNX Runtime; tensors go in and come out."""
+
+    model: ExportedModel
+    preprocess: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "preprocess", self.preprocess or self.model.preprocess)
+
+    @property
+    def identity(self) -> str:
+        """Tells that the graphs were measured: embeddings that the checkpoint left in the cache are not theirs."""
+        return f"onnx:{self.model.identity}"
+
+    @property
+    def image_size(self) -> int:
+        """S, pixels."""
+        return self.model.image_size
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1] -> (n, E)."""
+        return torch.from_numpy(self.model.encode_pixels(pixels.numpy()))
+
+    def encode_patches(self, pixels: Tensor) -> Tensor:
+        """(n, 1, S, S) -> (n, rows, columns, E), L2-normalised: what the map answers to each axis of the space.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        axes = self.maps(pixels, torch.eye(self.model.width))
+        return F.normalize(axes.permute(0, 2, 3, 1), dim=-1)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> (n, E)."""
+        return torch.from_numpy(self.model.encode_texts(texts))
+
+    def scale(self) -> float:
+        """What cosines are multiplied by before a softmax."""
+        return self.model.scale
+
+    def with_preprocess(self, preprocess: str) -> ExportedAdapter:
+        """The same model on images that were made square in another way."""
+        return replace(self, preprocess=preprocess)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether there is a map graph."""
+        return self.model.has_maps
+
+    @property
+    def local_share(self) -> float:
+        """Of the checkpoint."""
+        return self.model.local_share
+
+    def local_scale(self) -> float:
+        """The length of a place's answers to the axes of the space."""
+        blank = torch.zeros(1, 1, self.image_size, self.image_size)
+        return float(self.maps(blank, torch.eye(self.model.width))[0, :, 0, 0].norm())
+
+    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        found = self.model.maps_of_pixels(pixels.numpy(), np.asarray(directions.numpy(), np.float32))
+        return torch.from_numpy(found)
+
+    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """See `xlip.evaluate.adapter.local_answers`."""
+        return local_answers(self, pixels, directions)

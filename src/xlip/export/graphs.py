@@ -1,0 +1,126 @@
+"""What of a model is exported: each tower, the map and a classifier as a graph of its own, traced with free sizes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from xlip.finetune.classifier import XLIPClassifier
+from xlip.models.xlip import XLIPModel
+
+
+class ImageGraph(nn.Module):
+    """(n, 1, S, S) in [0, 1] -> (n, E), L2-normalised."""
+
+    def __init__(self, model: XLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Tower, head, norm."""
+        return self.model.get_image_features(pixels)
+
+
+class TextGraph(nn.Module):
+    """Ids and mask (n, T) int64 -> (n, E), L2-normalised."""
+
+    def __init__(self, model: XLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Tower, head, norm."""
+        return self.model.get_text_features(ids, mask)
+
+
+class MapGraph(nn.Module):
+    """(n, 1, S, S) in [0, 1] and directions (K, E) -> (n, K, h, w), logits: the local head with its scale."""
+
+    def __init__(self, model: XLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor, directions: Tensor) -> Tensor:
+        """As `LocalHead.answers`."""
+        places = self.model.places(pixels)
+        assert places is not None
+        assert self.model.local is not None
+        return self.model.local.answers(places, directions)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module to trace, with inputs that show the sizes of an example."""
+
+    name: str
+    """image, text, map or classifier; the names of its files."""
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    free: dict[str, dict[int, Any]]
+    """Input -> axis -> the size that a user chooses."""
+    output: str
+    """What it computes."""
+
+    def traced(self) -> ExportedProgram:
+        """The graph by `torch.export`, for any number of images, texts, tokens and directions."""
+        with torch.no_grad(), quiet():
+            return torch.export.export(
+                self.module.eval(), (), kwargs=self.inputs, dynamic_shapes=self.free, strict=False
+            )
+
+
+def graphs_of(model: XLIPModel) -> list[Graph]:
+    """The towers of a model, and its map where it has one. fp32 whatever the weights were stored in."""
+    assert model.processor is not None
+    model = model.float().eval()
+    pixels = torch.rand(2, 1, *(model.processor.image_size,) * 2)
+    ids = torch.full((3, min(5, model.processor.max_tokens)), 5)
+    texts, images = Dim("texts", min=1), Dim("images", min=1)
+    tokens = Dim("tokens", min=2, max=model.processor.max_tokens)
+    found = [
+        Graph("image", ImageGraph(model), {"pixels": pixels}, {"pixels": {0: images}}, "image_embedding"),
+        Graph(
+            "text",
+            TextGraph(model),
+            {"ids": ids, "mask": torch.ones_like(ids)},
+            {"ids": {0: texts, 1: tokens}, "mask": {0: texts, 1: tokens}},
+            "text_embedding",
+        ),
+    ]
+    if model.local is not None:
+        directions = torch.rand(3, model.config.embed_dim)
+        free = {"pixels": {0: images}, "directions": {0: Dim("directions", min=1)}}
+        found.append(Graph("map", MapGraph(model), {"pixels": pixels, "directions": directions}, free, "answers"))
+    return found
+
+
+def graphs_of_classifier(model: XLIPClassifier) -> list[Graph]:
+    """A fine-tuned classifier: pixels to logits (n, K)."""
+    pixels = torch.rand(2, 1, model.image_size, model.image_size)
+    free = {"pixels": {0: Dim("images", min=1)}}
+    return [Graph("classifier", model.float(), {"pixels": pixels}, free, "kind_logits")]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Exporters warn of their own innards (old names of `torch`, packages that they could use): nothing for a user."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, before, strict=True):
+            one.setLevel(level)
