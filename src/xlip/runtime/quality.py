@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xlip.images.familiar import strangeness
 from xlip.images.gray import Gray
-from xlip.images.plausible import fault, sampled
+from xlip.images.plausible import fault, sampled, upright
 from xlip.images.view_classifier import view_probabilities
 
 SMALLEST = 32
@@ -11,6 +12,10 @@ SMALLEST = 32
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 DOUBTFUL, REFUTED = 0.5, 0.05
 """Probability of a frontal view below which a picture is refused: without a word from its header, and against it."""
+STRANGEST = 0.2
+"""Share of a picture's variance that may be like no film; chosen, as the others, by `bench/quality.py`."""
+UPRIGHT = 1.0
+"""Log odds that air is dark and bone bright, which a film of a chest exceeds."""
 INVERTED = "picture may be inverted"
 
 
@@ -35,11 +40,18 @@ def judge(image: Gray, view: str = "") -> str:
     reason = fault(sampled(image))
     if reason and not reason.startswith(INVERTED):
         return reason
-    least = REFUTED if said else DOUBTFUL
     # An inverted film is one whose negative is a frontal film; anything else that looks inverted is no such film.
-    found = view_probabilities(255 - image if reason else image)
+    return _not_frontal(255 - image if reason else image, REFUTED if said else DOUBTFUL) or reason
+
+
+def _not_frontal(image: Gray, least: float) -> str:
+    found = view_probabilities(image)
     if found["frontal"] < least:
         best = max(found, key=lambda name: found[name])
         taken = f"taken for {best}" if best != "frontal" else "hardly taken for frontal"
         return f"not a frontal chest film: {taken} by the classifier ({found[best]:.0%})"
-    return reason
+    if (share := strangeness(image)) > STRANGEST:
+        return f"not a frontal chest film: {share:.0%} of what it shows is like no film ({STRANGEST:.0%} at most)"
+    if upright(sampled(image)) < UPRIGHT:
+        return "not a frontal chest film: bright and dark do not lie where a chest has them"
+    return ""
