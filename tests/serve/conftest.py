@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder
+from served_encoder import FakeEncoder
 from served import Served, served
 from starlette.testclient import TestClient
 

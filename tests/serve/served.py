@@ -89,7 +89,7 @@ def _until_ready(one: Served) -> None:
 
 
 def main() -> None:
-    from fake_encoder import FakeEncoder
+    from served_encoder import FakeEncoder
     from xlip.serve.config import ServeConfig
     from xlip.serve.run import serve
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import as_dicom
-from fake_encoder import FakeEncoder
+from served_encoder import FakeEncoder
 from PIL import Image
 
 from xlip.images.files import encode

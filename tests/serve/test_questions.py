@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, text_vector, unit
+from served_encoder import FakeEncoder, text_vector, unit
 from PIL import Image
 
 from xlip.images.files import decode

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, exporting, training
+from xlip.cli import data, evaluation, exporting, serving, training
 
 
 @dataclass(frozen=True)
@@ -116,5 +116,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "push": Command(
         "export.publish.PushConfig", exporting.run_push, "send a model with its card to a hub", positional="repo"
+    ),
+    "serve": Command(
+        "serve.config.ServeConfig", serving.run_serve, "answer over HTTP, with a page: findings, maps, similar cases"
     ),
 }

@@ -4,61 +4,53 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from xlip.errors import XLIPError
-from xlip.runtime.encoder import Array
+from xlip.runtime.encoder import Array, Encoder
+from xlip.search.index import Index
+from xlip.search.store import Store, facts_of
 from xlip.serve.answers import Case
 
 REPORT = "report"
 """The column that is shown as a text of its own."""
-SAMPLE = 20_000
+SAMPLE = 1000
 """Films of the index that scores are compared with, evenly spread over it."""
 
 
-class Searchable(Protocol):
-    """What is needed of an index."""
-
-    columns: Sequence[str]
-
-    def __len__(self) -> int:
-        """Cases."""
-
-    def nearest(self, queries: Array, top: int, where: str = "") -> Sequence[Sequence[Any]]:
-        """For each of (q, E) the hits: id, score, columns."""
-
-    def thumbnail(self, identifier: str) -> bytes | None:
-        """A small picture."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Cases:
     """An open index of the model's own vectors."""
 
-    index: Searchable
-    columns: tuple[str, ...]
-    sample: Array
-    """(n, E): the films that stand for all of the index."""
+    index: Store
 
     @classmethod
-    def open(cls, folder: str, identity: str) -> Cases:
+    def open(cls, folder: str, encoder: Encoder) -> Cases:
         """The index of a folder.
 
         Raises:
             XLIPError: no index there, or one of another checkpoint.
         """
-        from xlip.search import Index  # here: a service without an index does without what reads one
-
         index = Index.open(folder)
-        if index.identity != identity:
-            raise XLIPError(
-                f"{folder}: its vectors are of the checkpoint {index.identity}, the model is {identity}; embed again"
-            )
-        return cls(index, tuple(index.columns), index.sample(SAMPLE))
+        index.facts.check(facts_of(encoder), folder)
+        return cls(index)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """That a search may be narrowed by."""
+        return [name for name in self.index.columns if name != REPORT]
+
+    @cached_property
+    def sample(self) -> Array:
+        """(n, E): the films that stand for all of the index."""
+        ids = self.index.ids()
+        some = [ids[int(row)] for row in np.unique(np.linspace(0, len(ids) - 1, min(SAMPLE, len(ids))).round())]
+        found = [vector for vector in map(self.index.vector, some) if vector is not None]
+        return np.stack(found) if found else np.zeros((0, 1), np.float32)
 
     def __len__(self) -> int:
         return len(self.index)

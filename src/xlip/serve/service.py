@@ -77,7 +77,7 @@ class Service:
         return cls(
             config,
             encoder,
-            Cases.open(config.index, encoder.identity) if config.index else None,
+            Cases.open(config.index, encoder) if config.index else None,
             population_of(config.population, identity) if config.population else {},
             calibration_of(config.calibration, identity) if config.calibration else {},
         )
@@ -213,7 +213,7 @@ class Service:
             neutral=NEUTRAL,
             maps=list(self.ways),
             index=len(self.cases) if self.cases is not None else None,
-            columns=list(self.cases.columns) if self.cases is not None else [],
+            columns=self.cases.columns if self.cases is not None else [],
             dicom=False,
             max_films=self.config.max_films,
             max_mb=self.config.max_mb,
@@ -223,6 +223,10 @@ class Service:
     def ways(self) -> tuple[str, ...]:
         """Ways to say where, the usual one first."""
         return ("response", "occlusion") if self.encoder.has_maps else ("occlusion",)
+
+    def _sample(self) -> Array:
+        assert self.cases is not None
+        return self.cases.sample
 
     async def _ask_model(self, work: Callable[[], Any]) -> Any:
         try:
@@ -269,7 +273,9 @@ class Service:
         """
         if neutral is None and finding in self.population:
             return self.population[finding]
-        if self.cases is None or not self.cases.sample.size or (neutral is None and self.share):
+        if self.cases is None or (neutral is None and self.share):
+            return None
+        if not len(sample := await asyncio.get_running_loop().run_in_executor(self._decoders, self._sample)):
             return None
         key = (finding, neutral or "")
         if key not in self._spreads:
@@ -277,7 +283,7 @@ class Service:
                 pairs = (await self._kind_set((finding,))).pairs
             else:
                 pairs = await self._ask_model(partial(self._findings.sentences, [finding], neutral))
-            scores = kind_scores(self.cases.sample, pairs, self._scale)[:, 0]
+            scores = kind_scores(sample, pairs, self._scale)[:, 0]
             while len(self._spreads) >= MOST_SPREADS:
                 self._spreads.pop(next(iter(self._spreads)))
             self._spreads[key] = Spread.of(scores, f"index:{len(self.cases)}")
