@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,10 +60,12 @@ def as_dicom(pixels: Any, **fields: Any) -> bytes:
     data.WindowCenter, data.WindowWidth = 2040, 4081
     data.PixelData = (pixels.astype(np.uint16) * 16).tobytes()
     data["PixelData"].VR = "OW"
-    for name, value in fields.items():
-        setattr(data, name, value)
     buffer = io.BytesIO()
-    data.save_as(buffer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of what a test writes on purpose
+        for name, value in fields.items():
+            setattr(data, name, value)
+        data.save_as(buffer)
     return buffer.getvalue()
 
 

@@ -72,7 +72,7 @@ def started(command: list[str], folder: Path, environment: dict[str, str] | None
 
 def _address(process: subprocess.Popen[str], errors: Path) -> str:
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], 60)
+    ready, _, _ = select.select([process.stdout], [], [], 300)
     line = process.stdout.readline() if ready else ""
     found = re.search(r"http://\S+?(?=/ )", line)
     assert found, line + errors.read_text()[-2000:]
@@ -81,7 +81,7 @@ def _address(process: subprocess.Popen[str], errors: Path) -> str:
 
 def _until_ready(one: Served) -> None:
     with one.client() as client:
-        for _ in range(600):
+        for _ in range(3000):
             if client.get("/ready").status_code == 200:
                 return
             time.sleep(0.05)

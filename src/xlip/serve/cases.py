@@ -7,14 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlip.errors import XLIPError
 from xlip.runtime.encoder import Array, Encoder
-from xlip.search.index import Index
-from xlip.search.store import Store, facts_of
 from xlip.serve.answers import Case
+
+if TYPE_CHECKING:
+    from xlip.search.store import Store
 
 REPORT = "report"
 """The column that is shown as a text of its own."""
@@ -35,7 +37,14 @@ class Cases:
         Raises:
             XLIPError: no index there, or one of another checkpoint.
         """
-        index = Index.open(folder)
+        # Here: a service without an index does without the packages that read one, and starts sooner.
+        try:
+            from xlip.search.index import Index
+            from xlip.search.store import facts_of
+
+            index = Index.open(folder)
+        except ImportError as error:
+            raise XLIPError(f"serve: --index needs the package {error.name}; run `pip install 'xlip[search]'`") from error
         index.facts.check(facts_of(encoder), folder)
         return cls(index)
 

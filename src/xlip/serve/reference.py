@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xlip.errors import XLIPError
 from xlip.files import reading
 from xlip.metrics.calibration import apply_temperature, expected_calibration_error, fit_platt, logits
-from xlip.results.folder import METRICS_NAME, result_of_json
-from xlip.results.result import Predictions
-from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores
+
+if TYPE_CHECKING:
+    from xlip.results.result import Predictions
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LEAST_CASES = 10
@@ -69,7 +69,7 @@ def population_of(path: str, identity: Mapping[str, str]) -> dict[str, Spread]:
     Raises:
         XLIPError: no such evaluation, or one of another model, prompt set or preprocessing.
     """
-    found, split = _scores(path, (FILE_NAME,), identity)
+    found, split = _scores(path, False, identity)
     return {kind: Spread.of(found.scores[:, column], split) for column, kind in enumerate(found.kinds)}
 
 
@@ -81,7 +81,7 @@ def calibration_of(path: str, identity: Mapping[str, str]) -> dict[str, Curve]:
     Raises:
         XLIPError: as `population_of`, or no kind with enough films of both classes.
     """
-    found, _ = _scores(path, (VALIDATION_NAME, FILE_NAME), identity)
+    found, _ = _scores(path, True, identity)
     curves = {}
     for column, kind in enumerate(found.kinds):
         labels, scores = found.labels[:, column], found.scores[:, column]
@@ -96,8 +96,12 @@ def calibration_of(path: str, identity: Mapping[str, str]) -> dict[str, Curve]:
     return curves
 
 
-def _scores(path: str, names: Sequence[str], identity: Mapping[str, str]) -> tuple[Predictions, str]:
-    """The first of the files that is there, of an evaluation of the same model; and the id of its split."""
+def _scores(path: str, validation: bool, identity: Mapping[str, str]) -> tuple[Predictions, str]:
+    """Of an evaluation of the same model, of its validation split where that is wanted and there; and the split's id."""
+    # Here: a service without a population starts sooner without the types of all figures.
+    from xlip.results.folder import METRICS_NAME, result_of_json
+    from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores
+
     given = Path(path)
     folder = given if given.is_dir() else given.parent
     metrics = folder / METRICS_NAME
@@ -107,8 +111,10 @@ def _scores(path: str, names: Sequence[str], identity: Mapping[str, str]) -> tup
         found = result_of_json(json.loads(metrics.read_text("utf-8")), str(metrics)).identity
     for name, ours in identity.items():
         if (theirs := found.get(name, "")) != ours:
-            raise XLIPError(f"{path}: its {name} is {theirs or 'not known'}, the model's is {ours or 'none'}; evaluate this model")
-    file = given if given.is_file() and given.name != METRICS_NAME else next(
-        (folder / name for name in names if (folder / name).is_file()), folder / names[-1]
-    )
+            raise XLIPError(
+                f"{path}: its {name} is {theirs or 'not known'}, the model's is {ours or 'none'}; evaluate this model"
+            )
+    file = folder / (VALIDATION_NAME if validation and (folder / VALIDATION_NAME).is_file() else FILE_NAME)
+    if given.is_file() and given != metrics:
+        file = given
     return read_scores(file), found.get("split", folder.name)
