@@ -76,7 +76,7 @@ def _address(process: subprocess.Popen[str], errors: Path) -> str:
     line = process.stdout.readline() if ready else ""
     found = re.search(r"http://\S+?(?=/ )", line)
     assert found, line + errors.read_text()[-2000:]
-    return found[0]
+    return found[0].replace("0.0.0.0", "127.0.0.1")
 
 
 def _until_ready(one: Served) -> None:

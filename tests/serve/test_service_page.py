@@ -62,8 +62,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield found
@@ -163,7 +164,7 @@ def check_sliders(page: Any, found: bool) -> None:
     page.get_by_label("Window width").fill("60")
     page.wait_for_timeout(100)
     narrow = pixels_of(page)
-    expected = np.clip(np.round(255 * ((plain - 131) / 60 + 0.5)), 0, 255)
+    expected = np.clip(np.round(255 * ((plain - 130.5) / 59 + 0.5)), 0, 255)
     assert np.abs(narrow - expected).max() <= 1
     page.get_by_role("button", name="Reset").click()
 

@@ -15,7 +15,8 @@ function windowed(film) {
   const [level, width, inverted] = [setting("level"), setting("width"), find("invert").checked];
   const table = new Uint32Array(256); // whole pixels: opaque, and the same in red, green and blue
   for (let gray = 0; gray < 256; gray++) {
-    const shown = Math.round(Math.min(Math.max(255 * ((gray - level) / width + 0.5), 0), 255));
+    // DICOM PS3.3 C.11.2.1.2: level 128 and width 256 leave every value as it is.
+    const shown = Math.round(Math.min(Math.max(255 * ((gray - level + 0.5) / (width - 1) + 0.5), 0), 255));
     table[gray] = 0xff000000 | (0x010101 * (inverted ? 255 - shown : shown));
   }
   const picture = new ImageData(film.size, film.size);
@@ -126,10 +127,10 @@ export function reset() {
 }
 
 function told() {
-  find("controls").querySelectorAll("output").forEach(output => {
-    const id = output.htmlFor.value;
-    output.value = id === "opacity" ? `${find(id).value} %` : find(id).value;
-  });
+  for (const shown of find("controls").querySelectorAll(".value")) {
+    const id = shown.dataset.of;
+    shown.textContent = id === "opacity" ? `${find(id).value} %` : find(id).value;
+  }
 }
 
 export function listen() {
