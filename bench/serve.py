@@ -231,54 +231,74 @@ def plain_clip(film: bytes) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return every_time, once
 
 
+def films(made: dict[str, Path], rounds: int) -> dict[str, Any]:
+    """Times of one film."""
+    small, large = dicom(1024), dicom(2500)
+    ours, ours_scores = one_film(made["demo"], small)
+    big, big_scores = one_film(made["vit_b16"], small)
+    theirs, theirs_once = plain_clip(small)
+    large_work = {
+        "xlip_scores_and_map": big,
+        "xlip_scores": big_scores,
+        "clip_scores": theirs,
+        "clip_scores_texts_kept": theirs_once,
+    }
+    return {
+        "film_1024_demo": timed({"scores_and_map": ours, "scores": ours_scores}, rounds),
+        "film_2500_demo": timed({"scores_and_map": one_film(made["demo"], large)[0]}, rounds),
+        "film_1024_vit_b16": timed(large_work, rounds),
+    }
+
+
+def cold_starts(model: Path, count: int) -> list[dict[str, float]]:
+    """From the command to an answer of /ready."""
+    found = []
+    for _ in range(count):
+        one = Process(model)
+        found.append({"wall": round(one.start_seconds, 2), "cpu": round(one.start_cpu, 2)})
+        assert one.stop() == 143
+    return found
+
+
+def loaded(model: Path, clients: int, seconds: float, folder: Path) -> dict[str, Any]:
+    """A service under load, and what its audit log holds afterwards."""
+    one = Process(model, "--audit", str(folder / "audit.jsonl"))
+    asked = [dicom(256 + 64 * number) for number in range(5)]
+    found = asyncio.run(load(one, clients, seconds, asked))
+    lines = (folder / "audit.jsonl").read_text().splitlines()
+    recorded = sum(json.loads(line)["event"] == "prediction" for line in lines)
+    return {**found, "exit": one.stop(), "audit_lines": recorded}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", choices=("films", "start", "load"), help="the others of docs/serve.json stay")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--models", default="", help="folder to keep the exported models in")
     arguments = parser.parse_args()
-    seconds, rounds = arguments.seconds or (300 if arguments.full else 10), arguments.rounds or (
-        30 if arguments.full else 5
-    )
+    seconds = arguments.seconds or (300 if arguments.full else 10)
+    rounds = arguments.rounds or (20 if arguments.full else 5)
+    file, found = ROOT / "docs" / "serve.json", {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.models or temporary)
-        there = {name: folder / f"{name}-onnx" for name in ("demo", "vit_b16")}
-        made = there if all(one.is_dir() for one in there.values()) else models(folder)
-        small, large = dicom(1024), dicom(2500)
-        ours, ours_scores = one_film(made["demo"], small)
-        big, big_scores = one_film(made["vit_b16"], small)
-        theirs, theirs_once = plain_clip(small)
-        found: dict[str, Any] = {
-            "film_1024_demo": timed({"scores_and_map": ours, "scores": ours_scores}, rounds),
-            "film_2500_demo": timed({"scores_and_map": one_film(made["demo"], large)[0]}, rounds),
-            "film_1024_vit_b16": timed(
-                {
-                    "xlip_scores_and_map": big,
-                    "xlip_scores": big_scores,
-                    "clip_scores": theirs,
-                    "clip_scores_texts_kept": theirs_once,
-                },
-                rounds,
-            ),
-            "cold_start": [],
+        made = {name: folder / f"{name}-onnx" for name in ("demo", "vit_b16")}
+        wanted = [made["demo"]] if arguments.only in ("start", "load") else list(made.values())
+        if not all(one.is_dir() for one in wanted):
+            made = models(folder)
+        parts: dict[str, Callable[[], Any]] = {
+            "films": lambda: films(made, rounds),
+            "start": lambda: cold_starts(made["demo"], 3),
+            "load": lambda: loaded(made["demo"], arguments.clients, seconds, Path(temporary)),
         }
-        for _ in range(3):
-            one = Process(made["demo"])
-            found["cold_start"].append({"wall": round(one.start_seconds, 2), "cpu": round(one.start_cpu, 2)})
-            assert one.stop() == 143
-        print(json.dumps(found, indent=2), flush=True)
-        one = Process(made["demo"], "--audit", str(Path(temporary) / "audit.jsonl"))
-        films = [dicom(256 + 64 * number) for number in range(5)]
-        found["load"] = asyncio.run(load(one, arguments.clients, seconds, films))
-        found["load"]["exit"] = one.stop()
-        lines = (Path(temporary) / "audit.jsonl").read_text().splitlines()
-        found["load"]["audit_lines"] = sum(json.loads(line)["event"] == "prediction" for line in lines)
-    print(json.dumps(found, indent=2))
+        for name in [arguments.only] if arguments.only else list(parts):
+            found[name] = parts[name]()
+            print(json.dumps({name: found[name]}, indent=2), flush=True)
     if arguments.full:
-        found["command"] = "python bench/serve.py --full"
-        (ROOT / "docs" / "serve.json").write_text(json.dumps(found, indent=2) + "\n")
+        kept = json.loads(file.read_text()) if file.is_file() else {}
+        file.write_text(json.dumps({**kept, **found, "command": "python bench/serve.py --full"}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from conftest import PATIENT, as_dicom
+from film_files import PATIENT, as_dicom
 from PIL import Image
 
 from xlip.images.files import encode
 from xlip.phantom import generate
 
-NAMES = ("../../etc/passwd", "/etc/passwd", "..\\..\\x.png", "a\0b.png", "CON", "%00", "x" * 5000, "\u202egnp.exe", "", "a;b=c")
+NAMES = (
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..\\..\\x.png",
+    "a\0b.png",
+    "CON",
+    "%00",
+    "x" * 5000,
+    "\u202egnp.exe",
+    "",
+    "a;b=c",
+)
 ROUTES = ("zeroshot", "embed", "explain", "search", "film")
 Rng = np.random.Generator
 
@@ -46,7 +57,16 @@ def torn(rng: Rng) -> bytes:
 
 
 def junk(rng: Rng) -> bytes:
-    heads = (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", bytes(128) + b"DICM", b"GIF89a", b"II*\0", b"PK\3\4", b"<svg ")
+    heads = (
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        bytes(128) + b"DICM",
+        b"GIF89a",
+        b"II*\0",
+        b"PK\3\4",
+        b"<svg ",
+    )
     return heads[rng.integers(len(heads))] + rng.bytes(int(rng.integers(0, 3000)))
 
 
@@ -57,9 +77,16 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def png_bomb(rng: Rng) -> bytes:
     """Few bytes that unfold into many: pixels, texts, profiles, or a header that promises them."""
     side = int(rng.choice([1, 1999, 5000, 60_000, 2**31 - 1]))
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, int(rng.choice([1, 8, 16])), int(rng.choice([0, 2, 6])), 0, 0, 0))
+    head = chunk(
+        b"IHDR", struct.pack(">IIBBBBB", side, side, int(rng.choice([1, 8, 16])), int(rng.choice([0, 2, 6])), 0, 0, 0)
+    )
     inflating = zlib.compress(bytes(3_000_000))
-    more = (b"", chunk(b"zTXt", b"k\0\0" + inflating), chunk(b"iCCP", b"k\0\0" + inflating), chunk(b"iTXt", b"k\0\1\0\0\0" + inflating))
+    more = (
+        b"",
+        chunk(b"zTXt", b"k\0\0" + inflating),
+        chunk(b"iCCP", b"k\0\0" + inflating),
+        chunk(b"iTXt", b"k\0\1\0\0\0" + inflating),
+    )
     return b"\x89PNG\r\n\x1a\n" + head + more[rng.integers(4)] + chunk(b"IDAT", inflating) + chunk(b"IEND", b"")
 
 
@@ -120,5 +147,12 @@ def request(rng: Rng) -> dict[str, Any]:
         raw = b"--b\r\nContent-Disposition: form-data; name=image; filename=a\r\n\r\n" + body + b"\r\n--b--"
         head = {"content-type": f"multipart/form-data; boundary={boundary}"}
         return {"method": "POST", "url": url, "content": raw[: rng.integers(len(raw) + 1)], "headers": head}
-    found = json.dumps({"texts": ["a", None, {"x": 1}][: rng.integers(4)], "text": "b" * int(rng.integers(600)), "top": -1})
-    return {"method": "POST", "url": url, "content": found[: rng.integers(len(found) + 1)], "headers": {"content-type": "application/json"}}
+    found = json.dumps(
+        {"texts": ["a", None, {"x": 1}][: rng.integers(4)], "text": "b" * int(rng.integers(600)), "top": -1}
+    )
+    return {
+        "method": "POST",
+        "url": url,
+        "content": found[: rng.integers(len(found) + 1)],
+        "headers": {"content-type": "application/json"},
+    }

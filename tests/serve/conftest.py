@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from served_encoder import FakeEncoder
+from film_files import as_dicom
 from served import Served, served
+from served_encoder import FakeEncoder
 from starlette.testclient import TestClient
 
 from xlip.images.files import encode
@@ -20,8 +18,6 @@ from xlip.serve.audit_log import AuditLog
 from xlip.serve.config import ServeConfig
 from xlip.serve.service import Service
 from xlip.serve.tokens import Tokens
-
-PATIENT = "DOE^JANE"
 
 
 @pytest.fixture(scope="session")
@@ -42,31 +38,6 @@ def jpeg(pixels: Any) -> bytes:
 @pytest.fixture(scope="session")
 def dicom(pixels: Any) -> bytes:
     return as_dicom(pixels)
-
-
-def as_dicom(pixels: Any, **fields: Any) -> bytes:
-    """A radiograph with a name in its header."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    data.PatientName, data.PatientID = PATIENT, "4711"
-    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = *pixels.shape, 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
-    data.WindowCenter, data.WindowWidth = 2040, 4081
-    data.PixelData = (pixels.astype(np.uint16) * 16).tobytes()
-    data["PixelData"].VR = "OW"
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns of what a test writes on purpose
-        for name, value in fields.items():
-            setattr(data, name, value)
-        data.save_as(buffer)
-    return buffer.getvalue()
 
 
 @pytest.fixture

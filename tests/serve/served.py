@@ -90,12 +90,18 @@ def _until_ready(one: Served) -> None:
 
 def main() -> None:
     from served_encoder import FakeEncoder
+
     from xlip.serve.config import ServeConfig
     from xlip.serve.run import serve
 
     options = json.loads(sys.argv[1])
     fake = {name: options.pop(name) for name in ("delay", "local_share", "has_maps") if name in options}
-    serve(ServeConfig(model="fake", **options), lambda: FakeEncoder(**fake), lambda line: print(line, flush=True))
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    serve(ServeConfig(model="fake", **options), lambda: FakeEncoder(**fake), say)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENT
+from film_files import PATIENT
 
 from xlip.errors import XLIPError
 from xlip.serve.audit_log import AuditLog
@@ -50,7 +50,9 @@ def test_no_log_holds_a_name_a_sentence_or_a_token(
         client.post("/v1/zeroshot", content=body, params={"texts": SENTENCE}, headers=KEY)
         client.post("/v1/zeroshot", files={"image": (f"{PATIENT}.dcm", body)}, data={"texts": SENTENCE}, headers=KEY)
     client.get(f"/v1/{PATIENT}", headers=KEY)
-    own = "\n".join(record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "asyncio")))
+    own = "\n".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "asyncio"))
+    )
     written = own + "".join(capfd.readouterr()) + client.audit.read_text()
     assert "route=/v1/zeroshot" in own
     for word in (PATIENT, "DOE", "4711", SENTENCE, KEY["authorization"].split()[1]):

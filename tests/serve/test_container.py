@@ -28,7 +28,20 @@ def stages() -> list[list[tuple[str, str]]]:
     found: list[list[tuple[str, str]]] = []
     for line in lines:
         name, _, rest = line.partition(" ")
-        assert name in {"FROM", "WORKDIR", "COPY", "RUN", "LABEL", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+        assert name in {
+            "FROM",
+            "WORKDIR",
+            "COPY",
+            "RUN",
+            "LABEL",
+            "ENV",
+            "USER",
+            "EXPOSE",
+            "STOPSIGNAL",
+            "HEALTHCHECK",
+            "ENTRYPOINT",
+            "CMD",
+        }
         if name == "FROM":
             found.append([])
         found[-1].append((name, rest.strip()))
@@ -120,7 +133,8 @@ def test_the_start_command_runs_with_nothing_writable(tmp_path: Path, png: bytes
     swap = {"/model": "fake", "8000": "0", "/run/secrets/xlip_tokens": str(keys)}
     arguments = [swap.get(word, word) for word in words()[2:]]
     program = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom served_encoder import FakeEncoder\nimport xlip.cli.encoders\n"
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom served_encoder import FakeEncoder\n"
+        "import xlip.cli.encoders\n"
         f"xlip.cli.encoders.open_encoder = lambda spec: FakeEncoder()\nfrom xlip.cli import main\n"
         f"sys.exit(main(['serve', *{arguments!r}]))"
     )

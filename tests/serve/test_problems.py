@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import as_dicom
-from served_encoder import FakeEncoder
+from film_files import as_dicom
 from PIL import Image
+from served_encoder import FakeEncoder
 
 from xlip.images.files import encode
 from xlip.serve.problems import KINDS, MEDIA_TYPE, PREFIX
 
 KEYS = {"ward": "a-token-of-some-length"}
 ASKED: dict[str, Any] = {
-    "bad-request": lambda client, png: client.post("/v1/embed", content="{", headers={"content-type": "application/json"}),
+    "bad-request": lambda client, png: client.post(
+        "/v1/embed", content="{", headers={"content-type": "application/json"}
+    ),
     "no-image": lambda client, png: client.post("/v1/zeroshot"),
     "foreign-origin": lambda client, png: client.post(
         "/v1/zeroshot", content=png, headers={"origin": "http://evil.example"}
@@ -190,7 +192,12 @@ def test_the_detail_says_what_is_wrong(
 
 def test_a_map_of_no_finding_cannot_be(serving: Callable[..., Any], png: bytes) -> None:
     client = serving(encoder=FakeEncoder(has_maps=False))
-    for fields in ({}, {"kinds": "No_Finding"}, {"kinds": "Effusion", "how": "response"}, {"kinds": "Mass", "how": "x"}):
+    for fields in (
+        {},
+        {"kinds": "No_Finding"},
+        {"kinds": "Effusion", "how": "response"},
+        {"kinds": "Mass", "how": "x"},
+    ):
         checked(client.post("/v1/explain", content=png, params=fields), "invalid")
 
 
@@ -205,9 +212,7 @@ def test_a_map_of_no_finding_cannot_be(serving: Callable[..., Any], png: bytes) 
         ("multipart/form-data; boundary=b; charset=no-such", b"--b\r\n\r\n\r\n--b--"),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_a_bad_request(
-    media: str, body: bytes, serving: Callable[..., Any]
-) -> None:
+def test_a_body_that_is_not_what_it_says_is_a_bad_request(media: str, body: bytes, serving: Callable[..., Any]) -> None:
     answer = serving().post("/v1/embed", content=body, headers={"content-type": media})
     assert answer.status_code == 400, answer.text
 
@@ -220,6 +225,8 @@ def test_names_of_files_are_of_no_interest(name: str, serving: Callable[..., Any
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/app.py", "/static/app.js", "//etc/passwd", "/app.js/", "/index.html"])
+@pytest.mark.parametrize(
+    "path", ["/../pyproject.toml", "/%2e%2e/app.py", "/static/app.js", "//etc/passwd", "/app.js/", "/index.html"]
+)
 def test_paths_name_no_files(path: str, serving: Callable[..., Any]) -> None:
     assert serving().get(path).status_code == 404

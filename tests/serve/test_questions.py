@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served_encoder import FakeEncoder, text_vector, unit
 from PIL import Image
+from served_encoder import FakeEncoder, text_vector, unit
 
 from xlip.images.files import decode
 from xlip.images.square import fit
@@ -51,7 +51,10 @@ def test_what_the_map_adds_is_added(serving: Callable[..., Any], png: bytes) -> 
     ]
     logits = [np.log(one["score"] / (1 - one["score"])) for one in scores]
     prompts, encoder = load_prompts("xlip"), FakeEncoder()
-    means = [np.mean([text_vector(text) for text in texts], 0) for texts in (prompts.positive("Effusion"), prompts.negative("Effusion"))]
+    means = [
+        np.mean([text_vector(text) for text in texts], 0)
+        for texts in (prompts.positive("Effusion"), prompts.negative("Effusion"))
+    ]
     direction = unit(means[0][None]) - unit(means[1][None])
     values = encoder.maps(fit(decode(png), 64)[None], direction)[0, 0].astype(np.float64)
     answer = np.log(np.mean(np.exp(values))) - np.log(np.mean(np.exp(-values)))
@@ -61,7 +64,8 @@ def test_what_the_map_adds_is_added(serving: Callable[..., Any], png: bytes) -> 
 def test_every_form_of_a_film_gives_one_answer(serving: Callable[..., Any], png: bytes, dicom: bytes) -> None:
     client = serving()
     answers = [
-        client.post("/v1/zeroshot", content=png, headers={"content-type": kind}) for kind in ("image/png", *FORM.values())
+        client.post("/v1/zeroshot", content=png, headers={"content-type": kind})
+        for kind in ("image/png", *FORM.values())
     ]
     answers += [client.post("/v1/zeroshot", files={name: ("x", png)}) for name in ("image", "anything")]
     answers.append(client.post("/v1/zeroshot", content=dicom, headers={"content-type": "application/dicom"}))
@@ -172,7 +176,9 @@ def test_metrics_are_prometheus_text(serving: Callable[..., Any], png: bytes) ->
     client.post("/v1/zeroshot", content=png)
     client.get("/v1/../../etc/passwd")
     families = {one.name: one for one in text_string_to_metric_families(client.get("/metrics").text)}
-    counts = {tuple(one.labels.values()): one.value for one in families["xlip_requests"].samples if one.name.endswith("total")}
+    counts = {
+        tuple(one.labels.values()): one.value for one in families["xlip_requests"].samples if one.name.endswith("total")
+    }
     assert counts["/v1/zeroshot", "200"] == 1
     assert {route for route, _ in counts} <= {"/ready", "/v1/zeroshot", "other"}
     assert families["xlip_ready"].samples[0].value == 1

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluations import result
 from xlip.errors import XLIPError
 from xlip.metrics.calibration import logits
 from xlip.results.folder import write_folder
@@ -70,7 +70,7 @@ def test_population_and_calibration_come_from_an_evaluation_of_the_same_model(
 @pytest.mark.parametrize("read", [population_of, calibration_of])
 def test_an_evaluation_of_another_model_is_refused(read: Any, tmp_path: Path) -> None:
     evaluation(tmp_path / "zeroshot")
-    with pytest.raises(XLIPError, match="checkpoint is .*, the model's is another"):
+    with pytest.raises(XLIPError, match=r"checkpoint is .*, the model's is another"):
         read(str(tmp_path / "zeroshot"), {"checkpoint": "another"})
-    with pytest.raises(XLIPError, match="found no metrics.json"):
+    with pytest.raises(XLIPError, match=r"found no metrics\.json"):
         read(str(tmp_path), {})

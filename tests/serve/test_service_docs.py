@@ -17,7 +17,10 @@ from xlip.serve.problems import KINDS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
 COMMANDS = [
-    shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines() if line
+    shlex.split(line)
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+    if line
 ]
 
 
@@ -44,4 +47,6 @@ def test_every_fault_is_listed_with_its_status() -> None:
 
 def test_every_route_is_listed(serving: Callable[..., Any]) -> None:
     paths = set(serving().get("/openapi.json").json()["paths"]) | {"/openapi.json"}
-    assert paths == set(re.findall(r"`(?:GET |POST )?(/[a-z0-9/.]+)`", TEXT.partition("## Faults")[0].partition("## Questions")[2]))
+    assert paths == set(
+        re.findall(r"`(?:GET |POST )?(/[a-z0-9/.]+)`", TEXT.partition("## Faults")[0].partition("## Questions")[2])
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_bodies import BODIES, request
-from conftest import PATIENT
+from film_files import PATIENT
 from served import Served, served
 
 from xlip.serve.problems import KINDS, MEDIA_TYPE

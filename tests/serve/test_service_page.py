@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENT, as_dicom
+from film_files import PATIENT, as_dicom
 from PIL import Image
 from served import Served, served
 from served_encoder import FakeEncoder, unit
@@ -179,7 +179,8 @@ def check_exports(page: Any) -> None:
     assert all(0 <= float(row["percentile"]) <= 100 for row in rows)
     with page.expect_download() as download:
         page.get_by_role("button", name="Film and map as PNG").click()
-    assert Image.open(download.value.path()).size[0] >= 512
+    with Image.open(download.value.path()) as picture:
+        assert picture.size[0] >= 512
 
 
 def check_access(page: Any) -> None:
@@ -212,6 +213,17 @@ def test_a_wrong_token_is_asked_for_again_and_the_keyboard_reaches_everything(
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    for name in ("files", "finding", "map", "opacity", "level", "width", "reset", "export-csv", "like-film", "sentence"):
+    for name in (
+        "files",
+        "finding",
+        "map",
+        "opacity",
+        "level",
+        "width",
+        "reset",
+        "export-csv",
+        "like-film",
+        "sentence",
+    ):
         assert name in reached
     page.close()

@@ -105,7 +105,7 @@ def test_nothing_is_written_to_the_disk_but_the_audit_log(tmp_path: Path) -> Non
     with served(tmp_path / "log", nowhere, audit=str(tmp_path / "audit")) as one, one.client() as client:
         large = bytes(128) + b"DICM" + os.urandom(3 << 20)
         assert client.post("/v1/zeroshot", files={"image": large}).status_code == 422
-        opened = [os.readlink(link) for link in Path(f"/proc/{one.process.pid}/fd").iterdir()]
+        opened = [str(link.readlink()) for link in Path(f"/proc/{one.process.pid}/fd").iterdir()]
     assert not [path for path in opened if "tmp" in path and str(tmp_path) not in path]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit", "log"]
 
@@ -168,7 +168,10 @@ from xlip.serve.run import serve
 serve(ServeConfig("fake", port=0, audit=sys.argv[1]), FakeEncoder, lambda line: print(line, flush=True))
 """
     (tmp_path / "alone.py").write_text(program)
-    with started([sys.executable, str(tmp_path / "alone.py"), str(tmp_path / "audit")], tmp_path) as one, one.client() as client:
+    with (
+        started([sys.executable, str(tmp_path / "alone.py"), str(tmp_path / "audit")], tmp_path) as one,
+        one.client() as client,
+    ):
         assert client.post("/v1/zeroshot", content=png).status_code == 200
         assert client.post("/v1/explain", content=png, params={"kinds": "Effusion"}).status_code == 200
         assert client.get("/openapi.json").status_code == client.get("/metrics").status_code == 200

@@ -9,7 +9,7 @@ import pytest
 from xlip.errors import XLIPError
 from xlip.serve import tokens
 from xlip.serve.config import ServeConfig
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 from xlip.serve.run import check_safe
 from xlip.serve.tokens import Tokens, load_tokens
 
@@ -22,7 +22,7 @@ def test_keys_come_from_file_and_variable(tmp_path: Path, monkeypatch: pytest.Mo
     found = load_tokens(str(tmp_path / "keys"))
     assert [found.key_id(f"Bearer {token}") for token in (LONG, OTHER)] == ["ward-1", "ward-2"]
     for wrong in (None, "", "Bearer ", f"Bearer {LONG}x", f"Bearer {LONG[:-1]}", f"Basic {LONG}", "Bearer é"):
-        with pytest.raises(Problem, match="unauthorized"):
+        with pytest.raises(RequestError, match="unauthorized"):
             found.key_id(wrong)
 
 
@@ -36,7 +36,7 @@ def test_every_key_is_compared_whatever_is_given(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tokens.hmac, "compare_digest", compare)
     keys = Tokens({"a": LONG, "b": OTHER})
     assert keys.key_id(f"Bearer {LONG}") == "a"
-    with pytest.raises(Problem):
+    with pytest.raises(RequestError):
         keys.key_id("Bearer x")
     assert compared == [(32, 32)] * 4
 

@@ -38,7 +38,7 @@ class Radiograph:
 
 
 def decode_dicom(name: str, data: bytes, *, most_pixels: int = MAX_PIXELS) -> Radiograph:
-    """Decode a single-frame radiograph of at most `most_pixels`, with or without the preamble and file meta information.
+    """Decode a single-frame radiograph of at most `most_pixels`, with or without preamble and file meta information.
 
     Raises:
         XLIPError: not DICOM, no image, damaged, multi-frame, palette colour, or too large.

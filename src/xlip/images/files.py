@@ -148,9 +148,7 @@ def _bytes_of(path: Any) -> bytes:
 
 
 @contextmanager
-def _opened(
-    name: str, data: bytes, smallest: int = 0, most_pixels: int = MAX_PIXELS
-) -> Iterator[Image.Image | None]:
+def _opened(name: str, data: bytes, smallest: int = 0, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image | None]:
     """The image with its pixels loaded, or None where Pillow does not know the format.
 
     With `smallest`, a JPEG may come at 1/2, 1/4 or 1/8 of its size, its shorter side not below `smallest`: the decoder

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 LONGEST_WAIT = 60
 """Seconds: no client is told to stay away for longer."""
@@ -32,7 +32,7 @@ class Admission:
         """A place for the block.
 
         Raises:
-            Problem: all are taken.
+            RequestError: all are taken.
         """
         if self.waiting >= self.places:
             raise self.busy(f"{self.places} requests wait already")
@@ -48,11 +48,11 @@ class Admission:
                 self._seconds += (min(now - self._last, 5.0) - self._seconds) / 16
             self._last = now
 
-    def busy(self, why: str) -> Problem:
+    def busy(self, why: str) -> RequestError:
         """The refusal, with the seconds after which half of what waits should be done."""
         self.refused += 1
         wait = min(LONGEST_WAIT, max(1, math.ceil(self.waiting * self._seconds / 2)))
-        return Problem("busy", f"{why}; try again in {wait} s", {"Retry-After": str(wait)})
+        return RequestError("busy", f"{why}; try again in {wait} s", {"Retry-After": str(wait)})
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Place:
         """Count further bytes of the body.
 
         Raises:
-            Problem: all requests together would hold too much.
+            RequestError: all requests together would hold too much.
         """
         if self.of.held_bytes + count > self.of.most_bytes:
             raise self.of.busy("the bodies of other requests fill the memory")

@@ -18,7 +18,7 @@ from xlip.serve.description import ABOUT
 from xlip.serve.door import Door
 from xlip.serve.guard import Guard
 from xlip.serve.measures import CONTENT_TYPE
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 from xlip.serve.routes import question_routes
 from xlip.serve.service import Service
 from xlip.serve.tokens import Tokens
@@ -55,23 +55,23 @@ def make_app(
     # Without FastAPI's pages of documentation: they load their scripts from another site.
     app = FastAPI(**ABOUT, lifespan=life, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_exception_handler(Exception, _fault)
-    app.add_exception_handler(Problem, _fault)
+    app.add_exception_handler(RequestError, _fault)
     app.add_exception_handler(HTTPException, _fault)
     app.include_router(question_routes(door))
     _add_states(app, door)
     routes = {"/openapi.json", *(str(getattr(route, "path", "")) for route in app.routes), *_add_page(app)}
-    routes |= {path for path in app.openapi()["paths"]}
+    routes |= set(app.openapi()["paths"])
     return Guard(app, service.config.allowed_hosts, frozenset(routes), door.measures.request)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    if isinstance(error, Problem):
+    if isinstance(error, RequestError):
         return error.response()
     if isinstance(error, HTTPException):
         known = {404: "not-found", 405: "wrong-method"}
-        return Problem(known.get(error.status_code, "bad-request"), "see /openapi.json", error.headers).response()
+        return RequestError(known.get(error.status_code, "bad-request"), "see /openapi.json", error.headers).response()
     number = request.scope.get("state", {}).get("request", "")
-    return Problem("fault", f"the operator finds it in the log as {number}").response()
+    return RequestError("fault", f"the operator finds it in the log as {number}").response()
 
 
 def _add_states(app: FastAPI, door: Door) -> None:
@@ -84,7 +84,7 @@ def _add_states(app: FastAPI, door: Door) -> None:
     async def ready() -> State:
         """Whether the model answers."""
         if not door.service.ready:
-            raise Problem("not-ready", "the model is being loaded", {"Retry-After": "1"})
+            raise RequestError("not-ready", "the model is being loaded", {"Retry-After": "1"})
         return State(status="ready")
 
     @app.get("/metrics", response_class=Response)

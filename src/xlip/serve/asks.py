@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from xlip.errors import XLIPError
 from xlip.runtime.scores import NEUTRAL
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 from xlip.study.kinds import canonical
 
 MOST_TEXTS, LONGEST_TEXT, LONGEST_FILTER, MOST_HITS = 32, 500, 2000, 100
@@ -61,7 +61,7 @@ class Ask(BaseModel):
         """Checked fields.
 
         Raises:
-            Problem: a field is unknown or cannot be; the detail names it.
+            RequestError: a field is unknown or cannot be; the detail names it.
         """
         try:
             return cls.model_validate(fields)
@@ -70,7 +70,7 @@ class Ask(BaseModel):
             where = ".".join(str(part) for part in first["loc"]) or "the request"
             known = ", ".join(cls.model_fields) or "none"
             more = f"; known fields: {known}" if first["type"] == "extra_forbidden" else ""
-            raise Problem("invalid", f"{where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
+            raise RequestError("invalid", f"{where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
 
 
 class ZeroShotAsk(Ask):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.files import writing
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 
 class AuditLog:
@@ -37,7 +37,7 @@ class AuditLog:
         """Write one line; called before the answer goes out.
 
         Raises:
-            Problem: it cannot be written: then there is no answer either.
+            RequestError: it cannot be written: then there is no answer either.
         """
         line: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -53,7 +53,7 @@ class AuditLog:
             if os.write(self._file if self._file >= 0 else sys.stderr.fileno(), data) < len(data):
                 raise OSError("disk full")
         except OSError:
-            raise Problem("no-audit", "the audit log cannot be written; the operator must make room") from None
+            raise RequestError("no-audit", "the audit log cannot be written; the operator must make room") from None
 
     def close(self) -> None:
         """Let go of the file."""

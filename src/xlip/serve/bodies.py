@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from xlip.serve.admission import Place
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 MOST_FIELDS = 200
 MOST_FIELD_BYTES = 64 << 10
@@ -48,7 +48,7 @@ async def read_body(request: Request, limits: Limits, place: Place) -> Body:
     """Read and take apart a body.
 
     Raises:
-        Problem: too large, cut short, or not what its media type says.
+        RequestError: too large, cut short, or not what its media type says.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     fields = _query(request)
@@ -73,7 +73,7 @@ async def _bounded(request: Request, most: int, place: Place) -> AsyncGenerator[
         async for chunk in request.stream():
             count += len(chunk)
             refused = refused or count > most
-            # What comes after the limit is thrown away, so that a client that reads only when all is sent gets an answer.
+            # What comes after the limit is thrown away: a client that reads once all is sent gets an answer too.
             if count > SWALLOWED * most:
                 break
             if not refused:
@@ -82,11 +82,11 @@ async def _bounded(request: Request, most: int, place: Place) -> AsyncGenerator[
         if refused:
             raise _too_large(most)
     except ClientDisconnect:
-        raise Problem("bad-request", "the body ended early") from None
+        raise RequestError("bad-request", "the body ended early") from None
 
 
-def _too_large(most: int) -> Problem:
-    return Problem("too-large", f"expected a body of at most {most / (1 << 20):g} MiB", {"Connection": "close"})
+def _too_large(most: int) -> RequestError:
+    return RequestError("too-large", f"expected a body of at most {most / (1 << 20):g} MiB", {"Connection": "close"})
 
 
 async def _form(request: Request, stream: AsyncIterator[bytes], limits: Limits) -> tuple[list[bytes], dict[str, Any]]:
@@ -102,7 +102,9 @@ async def _form(request: Request, stream: AsyncIterator[bytes], limits: Limits) 
         form = await parser.parse()
     except (MultiPartException, FormParserError, UnicodeDecodeError, KeyError, LookupError) as error:
         said = getattr(error, "message", "") or "this is no multipart form"
-        raise Problem("bad-request", f"{said}; expected up to {limits.most_films} images and text fields") from None
+        raise RequestError(
+            "bad-request", f"{said}; expected up to {limits.most_films} images and text fields"
+        ) from None
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):  # whatever its name and its file's name are
@@ -125,7 +127,7 @@ def _json_object(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise Problem("bad-request", "the body is no JSON in UTF-8") from None
+        raise RequestError("bad-request", "the body is no JSON in UTF-8") from None
     if not isinstance(found, dict):
-        raise Problem("bad-request", f"expected a JSON object, got {type(found).__name__}")
+        raise RequestError("bad-request", f"expected a JSON object, got {type(found).__name__}")
     return found

@@ -44,7 +44,9 @@ class Cases:
 
             index = Index.open(folder)
         except ImportError as error:
-            raise XLIPError(f"serve: --index needs the package {error.name}; run `pip install 'xlip[search]'`") from error
+            raise XLIPError(
+                f"serve: --index needs the package {error.name}; run `pip install 'xlip[search]'`"
+            ) from error
         index.facts.check(facts_of(encoder), folder)
         return cls(index)
 

@@ -16,7 +16,7 @@ from xlip.serve.audit_log import AuditLog
 from xlip.serve.bodies import Limits, read_body
 from xlip.serve.films import Film
 from xlip.serve.measures import Measures
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 from xlip.serve.service import Service
 from xlip.serve.tokens import Tokens
 
@@ -38,7 +38,7 @@ class Door:
         """The id of the caller's key.
 
         Raises:
-            Problem: none that is known.
+            RequestError: none that is known.
         """
         return self._tokens.key_id(request.headers.get("authorization"))
 
@@ -47,11 +47,11 @@ class Door:
         """A checked question and its decoded films; the block, which answers it, has the same place and time.
 
         Raises:
-            Problem: whatever is wrong with the request.
+            RequestError: whatever is wrong with the request.
         """
         self.key(request)  # before anything of the body is read
         if not self.service.ready:
-            raise Problem("not-ready", "the model is being loaded; /ready says when", {"Retry-After": "1"})
+            raise RequestError("not-ready", "the model is being loaded; /ready says when", {"Retry-After": "1"})
         seconds, reading = self.service.config.timeout, True
         try:
             async with asyncio.timeout(seconds):
@@ -59,21 +59,21 @@ class Door:
                     body = await read_body(request, self.limits, place)
                     reading = False
                     if len(body.images) > self.limits.most_films:
-                        raise Problem("too-large", f"expected at most {self.limits.most_films} images")
+                        raise RequestError("too-large", f"expected at most {self.limits.most_films} images")
                     ask = kind.of(body.fields)
                     # One after the other: no request takes more than one of the threads that decode.
                     yield ask, [await self.service.film(data) for data in body.images]
         except TimeoutError:
             if reading:
                 said = f"the body was not there within {seconds:g} s"
-                raise Problem("too-slow", said, {"Connection": "close"}) from None
-            raise Problem("timeout", f"no answer within {seconds:g} s", {"Retry-After": "5"}) from None
+                raise RequestError("too-slow", said, {"Connection": "close"}) from None
+            raise RequestError("timeout", f"no answer within {seconds:g} s", {"Retry-After": "5"}) from None
 
     def record(self, request: Request, films: Sequence[Film], texts: Sequence[str] = ()) -> None:
         """A line of the audit log for each film; for a question without one, a line of its texts.
 
         Raises:
-            Problem: it cannot be written: then the answer must not go out.
+            RequestError: it cannot be written: then the answer must not go out.
         """
         hashes = [film.sha256 for film in films] or [hashlib.sha256("\n".join(texts).encode()).hexdigest()]
         for one in hashes:
@@ -91,9 +91,9 @@ def one_film(films: Sequence[Film]) -> Film:
     """The only film of a question.
 
     Raises:
-        Problem: none, or several.
+        RequestError: none, or several.
     """
     if len(films) != 1:
         kind = "invalid" if films else "no-image"
-        raise Problem(kind, f"expected one PNG, JPEG or DICOM image as the body or in a form, got {len(films)}")
+        raise RequestError(kind, f"expected one PNG, JPEG or DICOM image as the body or in a form, got {len(films)}")
     return films[0]

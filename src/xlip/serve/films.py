@@ -10,7 +10,7 @@ from xlip.images.files import decode
 from xlip.images.gray import Gray
 from xlip.images.square import fit
 from xlip.runtime.quality import judge
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SCAN = b"\xff\xda"
@@ -44,16 +44,16 @@ def read_film(data: bytes, most_pixels: int, size: int, preprocess: str) -> Film
         preprocess: how it becomes the square.
 
     Raises:
-        Problem: another format, damaged, or too large.
+        RequestError: another format, damaged, or too large.
     """
     kind = _format(data)
     if kind == "JPEG" and data.count(SCAN) > MOST_SCANS:
-        raise Problem("unreadable-image", f"expected a JPEG of at most {MOST_SCANS} scans; a decompression bomb?")
+        raise RequestError("unreadable-image", f"expected a JPEG of at most {MOST_SCANS} scans; a decompression bomb?")
     try:
         gray = decode(data, most_pixels=most_pixels)
     except XLIPError as error:
         said = str(error).removeprefix("image bytes: ")
-        raise Problem("too-large" if "bomb" in said else "unreadable-image", said) from None
+        raise RequestError("too-large" if "bomb" in said else "unreadable-image", said) from None
     return Film(hashlib.sha256(data).hexdigest(), gray, fit(gray, size, preprocess), judge(gray))
 
 
@@ -64,7 +64,7 @@ def shown(film: Film, preprocess: str) -> Gray:
 
 def _format(data: bytes) -> str:
     if not data:
-        raise Problem("no-image", "the image is empty (0 bytes)")
+        raise RequestError("no-image", "the image is empty (0 bytes)")
     # DICOM first: its preamble may hold the first bytes of another format, and decoders look for DICM too.
     if data[128:132] == b"DICM":
         return "DICOM"
@@ -72,4 +72,4 @@ def _format(data: bytes) -> str:
         return "PNG"
     if data.startswith(JPEG):
         return "JPEG"
-    raise Problem("unsupported-image", "expected the bytes of a PNG, JPEG or DICOM file (with its preamble)")
+    raise RequestError("unsupported-image", "expected the bytes of a PNG, JPEG or DICOM file (with its preamble)")

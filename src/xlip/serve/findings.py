@@ -56,7 +56,9 @@ class Findings:
             for kind in key:
                 if kind not in self._pairs:
                     self._pairs[kind] = prompt_pairs(self.encode, self._prompts, [kind])[0]
-            pairs = np.array([self._pairs[kind] for kind in key], np.float32) if key else np.zeros((0, 2, 1), np.float32)
+            pairs = (
+                np.array([self._pairs[kind] for kind in key], np.float32) if key else np.zeros((0, 2, 1), np.float32)
+            )
             _keep(self._sets, key, KindSet(key, pairs), MOST_SETS)
         return self._sets[key]
 
@@ -80,8 +82,7 @@ class Findings:
         if NO_FINDING in wanted:
             raise XLIPError(f"{NO_FINDING}: the absence of findings is nowhere in an image; name a finding")
         found = [
-            Asked(kinds()[kind].name, kind, *pair)
-            for kind, pair in zip(wanted, self.kinds(wanted).pairs, strict=True)
+            Asked(kinds()[kind].name, kind, *pair) for kind, pair in zip(wanted, self.kinds(wanted).pairs, strict=True)
         ]
         return found + [
             Asked(text, "", *pair) for text, pair in zip(texts, self.sentences(texts, neutral), strict=True)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 log = logging.getLogger("xlip.serve")
 
@@ -66,12 +66,12 @@ class Guard:
         try:
             self._check(scope)
             await self.app(scope, receive, guarded)
-        except Problem as problem:
+        except RequestError as problem:
             await problem.response()(scope, receive, guarded)
         except Exception as error:
             log.error("request=%s fault=%s at=%s", request, type(error).__name__, places(error))
             if not status:
-                await Problem("fault", f"the operator finds it in the log as {request}").response()(
+                await RequestError("fault", f"the operator finds it in the log as {request}").response()(
                     scope, receive, guarded
                 )
         finally:
@@ -85,17 +85,19 @@ class Guard:
         """Refuse what a page of another site may send by way of its reader's browser.
 
         Raises:
-            Problem: a Host header that this service is not known by (DNS rebinding), or an Origin of another.
+            RequestError: a Host header that this service is not known by (DNS rebinding), or an Origin of another.
         """
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if self._hosts and name not in self._hosts:
-            raise Problem("wrong-host", "the Host header names another service; the operator can add it by --hosts")
+            raise RequestError(
+                "wrong-host", "the Host header names another service; the operator can add it by --hosts"
+            )
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         site = headers.get(b"sec-fetch-site", b"same-origin")
         if (origin and origin.partition("://")[2] != host) or (site == b"cross-site" and scope["method"] != "GET"):
-            raise Problem("foreign-origin", "expected a request of this service's own page, or of no page at all")
+            raise RequestError("foreign-origin", "expected a request of this service's own page, or of no page at all")
 
 
 def places(error: BaseException) -> str:

@@ -17,9 +17,7 @@ class Measures:
 
     def __init__(self, admission: Admission, most_batch: int) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "xlip_requests", "Requests answered.", ("route", "status"), registry=self._registry
-        )
+        self._requests = Counter("xlip_requests", "Requests answered.", ("route", "status"), registry=self._registry)
         self._seconds = Histogram(
             "xlip_request_seconds", "From request to answer.", ("route",), registry=self._registry, buckets=SECONDS
         )

@@ -33,7 +33,7 @@ KINDS: dict[str, tuple[int, str]] = {
 """Every kind of fault: its status and title. docs/serve.md lists them."""
 
 
-class Problem(Exception):
+class RequestError(Exception):
     """A request that is answered by a fault."""
 
     def __init__(self, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a film's score is read beside: the scores of other films, and probabilities where films with labels are there."""
+"""What a score is read beside: the scores of other films, and a probability where films with labels are there."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def calibration_of(path: str, identity: Mapping[str, str]) -> dict[str, Curve]:
 
 
 def _scores(path: str, validation: bool, identity: Mapping[str, str]) -> tuple[Predictions, str]:
-    """Of an evaluation of the same model, of its validation split where that is wanted and there; and the split's id."""
+    """Of an evaluation of the same model, of its validation split where that is wanted and there; and the split."""
     # Here: a service without a population starts sooner without the types of all figures.
     from xlip.results.folder import METRICS_NAME, result_of_json
     from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores

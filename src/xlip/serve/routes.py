@@ -8,7 +8,7 @@ from fastapi.security import HTTPBearer
 from xlip.serve import answers, asks
 from xlip.serve.description import body_of, problems
 from xlip.serve.door import Door, one_film
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 
 def question_routes(door: Door) -> APIRouter:
@@ -22,7 +22,7 @@ def question_routes(door: Door) -> APIRouter:
         """How much speaks for each finding on each film."""
         async with door.passed(request, asks.ZeroShotAsk) as (ask, films):
             if not films:
-                raise Problem("no-image", "expected a PNG, JPEG or DICOM image as the body, or images in a form")
+                raise RequestError("no-image", "expected a PNG, JPEG or DICOM image as the body, or images in a form")
             found = await service.zeroshot(films, ask)
             door.record(request, films)
             return answers.ZeroShotAnswer(model=service.info, films=found)
@@ -32,7 +32,7 @@ def question_routes(door: Door) -> APIRouter:
         """Films and sentences in the model's joint space."""
         async with door.passed(request, asks.EmbedAsk) as (ask, films):
             if not films and not ask.texts:
-                raise Problem("no-image", "expected an image as the body, images in a form, or texts")
+                raise RequestError("no-image", "expected an image as the body, images in a form, or texts")
             images, texts = await service.embed(films, ask)
             door.record(request, films, ask.texts)
             return answers.EmbedAnswer(model=service.info, images=images, texts=texts)
@@ -54,9 +54,7 @@ def question_routes(door: Door) -> APIRouter:
         async with door.passed(request, asks.SearchAsk) as (ask, films):
             cases = await service.search(one_film(films) if films else None, ask)
             door.record(request, films, [ask.text or ""])
-            return answers.SearchAnswer(
-                model=service.info, input=films[0].sha256 if films else "", cases=cases
-            )
+            return answers.SearchAnswer(model=service.info, input=films[0].sha256 if films else "", cases=cases)
 
     @router.post("/film", openapi_extra=body_of(asks.FilmAsk, "image"), response_class=Response)
     async def film(request: Request) -> Response:

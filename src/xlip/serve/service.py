@@ -23,7 +23,7 @@ from xlip.serve.config import COMMON_KINDS, ServeConfig
 from xlip.serve.films import Film, read_film, shown
 from xlip.serve.findings import Findings
 from xlip.serve.maps import finding_maps
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
 from xlip.study.kinds import canonical, kinds
 from xlip.study.prompts import load_prompts
@@ -106,7 +106,7 @@ class Service:
         """Decoded in one of the threads for that.
 
         Raises:
-            Problem: not an image that is accepted.
+            RequestError: not an image that is accepted.
         """
         most = int(self.config.max_megapixels * 1e6)
         work = partial(read_film, data, most, self.encoder.image_size, self.encoder.preprocess)
@@ -124,7 +124,7 @@ class Service:
         """Every finding on every film.
 
         Raises:
-            Problem: a kind without prompts, or a text that the model cannot represent.
+            RequestError: a kind without prompts, or a text that the model cannot represent.
         """
         asked = tuple(ask.kinds or (() if ask.texts else self.kinds))
         kind_set = await self._kind_set(asked)
@@ -146,7 +146,7 @@ class Service:
         """Vectors of films and texts.
 
         Raises:
-            Problem: a text that the model cannot represent.
+            RequestError: a text that the model cannot represent.
         """
         texts = await self._ask_model(partial(self._findings.encode, ask.texts)) if ask.texts else np.zeros((0, 1))
         encoded = await asyncio.gather(*(self._batcher.encode(film.square) for film in films))
@@ -160,13 +160,13 @@ class Service:
         """How it was said, and a map for each finding.
 
         Raises:
-            Problem: no finding was asked for, or one that cannot be explained.
+            RequestError: no finding was asked for, or one that cannot be explained.
         """
         if not ask.kinds and not ask.texts:
-            raise Problem("invalid", "explain: expected at least one of kinds and texts")
+            raise RequestError("invalid", "explain: expected at least one of kinds and texts")
         how = ask.how or self.ways[0]
         if how not in self.ways:
-            raise Problem("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
 
         def work() -> list[answers.FindingMap]:
             asked = self._findings.asked(ask.kinds, ask.texts, ask.neutral)
@@ -178,12 +178,12 @@ class Service:
         """Cases like a film or a sentence, the most similar first.
 
         Raises:
-            Problem: no index, not exactly one of film and sentence, or a condition that cannot be.
+            RequestError: no index, not exactly one of film and sentence, or a condition that cannot be.
         """
         if self.cases is None:
-            raise Problem("no-index", "start the service with --index FOLDER (of `xlip embed`)")
+            raise RequestError("no-index", "start the service with --index FOLDER (of `xlip embed`)")
         if (film is None) == (ask.text is None):
-            raise Problem("invalid", "search: expected an image or a text, and not both")
+            raise RequestError("invalid", "search: expected an image or a text, and not both")
         if film is not None:
             vector = (await self._batcher.encode(film.square)).vector
         else:
@@ -192,7 +192,7 @@ class Service:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
         except XLIPError as error:
-            raise Problem("invalid", str(error)) from None
+            raise RequestError("invalid", str(error)) from None
 
     def describe(self) -> answers.KindsAnswer:
         """What can be asked for."""
@@ -232,7 +232,7 @@ class Service:
         try:
             return await self._batcher.run(work)
         except XLIPError as error:
-            raise Problem("invalid", str(error)) from None
+            raise RequestError("invalid", str(error)) from None
 
     async def _kind_set(self, asked: tuple[str, ...]) -> Any:
         return await self._ask_model(partial(self._findings.kinds, asked))

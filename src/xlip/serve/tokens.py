@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.files import reading
-from xlip.serve.problems import Problem
+from xlip.serve.problems import RequestError
 
 VARIABLE = "XLIP_TOKENS"
 SHORTEST = 16
@@ -34,7 +34,7 @@ class Tokens:
         All keys are compared, each in constant time and by hashes of equal length: how long it takes tells nothing.
 
         Raises:
-            Problem: no token, or none that is known.
+            RequestError: no token, or none that is known.
         """
         if not self._keys:
             return ANYONE
@@ -45,7 +45,7 @@ class Tokens:
                 found = name
         if not found:
             said = "send the header `Authorization: Bearer TOKEN`" if not authorization else "this token is not known"
-            raise Problem("unauthorized", said, {"WWW-Authenticate": 'Bearer realm="xlip"'})
+            raise RequestError("unauthorized", said, {"WWW-Authenticate": 'Bearer realm="xlip"'})
         return found
 
 
