@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import io
 import json
 import os
@@ -187,6 +188,7 @@ def one_film(folder: Path, film: bytes) -> tuple[Callable[[], Any], Callable[[],
     loop = asyncio.new_event_loop()
     service = Service.open(ServeConfig(model=str(folder)), ExportedModel.open(str(folder)))
     loop.run_until_complete(service.start())
+    atexit.register(lambda: loop.run_until_complete(service.stop()))
     ask, where = ZeroShotAsk(kinds=KINDS), ExplainAsk(kinds="Effusion")  # type: ignore[arg-type]
 
     async def scores() -> Any:

@@ -133,6 +133,7 @@ def test_from_a_film_to_its_report(
     assert page.locator("header .notice").bounding_box()["y"] >= 0  # 'Research use only' is always in sight
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     check_access(page)
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=tmp_path / f"{size}.png", full_page=True)
     page.close()
     # The two answers 401 and 415 are shown to the reader, and Chromium notes each in its console.

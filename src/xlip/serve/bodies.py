@@ -90,7 +90,8 @@ def _too_large(most: int) -> RequestError:
 
 
 async def _form(request: Request, stream: AsyncIterator[bytes], limits: Limits) -> tuple[list[bytes], dict[str, Any]]:
-    images, fields = [], {}
+    images: list[bytes] = []
+    fields: dict[str, Any] = {}
     parser = _InMemory(
         request.headers,
         stream,  # type: ignore[arg-type]

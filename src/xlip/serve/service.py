@@ -14,9 +14,9 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.images.files import encode
 from xlip.runtime.encoder import Array, Encoder
-from xlip.runtime.scores import kind_scores
+from xlip.runtime.scores import NEUTRAL, kind_scores
 from xlip.serve import answers
-from xlip.serve.asks import NEUTRAL, EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
+from xlip.serve.asks import EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
 from xlip.serve.batcher import Batcher, Encoded
 from xlip.serve.cases import Cases
 from xlip.serve.config import COMMON_KINDS, ServeConfig
@@ -253,18 +253,20 @@ class Service:
         """A kind's score, or a sentence's where `neutral` says what it was weighed against."""
         spread = await self._spread(finding, neutral)
         curve = self.calibration.get(finding) if neutral is None else None
+        population = None
+        if spread is not None:
+            population = answers.Population(
+                source=spread.source,
+                films=len(spread.scores),
+                percentile=spread.percentile(score),
+                quantiles=spread.quantiles(),
+            )
         return answers.Score(
             finding=finding,
             name=kinds()[finding].name if neutral is None else finding,
             score=score,
             probability=curve.probability(score) if curve else None,
-            population=spread
-            and answers.Population(
-                source=spread.source,
-                films=len(spread.scores),
-                percentile=spread.percentile(score),
-                quantiles=spread.quantiles(),
-            ),
+            population=population,
         )
 
     async def _spread(self, finding: str, neutral: str | None) -> Spread | None:
