@@ -98,6 +98,7 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
         "save",
         "push",
         *(name for name in cli.COMMANDS if name.startswith("pacs ")),  # docs/pacs.md
+        "serve",
     }
     for words in XLIP:
         quiet = ["--workers", "0"] if words[0] == "pretrain" else []

@@ -12,6 +12,7 @@ from xlip.metrics.calibration import (
     TEMPERATURES,
     apply_temperature,
     expected_calibration_error,
+    fit_platt,
     fit_temperature,
     logits,
     reliability,
@@ -106,3 +107,38 @@ def test_scores_that_are_no_probabilities_or_no_numbers_are_refused() -> None:
         expected_calibration_error(np.array([0, 1]), np.array([0.5, np.nan]))
     with pytest.raises(XLIPError, match="expected both classes among 2 known cases, found one"):
         fit_temperature(np.array([1, 1, -1]), np.zeros(3))
+
+
+def platt_loss(labels: np.ndarray, scores: np.ndarray, slope: float, offset: float) -> float:
+    """Cross-entropy with the targets of Platt 1999, as a loop."""
+    known = labels >= 0
+    ones, zeros = int((labels[known] == 1).sum()), int((labels[known] == 0).sum())
+    total = 0.0
+    for label, score in zip(labels[known], scores[known], strict=True):
+        target = (ones + 1) / (ones + 2) if label else 1 / (zeros + 2)
+        share = sigmoid(np.float64(slope * score + offset))
+        total -= target * np.log(share) + (1 - target) * np.log(1 - share)
+    return total / int(known.sum())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 60), st.floats(0.1, 5))
+def test_no_nearby_curve_fits_better_than_platts(seed: int, count: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(-1, 2, count)]
+    scores = rng.normal(0, spread, count + 2) + 2 * (labels == 1)
+    slope, offset = fit_platt(labels, scores)
+    assert slope >= 0
+    best = platt_loss(labels, scores, slope, offset)
+    for step in (1e-2, -1e-2):
+        assert platt_loss(labels, scores, slope, offset + step) >= best - 1e-9
+        if slope + step >= 0:
+            assert platt_loss(labels, scores, slope + step, offset) >= best - 1e-9
+
+
+def test_scores_that_part_the_classes_perfectly_give_a_finite_slope_and_one_class_gives_none() -> None:
+    slope, offset = fit_platt(np.array([0, 0, 1, 1]), np.array([-1.0, -2, 1, 2]))
+    assert 0 < slope < 100
+    assert abs(offset) < 1e-6
+    with pytest.raises(XLIPError, match="both classes"):
+        fit_platt(np.array([1, 1, -1]), np.zeros(3))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, explaining, exporting, pacs, searching, training
+from xlip.cli import data, evaluation, explaining, exporting, pacs, searching, serving, training
 
 
 @dataclass(frozen=True)
@@ -169,5 +169,8 @@ COMMANDS: dict[str, Command] = {
         "send DICOM files to an archive by STOW-RS or C-STORE",
         positional="files",
         several=("files",),
+    ),
+    "serve": Command(
+        "serve.config.ServeConfig", serving.run_serve, "answer over HTTP, with a page: findings, maps, similar cases"
     ),
 }

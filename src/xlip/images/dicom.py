@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_INFLATED = 1 << 30
 """A deflated file may grow to this many bytes, not more."""
+INFLATED_PER_PIXEL = 16
+"""And to this many for each pixel that is allowed."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _SIZE_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 
@@ -35,8 +37,8 @@ class Radiograph:
     pixel_spacing: tuple[float, float] | None
 
 
-def decode_dicom(name: str, data: bytes) -> Radiograph:
-    """Decode a single-frame radiograph, with or without the preamble and file meta information.
+def decode_dicom(name: str, data: bytes, *, most_pixels: int = MAX_PIXELS) -> Radiograph:
+    """Decode a single-frame radiograph of at most `most_pixels`, with or without preamble and file meta information.
 
     Raises:
         XLIPError: not DICOM, no image, damaged, multi-frame, palette colour, or too large.
@@ -44,7 +46,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
     import pydicom
 
     certain = data[128:132] == b"DICM"
-    refuse_inflating(name, data)
+    refuse_inflating(name, data, min(MAX_INFLATED, INFLATED_PER_PIXEL * most_pixels))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -58,7 +60,7 @@ def decode_dicom(name: str, data: bytes) -> Radiograph:
             what = "this DICOM file holds no image" if certain else "this is neither an image nor DICOM"
             raise XLIPError(f"{name}: not a readable image: {what}; expected PNG, JPEG or a DICOM radiograph")
         try:
-            _check(name, dataset)
+            _check(name, dataset, most_pixels)
             return Radiograph(_render(dataset), _spacing(dataset))
         except (XLIPError, KeyboardInterrupt, SystemExit):
             raise
@@ -71,7 +73,7 @@ def _unreadable(name: str, error: BaseException) -> XLIPError:
     return damaged(name, ValueError(type(error).__name__))
 
 
-def refuse_inflating(name: str, data: bytes) -> None:
+def refuse_inflating(name: str, data: bytes, most_bytes: int = MAX_INFLATED) -> None:
     """A deflated file that grows without measure is refused before pydicom inflates it whole."""
     if _DEFLATED not in data[:2048] or data[128:132] != b"DICM":
         return
@@ -79,25 +81,25 @@ def refuse_inflating(name: str, data: bytes) -> None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     size, rest = 0, data[start:]
     try:
-        while rest and not inflater.eof and size <= MAX_INFLATED:
+        while rest and not inflater.eof and size <= most_bytes:
             size += len(inflater.decompress(rest, 1 << 24))
             rest = inflater.unconsumed_tail
     except zlib.error as error:
         raise damaged(name, error) from error
-    if size > MAX_INFLATED:
-        raise bomb(name, f"got more than {MAX_INFLATED >> 20} MiB after inflating")
+    if size > most_bytes:
+        raise bomb(name, f"got more than {most_bytes >> 20} MiB after inflating")
 
 
-def _check(name: str, dataset: Dataset) -> None:
+def _check(name: str, dataset: Dataset, most_pixels: int) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise XLIPError(f"{name}: expected one radiograph, got a multi-frame DICOM ({frames} frames); export one frame")
     rows, columns = int(dataset.Rows or 0), int(dataset.Columns or 0)
-    if rows * columns > MAX_PIXELS:
-        raise bomb(name, f"got {columns} x {rows}")
+    if rows * columns > most_pixels:
+        raise bomb(name, f"got {columns} x {rows}", most_pixels)
     size = _codestream_size(dataset.PixelData)
-    if size and size[0] * size[1] > MAX_PIXELS:
-        raise bomb(name, f"the compressed frame promises {size[0]} x {size[1]}")
+    if size and size[0] * size[1] > most_pixels:
+        raise bomb(name, f"the compressed frame promises {size[0]} x {size[1]}", most_pixels)
     photometric = dataset.get("PhotometricInterpretation", "MONOCHROME2")
     if photometric == "PALETTE COLOR":
         raise XLIPError(f"{name}: expected a gray or RGB DICOM image, got {photometric}; export it as PNG")

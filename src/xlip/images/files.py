@@ -51,22 +51,23 @@ class Stored:
     """What `plausible.faults` asks of the picture: `sampled`, row by row."""
 
 
-def decode(source: str | os.PathLike[str] | bytes) -> Gray:
+def decode(source: str | os.PathLike[str] | bytes, *, most_pixels: int = MAX_PIXELS) -> Gray:
     """Decode an image file, or its bytes, to uint8 (H, W).
 
     PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, JPEG 2000 (EXIF rotation applied; colour to luminance; alpha over black;
     more than 8 bits scaled by the least and the largest stored value) and single-frame DICOM (modality LUT, VOI LUT or
-    window, MONOCHROME1 inverted, padding black). Nothing but pixels leaves a DICOM file.
+    window, MONOCHROME1 inverted, padding black). Nothing but pixels leaves a DICOM file. An image of more than
+    `most_pixels` is refused by its header.
 
     Raises:
         XLIPError: the file is missing, empty, damaged, too large, not an image, or a multi-frame DICOM.
     """
     name, data = _read(source)
     if data[128:132] != b"DICM":
-        with _opened(name, data) as image:
+        with _opened(name, data, most_pixels=most_pixels) as image:
             if image is not None:
                 return to_gray(image)
-    return decode_dicom(name, data).pixels
+    return decode_dicom(name, data, most_pixels=most_pixels).pixels
 
 
 def encode(image: Gray, *, lossless: bool = False) -> bytes:
@@ -159,7 +160,7 @@ def _bytes_of(path: Any) -> bytes:
 
 
 @contextmanager
-def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image | None]:
+def _opened(name: str, data: bytes, smallest: int = 0, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image | None]:
     """The image with its pixels loaded, or None where Pillow does not know the format.
 
     With `smallest`, a JPEG may come at 1/2, 1/4 or 1/8 of its size, its shorter side not below `smallest`: the decoder
@@ -173,12 +174,12 @@ def _opened(name: str, data: bytes, smallest: int = 0) -> Iterator[Image.Image |
             yield None
             return
         except Image.DecompressionBombError as error:
-            raise bomb(name, "the header promises far more") from error
+            raise bomb(name, "the header promises far more", most_pixels) from error
         except _BROKEN as error:
             raise damaged(name, error) from error
         with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise bomb(name, f"got {image.width} x {image.height}")
+            if image.width * image.height > most_pixels:
+                raise bomb(name, f"got {image.width} x {image.height}", most_pixels)
             try:
                 if smallest:
                     _reduce_early(image, data, smallest)

@@ -17,9 +17,9 @@ OUTLIERS = "pixels far outside the others: clipped, so that they do not darken t
 """The notice for values that `central_range` leaves out."""
 
 
-def bomb(name: str, got: str) -> XLIPError:
+def bomb(name: str, got: str, most_pixels: int = MAX_PIXELS) -> XLIPError:
     """The error for an image that is too large to decode."""
-    return XLIPError(f"{name}: expected at most {MAX_PIXELS // 10**6} million pixels, {got}: a decompression bomb?")
+    return XLIPError(f"{name}: expected at most {most_pixels / 10**6:g} million pixels, {got}: a decompression bomb?")
 
 
 def damaged(name: str, error: BaseException) -> XLIPError:

@@ -84,6 +84,44 @@ def apply_temperature(logits: Array, temperature: float) -> Array:
     return _sigmoid(np.asarray(logits, np.float64) / temperature)
 
 
+def fit_platt(labels: Array, logits: Array) -> tuple[float, float]:
+    """Slope a >= 0 and offset b whose sigmoid(a logits + b) has the least cross-entropy (Platt 1999).
+
+    As there, the targets are (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) in place of 1 and 0, so that classes that are parted
+    perfectly give a finite slope. A slope below 0 would turn the ranking round: then it is 0, and every score becomes
+    the share of positives.
+
+    Raises:
+        XLIPError: a logit is not finite, or one of the two classes is missing.
+    """
+    truth, known = known_cases(labels, logits)
+    positives = int(truth.sum())
+    if not 0 < positives < len(truth):
+        raise XLIPError(f"calibration: expected both classes among {len(truth)} known cases, found one")
+    target = np.where(truth, (positives + 1) / (positives + 2), 1 / (len(truth) - positives + 2))
+    centre, spread = float(known.mean()), float(known.std()) or 1.0
+    design = np.stack([(known - centre) / spread, np.ones(len(known))], axis=1)
+    weights = np.array([0.0, np.log(target.mean() / (1 - target.mean()))])
+    loss = _cross_entropy(design @ weights, target)
+    for _ in range(100):  # Newton's method with halved steps: the loss is convex in both
+        share = _sigmoid(design @ weights)
+        slope = design.T @ (share - target)
+        curvature = (design * (share * (1 - share))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, slope)
+        while (new := _cross_entropy(design @ (weights - step), target)) > loss and np.abs(step).max() > 1e-12:
+            step = step / 2
+        weights, loss = weights - step, new
+        if np.abs(step).max() < 1e-9:
+            break
+    if weights[0] < 0:
+        return 0.0, float(np.log(target.mean() / (1 - target.mean())))
+    return float(weights[0] / spread), float(weights[1] - weights[0] * centre / spread)
+
+
+def _cross_entropy(logits: Array, target: Array) -> float:
+    return float(np.mean(np.logaddexp(0, logits) - target * logits))
+
+
 def logits(probabilities: Array) -> Array:
     """log(p / (1 - p)), of p kept at least 1e-12 away from 0 and 1."""
     kept = np.clip(np.asarray(probabilities, np.float64), _SMALLEST, 1 - _SMALLEST)

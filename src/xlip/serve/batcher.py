@@ -1,0 +1,107 @@
+"""Images of several requests through the model together.
+
+The model has one thread. While it works on a batch the next requests gather, and go in together when it is free: under
+load batches are large, and a lone film never waits for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from xlip.images.gray import Gray
+from xlip.runtime.encoder import Array, Encoder
+from xlip.runtime.scores import map_answers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the model says of one film."""
+
+    vector: Array
+    """(E,), L2-normalised."""
+    answers: Array | None
+    """(K,): what its map adds to the kinds that were asked for; None where the model adds nothing."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    square: Gray
+    directions: Array | None
+    """(K, E). Requests that ask for the same kinds hand in the same array."""
+    result: asyncio.Future[Encoded]
+
+
+class Batcher:
+    """One thread for a model, and the films that wait for it."""
+
+    def __init__(self, encoder: Encoder, most: int, on_batch: Callable[[int], None] = lambda size: None) -> None:
+        self.encoder, self._most, self._on_batch = encoder, most, on_batch
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work; called on the event loop."""
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """End; what waits is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def encode(self, square: Gray, directions: Array | None = None) -> Encoded:
+        """One film, (S, S), in whatever batch comes next."""
+        result: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Waiting(square, directions, result))
+        return await result
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Anything else that needs the model, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < self._most and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            batch = [one for one in batch if not one.result.done()]  # its client has gone, or its time is over
+            if not batch:
+                continue
+            self._on_batch(len(batch))
+            try:
+                found = await self.run(lambda batch=batch: _encoded(self.encoder, batch))  # type: ignore[misc]
+            except Exception as error:
+                for one in batch:
+                    if not one.result.done():
+                        one.result.set_exception(error)
+                continue
+            for one, encoded in zip(batch, found, strict=True):
+                if not one.result.done():
+                    one.result.set_result(encoded)
+
+
+def _encoded(encoder: Encoder, batch: Sequence[_Waiting]) -> list[Encoded]:
+    squares = np.stack([one.square for one in batch])
+    vectors = encoder.encode_squares(squares)
+    answers: list[Array | None] = [None] * len(batch)
+    groups: dict[int, list[int]] = {}
+    for row, one in enumerate(batch):
+        if one.directions is not None:
+            groups.setdefault(id(one.directions), []).append(row)
+    for rows in groups.values():
+        directions = batch[rows[0]].directions
+        assert directions is not None
+        said = map_answers(encoder.maps(squares[rows], directions))
+        for row, answer in zip(rows, said, strict=True):
+            answers[row] = answer.astype(np.float32)
+    return [Encoded(vector, answer) for vector, answer in zip(vectors, answers, strict=True)]

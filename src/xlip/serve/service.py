@@ -1,0 +1,292 @@
+"""The service without HTTP: films and questions in, typed answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.images.files import encode
+from xlip.runtime.encoder import Array, Encoder
+from xlip.runtime.scores import NEUTRAL, kind_scores
+from xlip.serve import answers
+from xlip.serve.asks import EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
+from xlip.serve.batcher import Batcher, Encoded
+from xlip.serve.cases import Cases
+from xlip.serve.config import COMMON_KINDS, ServeConfig
+from xlip.serve.films import Film, read_film, shown
+from xlip.serve.findings import Findings
+from xlip.serve.maps import finding_maps
+from xlip.serve.problems import RequestError
+from xlip.serve.reference import Curve, Spread, calibration_of, population_of
+from xlip.study.kinds import canonical, kinds
+from xlip.study.prompts import load_prompts
+
+MOST_SPREADS = 256
+"""Findings whose population is remembered."""
+
+
+@dataclass
+class Service:
+    """A model, what its scores are read beside, and the threads that work for it."""
+
+    config: ServeConfig
+    encoder: Encoder
+    cases: Cases | None = None
+    population: dict[str, Spread] = field(default_factory=dict)
+    calibration: dict[str, Curve] = field(default_factory=dict)
+    on_batch: Callable[[int], None] = lambda size: None
+
+    def __post_init__(self) -> None:
+        prompts = load_prompts(self.config.prompts)
+        self.info = answers.ModelInfo(
+            checkpoint=self.encoder.identity,
+            prompts=prompts.identifier,
+            preprocessing=f"{self.encoder.preprocess}/{self.encoder.image_size}",
+        )
+        self.share = self.encoder.local_share
+        self._scale = self.encoder.scale
+        self._findings = Findings(self.encoder, prompts)
+        named = [canonical(name.strip()) for name in self.config.kinds.split(",") if name.strip()]
+        self.kinds = tuple(dict.fromkeys(named or self.population or COMMON_KINDS.split(",")))
+        self._batcher = Batcher(self.encoder, self.config.batch, lambda size: self.on_batch(size))
+        self._decoders = ThreadPoolExecutor(self.config.decoders, "decoder")
+        self._spreads: dict[tuple[str, str], Spread] = {}
+        self.ready = False
+        self.failure: Exception | None = None
+
+    @classmethod
+    def open(cls, config: ServeConfig, encoder: Encoder) -> Service:
+        """With the index, the population and the calibration that the config names.
+
+        Raises:
+            XLIPError: one of them cannot be read, or is of another model; an unknown kind or prompt set.
+        """
+        identity = {
+            "checkpoint": encoder.identity,
+            "prompts": load_prompts(config.prompts).identifier,
+            "preprocessing": f"{encoder.preprocess}/{encoder.image_size}",
+            "local_share": f"{encoder.local_share:g}" if encoder.local_share else "",
+        }
+        return cls(
+            config,
+            encoder,
+            Cases.open(config.index, encoder) if config.index else None,
+            population_of(config.population, identity) if config.population else {},
+            calibration_of(config.calibration, identity) if config.calibration else {},
+        )
+
+    async def start(self) -> None:
+        """Work, and be ready once the prompts of the usual kinds are encoded; what stops that is kept in `failure`."""
+        self._batcher.start()
+        try:
+            await self._warm()
+        except Exception as error:
+            self.failure = error
+        self.ready = self.failure is None
+
+    async def _warm(self) -> None:
+        await self._batcher.run(partial(self._findings.kinds, self.kinds))
+        blank = np.zeros((self.encoder.image_size,) * 2, np.uint8)
+        await self._batcher.encode(blank, self._directions(await self._kind_set(self.kinds)))
+
+    async def stop(self) -> None:
+        """Finish what is being computed and let go of the threads."""
+        self.ready = False
+        await self._batcher.stop()
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+
+    async def film(self, data: bytes) -> Film:
+        """Decoded in one of the threads for that.
+
+        Raises:
+            RequestError: not an image that is accepted.
+        """
+        most = int(self.config.max_megapixels * 1e6)
+        work = partial(read_film, data, most, self.encoder.image_size, self.encoder.preprocess)
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+
+    async def picture(self, film: Film) -> bytes:
+        """A PNG of what the model sees, at the film's own resolution."""
+
+        def work() -> bytes:
+            return encode(shown(film, self.encoder.preprocess), lossless=True)
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+
+    async def zeroshot(self, films: Sequence[Film], ask: ZeroShotAsk) -> list[answers.FilmScores]:
+        """Every finding on every film.
+
+        Raises:
+            RequestError: a kind without prompts, or a text that the model cannot represent.
+        """
+        asked = tuple(ask.kinds or (() if ask.texts else self.kinds))
+        kind_set = await self._kind_set(asked)
+        sentences = await self._ask_model(partial(self._findings.sentences, ask.texts, ask.neutral))
+        directions = self._directions(kind_set)
+        encoded = await asyncio.gather(*(self._batcher.encode(film.square, directions) for film in films))
+        found = []
+        for film, one in zip(films, encoded, strict=True):
+            scores = [*self._of_kinds(one, kind_set.pairs), *self._of_pairs(one.vector, sentences)]
+            names = [*asked, *ask.texts]
+            listed = [
+                await self._score(name, score, None if row < len(asked) else ask.neutral)
+                for row, (name, score) in enumerate(zip(names, scores, strict=True))
+            ]
+            found.append(answers.FilmScores(input=film.sha256, warning=film.warning, scores=listed))
+        return found
+
+    async def embed(self, films: Sequence[Film], ask: EmbedAsk) -> tuple[list[answers.Vector], list[list[float]]]:
+        """Vectors of films and texts.
+
+        Raises:
+            RequestError: a text that the model cannot represent.
+        """
+        texts = await self._ask_model(partial(self._findings.encode, ask.texts)) if ask.texts else np.zeros((0, 1))
+        encoded = await asyncio.gather(*(self._batcher.encode(film.square) for film in films))
+        vectors = [
+            answers.Vector(input=film.sha256, vector=one.vector.tolist())
+            for film, one in zip(films, encoded, strict=True)
+        ]
+        return vectors, texts.tolist()
+
+    async def explain(self, film: Film, ask: ExplainAsk) -> tuple[str, list[answers.FindingMap]]:
+        """How it was said, and a map for each finding.
+
+        Raises:
+            RequestError: no finding was asked for, or one that cannot be explained.
+        """
+        if not ask.kinds and not ask.texts:
+            raise RequestError("invalid", "explain: expected at least one of kinds and texts")
+        how = ask.how or self.ways[0]
+        if how not in self.ways:
+            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+
+        def work() -> list[answers.FindingMap]:
+            asked = self._findings.asked(ask.kinds, ask.texts, ask.neutral)
+            return finding_maps(self.encoder, film.square, asked, how, drawn=ask.overlay)
+
+        return how, await self._ask_model(work)
+
+    async def search(self, film: Film | None, ask: SearchAsk) -> list[answers.Case]:
+        """Cases like a film or a sentence, the most similar first.
+
+        Raises:
+            RequestError: no index, not exactly one of film and sentence, or a condition that cannot be.
+        """
+        if self.cases is None:
+            raise RequestError("no-index", "start the service with --index FOLDER (of `xlip embed`)")
+        if (film is None) == (ask.text is None):
+            raise RequestError("invalid", "search: expected an image or a text, and not both")
+        if film is not None:
+            vector = (await self._batcher.encode(film.square)).vector
+        else:
+            vector = (await self._ask_model(partial(self._findings.encode, [ask.text or ""])))[0]
+        work = partial(self.cases.like, vector, ask.top, ask.where)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+        except XLIPError as error:
+            raise RequestError("invalid", str(error)) from None
+
+    def describe(self) -> answers.KindsAnswer:
+        """What can be asked for."""
+        listed = [
+            answers.KindInfo(
+                id=kind.id,
+                name=kind.name,
+                aliases=list(kind.aliases),
+                default=kind.id in self.kinds,
+                calibrated=kind.id in self.calibration,
+                population=len(self.population[kind.id].scores) if kind.id in self.population else 0,
+            )
+            for kind in kinds().values()
+        ]
+        return answers.KindsAnswer(
+            model=self.info,
+            kinds=listed,
+            neutral=NEUTRAL,
+            maps=list(self.ways),
+            index=len(self.cases) if self.cases is not None else None,
+            columns=self.cases.columns if self.cases is not None else [],
+            dicom=False,
+            max_films=self.config.max_films,
+            max_mb=self.config.max_mb,
+        )
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Ways to say where, the usual one first."""
+        return ("response", "occlusion") if self.encoder.has_maps else ("occlusion",)
+
+    def _sample(self) -> Array:
+        assert self.cases is not None
+        return self.cases.sample
+
+    async def _ask_model(self, work: Callable[[], Any]) -> Any:
+        try:
+            return await self._batcher.run(work)
+        except XLIPError as error:
+            raise RequestError("invalid", str(error)) from None
+
+    async def _kind_set(self, asked: tuple[str, ...]) -> Any:
+        return await self._ask_model(partial(self._findings.kinds, asked))
+
+    def _directions(self, kind_set: Any) -> Array | None:
+        return kind_set.directions if self.share and self.encoder.has_maps and kind_set.kinds else None
+
+    def _of_kinds(self, one: Encoded, pairs: Array) -> list[float]:
+        added = 0.0 if one.answers is None else self.share * one.answers[None].astype(np.float64)
+        return self._of_pairs(one.vector, pairs, added)
+
+    def _of_pairs(self, vector: Array, pairs: Array, added: Any = 0.0) -> list[float]:
+        if not len(pairs):
+            return []
+        return [float(score) for score in kind_scores(vector[None], pairs, self._scale, added)[0]]
+
+    async def _score(self, finding: str, score: float, neutral: str | None) -> answers.Score:
+        """A kind's score, or a sentence's where `neutral` says what it was weighed against."""
+        spread = await self._spread(finding, neutral)
+        curve = self.calibration.get(finding) if neutral is None else None
+        population = None
+        if spread is not None:
+            population = answers.Population(
+                source=spread.source,
+                films=len(spread.scores),
+                percentile=spread.percentile(score),
+                quantiles=spread.quantiles(),
+            )
+        return answers.Score(
+            finding=finding,
+            name=kinds()[finding].name if neutral is None else finding,
+            score=score,
+            probability=curve.probability(score) if curve else None,
+            population=population,
+        )
+
+    async def _spread(self, finding: str, neutral: str | None) -> Spread | None:
+        """The population of a finding: of the evaluation, else of the index, whose films have an embedding but no
+        map; so it has none for kinds to which the map adds.
+        """
+        if neutral is None and finding in self.population:
+            return self.population[finding]
+        if self.cases is None or (neutral is None and self.share):
+            return None
+        if not len(sample := await asyncio.get_running_loop().run_in_executor(self._decoders, self._sample)):
+            return None
+        key = (finding, neutral or "")
+        if key not in self._spreads:
+            if neutral is None:
+                pairs = (await self._kind_set((finding,))).pairs
+            else:
+                pairs = await self._ask_model(partial(self._findings.sentences, [finding], neutral))
+            scores = kind_scores(sample, pairs, self._scale)[:, 0]
+            while len(self._spreads) >= MOST_SPREADS:
+                self._spreads.pop(next(iter(self._spreads)))
+            self._spreads[key] = Spread.of(scores, f"index:{len(self.cases)}")
+        return self._spreads[key]
