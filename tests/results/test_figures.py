@@ -15,9 +15,10 @@ from evaluations import result
 from xlip.errors import XLIPError
 from xlip.metrics.kinds import KindMetrics
 from xlip.results import schema
-from xlip.results.figures import KindFigures, Mean, checked
+from xlip.results.figures import KindFigures
 from xlip.results.folder import metrics_json, result_of_json
 from xlip.results.schema import SCHEMAS
+from xlip.results.typed import Mean, checked
 
 RESULTS = Path(schema.__file__).parent
 
