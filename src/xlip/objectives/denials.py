@@ -1,4 +1,4 @@
-"""Contrast of denials: 'no pleural effusion' belongs to the images without one, and to no image with one."""
+"""Which denials an image contradicts, and how much they speak against its own texts."""
 
 from __future__ import annotations
 
@@ -10,57 +10,12 @@ from torch import distributed as dist
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
-from xlip.models.xlip import XLIPModel
-from xlip.objectives.contrastive import gather
-from xlip.objectives.kind_contrast import present_against_absent
-from xlip.objectives.objective import Context, Term, distributed, zero
-from xlip.study.labels import ABSENT, PRESENT, UNKNOWN, UncertainPolicy
+from xlip.objectives.objective import Context, distributed
+from xlip.objectives.ranks import gather
+from xlip.study.labels import ABSENT, PRESENT, UNKNOWN
 
-
-@dataclass(frozen=True)
-class DenialContrast:
-    """InfoNCE between images and texts that deny kinds, both ways: each denial is judged alone, across the images.
-
-    `ImageKind` trains the *difference* of a kind's two prompts and `KindContrast` its positive prompt, so nothing holds
-    the denial to the images that it is true of: alone, 'no X' looks most like an X. Here images of which a denial is
-    true compete with those that contradict it, and for an image the true denials with the false ones. The texts are a
-    denial of every kind by its name, drawn from the prompts, and a sentence of every report of the step in which the
-    tagger found nothing but denials. VECL (MICCAI 2025) takes contradicting sentences as negatives too; the form of the
-    loss is ours.
-    """
-
-    weight: float = 1.0
-    uncertain: str = "ignore"
-    """What an uncertain label counts as, see `UncertainPolicy.parse`."""
-    name: str = "denial_contrast"
-
-    def __post_init__(self) -> None:
-        UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
-
-    def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
-        """The denials."""
-        return {"denials": batch.denials}
-
-    def __call__(self, context: Context) -> Term:
-        """Sum over images with a true denial, and over denials that are true of an image of the batch; count = both.
-
-        Images and reports are those of all ranks; a rank takes its own images and sentences, and every n-th prompt.
-        """
-        batch = context.batch
-        targets = batch.targets(batch.image_labels, self.uncertain)
-        if not distributed() and not bool((targets >= 0).any()):
-            return zero(context)
-        scale, own = context.model.logit_scale_exp(), _own_rows(batch)
-        texts, denied = context.texts["denials"].embedding[own], batch.denied[own]
-        all_texts, all_denied = gather(texts), gather(denied)
-        by_image = present_against_absent(
-            scale * context.images.embedding @ all_texts.T, truth_of_denials(all_denied, targets)
-        )
-        all_targets = gather(targets)
-        by_text = present_against_absent(
-            scale * texts @ gather(context.images.embedding).T, truth_of_denials(denied, all_targets).T
-        )
-        return Term(by_image.total + by_text.total, by_image.count + by_text.count)
+NONE = -1e4
+"""A logit of what is not there; finite, so that a row of nothing else gets a gradient of 0 and not NaN."""
 
 
 def truth_of_denials(denied: Tensor, targets: Tensor) -> Tensor:
@@ -80,8 +35,46 @@ def truth_of_denials(denied: Tensor, targets: Tensor) -> Tensor:
     return unknown.masked_fill(holds, int(PRESENT)).masked_fill(contradicted, int(ABSENT))
 
 
-def _own_rows(batch: Batch) -> Tensor:
-    """The denials that this rank brings: every n-th of the prompts, which all ranks share, and its own sentences."""
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
-    rows = torch.arange(len(batch.denials), device=batch.denied.device)
-    return rows[(rows >= len(batch.kinds)) | (rows % ranks == rank)]
+@dataclass(frozen=True)
+class Denials:
+    """The texts of a step that deny kinds: negative prompts, denials of every kind by its name, reports' sentences."""
+
+    texts: Tensor
+    """(M, E), L2-normalised."""
+    denied: Tensor
+    """(M, K) bool: which kinds each denies."""
+
+    @classmethod
+    def own(cls, context: Context) -> Denials:
+        """Those that this rank brings: every n-th of the 2 K prompts, which all ranks share, and its own sentences."""
+        batch, count = context.batch, len(context.batch.kinds)
+        negative = context.texts["prompts"].embedding.chunk(2)[1]
+        texts = torch.cat([negative, context.texts["denials"].embedding])
+        denied = torch.cat([torch.eye(count, dtype=torch.bool, device=texts.device), batch.denied])
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
+        rows = torch.arange(len(texts), device=texts.device)
+        own = rows[(rows >= 2 * count) | (rows % ranks == rank)]
+        return cls(texts[own], denied[own])
+
+    def of_all_ranks(self) -> Denials:
+        """Those of every rank, once each."""
+        return Denials(gather(self.texts), gather(self.denied))
+
+
+def denial_texts(batch: Batch) -> dict[str, TextBatch]:
+    """What an objective that reads denials needs encoded."""
+    return {"prompts": batch.prompts, "denials": batch.denials}
+
+
+def rivals(context: Context, images: Tensor, targets: Tensor) -> Tensor:
+    """(B,) log of the summed exponentials of each image's logits with the denials that it contradicts.
+
+    Args:
+        context: its texts hold those of `denial_texts`.
+        images: (B, E), L2-normalised.
+        targets: (B, K) of 1, 0 and -1 = unknown.
+    """
+    every = Denials.own(context).of_all_ranks()
+    false = truth_of_denials(every.denied, targets) == ABSENT
+    logits = context.model.logit_scale_exp() * images.float() @ every.texts.float().T
+    return torch.cat([logits.masked_fill(~false, NONE), logits.new_full((len(logits), 1), NONE)], 1).logsumexp(1)

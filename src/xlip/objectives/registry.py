@@ -10,7 +10,7 @@ from xlip.errors import XLIPError
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.contrastive import Contrastive
-from xlip.objectives.denials import DenialContrast
+from xlip.objectives.denial_contrast import DenialContrast
 from xlip.objectives.description_contrast import DescriptionContrast
 from xlip.objectives.entmlm import EntMLM
 from xlip.objectives.kind_contrast import KindContrast
