@@ -172,7 +172,8 @@ class _Place:
             )
         self._check_named_split(path)
         kinds = ",".join(self.declared.kinds)
-        cases = open_cases(path, kinds=kinds, split=self.declared.split, require=require)
+        wanted = {"kinds": kinds, "split": self.declared.split, "require": require}
+        cases = open_cases(path, laterals=self.declared.laterals, **wanted)
         if require == "labels":
             self._check_studies(cases)
         return cases

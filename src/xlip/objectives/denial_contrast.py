@@ -23,8 +23,9 @@ class DenialContrast:
     `ImageKind` trains the *difference* of a kind's two prompts and `KindContrast` its positive prompt, so nothing holds
     the denial to the images that it is true of: alone, 'no X' looks most like an X. Here images of which a denial is
     true compete with those that contradict it, and for an image the true denials with the false ones. The texts are
-    every kind's negative prompt, a denial of every kind by its name, and a sentence of every report in which the tagger found nothing but denials. VECL (MICCAI 2025) takes contradicting sentences as negatives too; the form of
-    the loss is ours. A text tower that averages its words needs `model.text_pool: polarity` to learn it.
+    every kind's negative prompt, a denial of every kind by its name, and a sentence of every report in which the tagger
+    found nothing but denials. VECL (MICCAI 2025) takes contradicting sentences as negatives too; the form of the loss
+    is ours. A text tower that averages its words needs `model.text_pool: polarity` to learn it.
     """
 
     weight: float = 1.0
