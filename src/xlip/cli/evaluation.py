@@ -125,6 +125,8 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
     from xlip.evaluate.suite import negation_rows, run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
+    from xlip.evaluate.transport import transports
+    from xlip.pages.transport import write_transport_page
     from xlip.pages.write import add_reports
 
     if not config.model:
@@ -137,6 +139,11 @@ def run_evaluate(config: EvaluateConfig) -> int:
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
     for line in add_reports(outcomes):
         print(line, file=sys.stderr)
+    for folder, found in transports(outcomes, replicates=config.replicates):
+        kept, count = found.carries("sensitivity 95")
+        print(
+            f"{write_transport_page(found, folder)}: {kept} of {count} thresholds keep 95 % sensitivity on another set"
+        )
     header, *rows = summary_rows(outcomes)
     print_table(header[:-1], (row[:-1] for row in rows))
     names, *readings = negation_rows(outcomes)

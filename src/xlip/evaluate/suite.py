@@ -63,6 +63,8 @@ class Outcome:
     """Where the result was written."""
     prompts: str = ""
     """Prompt sets that the entry asks for, as the evaluator takes them."""
+    set_name: str = ""
+    """Of the suite."""
 
     @property
     def headline(self) -> list[Headline]:
@@ -246,7 +248,7 @@ def _run_entry(
         return Outcome(name, entry.name, None, (str(error),))
     problems = tuple(one_class_kinds(result))
     prompts = str(entry.options.get("prompts", ""))
-    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts)
+    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts, entry.data)
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:
