@@ -133,7 +133,8 @@ class ZeroShot:
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
         images, cases = embedded.images, embedded.cases
         added = share * embedded.further.reshape(len(images), len(sets), -1) if local else np.zeros((1, len(sets), 1))
-        by_set, by_reading, figures = {}, {}, {}
+        by_set, figures = {}, {}
+        by_reading: dict[str, Predictions] = {}
         for number, (one, classifier) in enumerate(zip(sets, classifiers, strict=True)):
             found = readings(subject, one, cases, images, classifier.numpy(), data.kinds, added[:, number])
             by_set[one.identifier] = found[self.scoring]

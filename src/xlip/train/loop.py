@@ -67,8 +67,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     checkpoint = read_checkpoint(Path(found)) if found else None
     notes = compare(checkpoint.config, as_written(config), found) if checkpoint else []
     tables = build_tables(config.data)
-    attributes = ImageAttributes.name in config.objectives
-    if attributes:
+    if attributes := ImageAttributes.name in config.objectives:
         refuse_without_headers(tables)
     studies = {name: table.fingerprint() for name, table in tables.items()}
     if checkpoint:
