@@ -77,6 +77,12 @@ def _print_sensitivity(figures: Classification) -> None:
     }
     rows["macro"] = [*(one.macro_auroc for one in found.sets.values()), found.macro_spread]
     print_table(("AUROC", *found.sets, "spread"), ([name, *map(number, values)] for name, values in rows.items()))
+    if found.worst_and_best:
+        worst, best = found.worst_and_best
+        areas = f"{number(found.sets[worst].macro_auroc)} and {number(found.sets[best].macro_auroc)}"
+        print(f"worst and best prompts: {worst} and {best}, macro AUROC {areas}")
+    changed, count = found.changed
+    print(f"{changed} of {count} AUROCs differ from those of the first prompt set (p < 0.05, adjusted after Holm)")
 
 
 def _run_query(config: ZeroShotConfig) -> None:

@@ -109,7 +109,7 @@ class ZeroShot:
         if self.source_controlled:
             more["source_controlled"] = source_controlled(studies)
         if len(scored.by_set) > 1:
-            more["sensitivity"] = sensitivity(scored.by_set, self.views)
+            more["sensitivity"] = sensitivity(scored.by_set, self.views, **options)
         figures = classification_figures(
             studies, ZeroShotFigures, images=len(scored.cases), dropped=len(data.dropped), **options, **more
         )

@@ -65,7 +65,7 @@ def matrices(found: Transport, goal: str) -> bytes:
 
 def threshold_rows(found: Transport, goal: str) -> list[tuple[str, ...]]:
     """One row per pair of sets and finding."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for pair in found.pairs:
         for kind, one in pair.kinds.items():
             figures = one.thresholds[goal]

@@ -106,6 +106,21 @@ class PromptSetFigures(Part):
     per_kind: dict[str, Share]
 
 
+class PromptTest(Part):
+    """One prompt set against the headline's, on the same images."""
+
+    prompts: str
+    kind: str
+    """'' = the macro mean."""
+    difference: Number
+    """Its AUROC less the headline's."""
+    ci95: Span
+    p: Share
+    """Two-sided, paired bootstrap over patients."""
+    p_holm: Share
+    """Adjusted for all tests of the evaluation (Holm 1979)."""
+
+
 class Sensitivity(Part):
     """How far the choice of prompts moves the AUROC."""
 
@@ -113,6 +128,20 @@ class Sensitivity(Part):
     spread: dict[str, Share]
     """Kind -> largest less smallest AUROC."""
     macro_spread: Share
+    tests: tuple[PromptTest, ...] = ()
+    """Every other set against the first, for every kind and the macro mean."""
+
+    @property
+    def changed(self) -> tuple[int, int]:
+        """How many kinds and sets differ from the headline's after adjustment, of how many."""
+        known = [one.p_holm for one in self.tests if one.kind and one.p_holm is not None]
+        return sum(value < 0.05 for value in known), len(known)
+
+    @property
+    def worst_and_best(self) -> tuple[str, str] | None:
+        """Sets with the least and the largest macro AUROC; None where none was measured."""
+        known = {name: one.macro_auroc for name, one in self.sets.items() if one.macro_auroc is not None}
+        return (min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])) if known else None
 
 
 class Area(Part):
