@@ -1,7 +1,7 @@
 """How well `xlip tag` reads the kinds of Open-i reports, against the tags that people gave them; beside it, negspacy.
 
-Truth: the MeSH column, mapped by openi_tags.yaml. Studies are split in two by a hash of their uid; rules and lexicon
-were developed on the half `dev` alone. Writes docs/tag_quality.json and docs/tag_quality.md.
+Truth: the MeSH column, mapped by `xlip/sources/openi_tags.yaml`. Studies are split in two by a hash of their uid; rules
+and lexicon were developed on the half `dev` alone. Writes docs/tag_quality.json and docs/tag_quality.md.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from xlip.reports.entities import TAGGER, kinds_of
 from xlip.reports.sections import compose
 from xlip.reports.tagger.rules import rule_tagger
+from xlip.sources.openi_tags import applies, parts_of, stated_by, tag_rules, tagged_kinds
 from xlip.study.labels import PRESENT, UNCERTAIN
 from xlip.study.record import Entity
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("XLIP_DATA", ROOT.parent / "shared" / "data")) / "iu_openi" / "indiana_reports.csv"
-RULES = yaml.safe_load((ROOT / "bench" / "openi_tags.yaml").read_text("utf-8"))
-KINDS = sorted({rule["kind"] for rule in RULES if rule["kind"]})
+RULES = tag_rules()
+KINDS = list(tagged_kinds())
 MIN_POSITIVES = 20
 """Kinds with fewer are listed, but count in no mean."""
 REPLICATES = 1000
@@ -38,29 +38,13 @@ def half(uid: str) -> str:
     return "dev" if hashlib.blake2b(uid.encode(), digest_size=8).digest()[0] % 2 == 0 else "test"
 
 
-def parts_of(tag: str) -> list[str]:
-    return [part.strip().lower() for part in tag.split("/")]
-
-
-def applies(rule: dict[str, Any], parts: list[str]) -> bool:
-    rest = set(parts[1:])
-    wanted, unwanted = set(rule.get("with", ())), set(rule.get("without", ()))
-    return parts[0] in rule["heading"] and (not wanted or bool(wanted & rest)) and not unwanted & rest
-
-
-def truth_of(mesh: str) -> set[str]:
-    """The kinds that the tags of one study stand for."""
-    tags = [parts_of(tag) for tag in mesh.split(";")]
-    return {rule["kind"] for rule in RULES for parts in tags if rule["kind"] and applies(rule, parts)}
-
-
 def studies(name: str) -> Iterator[tuple[str, str, set[str]]]:
     """(uid, report, kinds) of the studies of a half that have a report and were indexed."""
     with DATA.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             report = compose(row["findings"], row["impression"])
             if half(row["uid"]) == name and report and "no indexing" not in row["MeSH"].lower():
-                yield row["uid"], report, truth_of(row["MeSH"])
+                yield row["uid"], report, stated_by(row["MeSH"].split(";"))
 
 
 class NegspacyNegation:

@@ -225,6 +225,21 @@ def brax(root: Path) -> dict[str, Any]:
     return {}
 
 
+def chestxdet10(root: Path) -> dict[str, Any]:
+    train = [
+        {"file_name": "36199.png", "syms": ["Effusion", "Calcification"], "boxes": [[0, 512, 256, 1024], [5, 5, 9, 9]]}
+    ]
+    train += [
+        {"file_name": "gone.png", "syms": [], "boxes": []},
+        {"file_name": "36200.png", "syms": ["Mass"], "boxes": []},
+    ]
+    write(root / "train.json", json.dumps(train))
+    write(root / "test.json", json.dumps([{"file_name": "1.png", "syms": [], "boxes": []}]))
+    picture(root / "train_data/36199.png", (64, 64))
+    picture(root / "test_data/1.png", (64, 64))
+    return {}
+
+
 def padchest_gr(root: Path) -> dict[str, Any]:
     finding = {"sentence_en": "Left pleural effusion.", "sentence_es": "Derrame pleural izquierdo.", "abnormal": True}
     finding |= {"labels": ["pleural effusion"], "boxes": [[0.5, 0.25, 0.75, 1.2]], "locations": ["left"]}
@@ -355,6 +370,7 @@ LAYOUTS: dict[str, Layout] = {
     "rsna": (rsna, 4, 4, 1),
     "siim": (siim, 3, 3, 1),
     "covidx": (covidx, 3, 3, 2),
+    "chestxdet10": (chestxdet10, 2, 2, 2),
     "padchest": (padchest, 3, 3, 2),
     "padchest-gr": (padchest_gr, 2, 2, 1),
     "brax": (brax, 2, 2, 1),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from xlip.batches.batch import Batch
+from xlip.batches.denials import Denial, denied_columns
 from xlip.batches.descriptions import Description, describe
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.tokenizer import train_wordpiece
@@ -66,6 +67,8 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
     prompts = load_prompts("xlip")
     described = [description(p, i) for i, p in enumerate(shown[pairs:])]
     families = [prompts.positive(kind)[0] for kind in KINDS] + [prompts.negative(kind)[0] for kind in KINDS]
+    denials = [Denial(prompts.denials(kind)[0], frozenset({kind})) for kind in KINDS]
+    denials += [Denial("No pleural effusion or pneumothorax.", frozenset({"Effusion", "Pneumothorax"}))]
     return Batch(
         pixels=processor.pixels([p.pixels for p in shown]),
         image_labels=codes([p.labels for p in shown]),
@@ -83,6 +86,8 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         report_studies=tuple(f"report-{start + row}" for row in range(len(reports))),
         descriptions=processor.texts([one.text for one in described], [one.entities for one in described]),
         described=torch.ones(images, dtype=torch.bool),
+        denials=processor.texts([one.text for one in denials]),
+        denied=torch.from_numpy(denied_columns(denials, KINDS)),
         meaning=torch.tensor([hash(one.meaning) & 0xFFFF for one in described], dtype=torch.long),
     )
 

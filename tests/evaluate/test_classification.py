@@ -90,3 +90,15 @@ def test_sensitivity_spans_the_sets() -> None:
     assert found.spread == {"Mass": 0.5}
     assert found.macro_spread == 0.5
     assert sensitivity({"few@1": made([0, 1], [0.1, 0.2])}).macro_spread is None
+
+
+def test_prompt_sets_are_tested_against_the_first_and_adjusted_for_their_number() -> None:
+    good, bad = made([0, 1] * 20, [0.1, 0.9] * 20), made([0, 1] * 20, [0.5, 0.5] * 20)
+    found = sensitivity({"good@1": good, "same@1": good, "bad@1": bad}, replicates=200)
+    tests = {(one.prompts, one.kind): one for one in found.tests}
+    assert set(tests) == {(name, kind) for name in ("same@1", "bad@1") for kind in ("Mass", "")}
+    assert tests["bad@1", "Mass"].difference == -0.5
+    assert tests["bad@1", "Mass"].p_holm == pytest.approx(4 * 2 / 201)
+    assert tests["same@1", "Mass"].p_holm == 1
+    assert found.changed == (1, 2)
+    assert found.worst_and_best == ("bad@1", "good@1")

@@ -28,7 +28,7 @@ from xlip.study.prompts import load_prompts
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}
 BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped", "evaluator", "sanity", "seconds"}
-BESIDES |= {"subgroups", "long_tail"}
+BESIDES |= {"subgroups", "long_tail", "scoring", "negation"}
 COUNT = 60
 MODEL = tiny_model().eval()
 
@@ -134,7 +134,7 @@ def test_metrics_json_has_the_keys_that_were_asked_for_and_strict_json(result: R
     assert metrics["preprocessing"] == "letterbox/64"
     assert metrics["split"].startswith(f"my:{COUNT}:")
     assert metrics["images"] == COUNT
-    names = {"metrics.json", "scores.csv", "dropped.csv"}
+    names = {"metrics.json", "scores.csv", "dropped.csv", "scores-pos.csv", "scores-neg.csv", "scores-no_x.csv"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

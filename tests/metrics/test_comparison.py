@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from xlip.errors import XLIPError
 from xlip.metrics.auroc import auroc
-from xlip.metrics.comparison import bootstrap_p, paired_bootstrap
+from xlip.metrics.comparison import bootstrap_p, holm, paired_bootstrap
 from xlip.metrics.delong import delong_test
 from xlip.metrics.kinds import MIN_CASES
 
@@ -127,3 +127,22 @@ def test_nothing_to_compare_is_nan_and_a_nan_score_is_refused() -> None:
     b[0] = np.nan
     with pytest.raises(XLIPError, match="1 of 12 are not finite"):
         paired_bootstrap(labels, a, b, np.arange(12))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_equals_the_step_down_procedure(values: list[float]) -> None:
+    """A hypothesis is rejected at level a exactly where Holm's steps, taken one by one, reach it."""
+    adjusted = holm(values)
+    for level in (0.01, 0.05, 0.3):
+        rejected: set[int] = set()
+        for step, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+            if values[place] * (len(values) - step) > level:
+                break
+            rejected.add(place)
+        assert {place for place, value in enumerate(adjusted) if value <= level} == rejected
+
+
+def test_holm_leaves_what_is_unknown_out() -> None:
+    assert holm([0.01, float("nan"), 0.03])[::2] == [0.02, 0.03]
+    assert np.isnan(holm([float("nan")])[0])
+    assert holm([]) == []

@@ -185,3 +185,24 @@ def test_a_model_starts_from_local_checkpoints_at_their_default_patch_size(famil
     loaded, pixels = XLIPModel.from_pretrained(tmp_path / "model"), torch.rand(1, 1, 2 * default, 2 * default)
     assert torch.allclose(loaded.encode_text("small nodule"), model.encode_text("small nodule"), atol=1e-6)
     assert torch.allclose(loaded.encode_pixels(pixels), model.encode_pixels(pixels), atol=1e-6)
+
+
+def test_a_signed_mean_starts_as_the_mean_and_lets_one_word_turn_all_others_round() -> None:
+    torch.manual_seed(0)
+    config = {"model_type": "bert", "vocab_size": 30, **TINY}
+    plain, signed = TextTower(config, pool="mean").eval(), TextTower(config, pool="polarity").eval()
+    signed.encoder.load_state_dict(plain.encoder.state_dict())
+    signed.reset_polarity()
+    ids, mask = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]).bool()
+    unit = torch.nn.functional.normalize
+    with torch.no_grad():
+        mean, start = plain(ids, mask).pooled, signed(ids, mask).pooled
+        assert torch.allclose(unit(start, dim=1), unit(mean, dim=1), atol=1e-5)
+        # A weight that answers to word 9 in the text: every token of that text turns, those of the other do not.
+        words = signed.encoder.get_input_embeddings().weight
+        about = lambda row: torch.nn.functional.layer_norm(words[ids[row]][mask[row]].mean(0), (16,))  # noqa: E731
+        signed.polarity.weight[0, 16:] = about(1) - about(0)
+        signed.polarity.bias.zero_()
+        turned = signed(ids, mask).pooled
+    assert torch.nn.functional.cosine_similarity(turned[0], mean[0], dim=0) < -0.9
+    assert torch.nn.functional.cosine_similarity(turned[1], mean[1], dim=0) > 0.9

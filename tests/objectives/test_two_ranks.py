@@ -10,13 +10,22 @@ from torch import multiprocessing
 
 from tiny import context_of, tiny_batch, tiny_model
 from xlip.batches.batch import Batch
+from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
 from xlip.objectives import view_contrast
 from xlip.objectives.contrastive import Contrastive
+from xlip.objectives.denial_contrast import DenialContrast
+from xlip.objectives.kind_contrast import KindContrast
 from xlip.objectives.objective import Objective, mean_over_ranks
 from xlip.objectives.view_contrast import ViewContrast
 
-OBJECTIVES: dict[str, Objective] = {"contrastive": Contrastive(), "view_contrast": ViewContrast()}
+OBJECTIVES: dict[str, Objective] = {
+    "contrastive": Contrastive(),
+    "view_contrast": ViewContrast(),
+    "contrastive with denials": Contrastive(denials=True),
+    "denial_contrast": DenialContrast(),
+    "kind_contrast with denials": KindContrast(denials=True),
+}
 SHARES = ((0, 3), (3, 5))
 """First pair of each rank, and how many it has: ranks need not have equally many."""
 
@@ -28,7 +37,12 @@ def batch_of(model: XLIPModel, first: int, pairs: int) -> Batch:
     labels = torch.zeros(pairs, 80, dtype=torch.int8)
     labels[torch.arange(pairs), 65 + numbers] = 1
     labels[numbers == 4] = labels.new_zeros(80).index_fill(0, torch.tensor([65]), 1)
-    return replace(batch, report_key=numbers, image_labels=labels)
+    # Two prompts of each kind that all ranks share, and a sentence of each pair, which denies the next one's kind.
+    prompts = TextBatch.concatenate([batch.prompts[k % 8 : k % 8 + 1] for k in range(160)])
+    denied = torch.cat([torch.eye(80, dtype=torch.bool), torch.eye(80, dtype=torch.bool)[66 + numbers]])
+    texts = {"prompts": prompts, "denials": TextBatch.concatenate([prompts[:80], batch.reports[:pairs]])}
+    names = tuple(f"kind {number}" for number in range(80))
+    return replace(batch, report_key=numbers, image_labels=labels, denied=denied, kinds=names, **texts)
 
 
 def mirrored(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -48,6 +48,11 @@ class Batch:
     """(lone images,) bool: whether its description says anything."""
     meaning: Tensor
     """(lone images,) int64: equal for descriptions that state the same kinds in the same places; 0 = nothing stated."""
+    denials: TextBatch
+    """M texts that deny kinds: a prompt of each of the K kinds, the same on every rank, then sentences of the reports
+    (see `batches.denials`); empty where no objective asks."""
+    denied: Tensor
+    """(M, K) bool: which kinds each of them denies."""
 
     def targets(self, labels: Tensor, uncertain: str) -> Tensor:
         """Labels (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, as the policy `uncertain` says."""

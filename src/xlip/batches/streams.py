@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
+from xlip.batches.denials import Denial, denied_columns, drawn_denial
 from xlip.batches.descriptions import describe
 from xlip.batches.draws import row_draws, seed_of
 from xlip.batches.pixels import as_pixels
@@ -149,10 +150,11 @@ class BatchSampler:
         rank: int = 0,
         ranks: int = 1,
         attributes: bool = False,
+        denials: bool = False,
     ) -> None:
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
-        self.attributes = attributes
+        self.attributes, self.denials = attributes, denials
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
         self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
@@ -190,6 +192,7 @@ class BatchSampler:
             image_studies=tuple(study.study_id for study in with_image),
             report_studies=tuple(study.study_id for study in with_report),
             **self._described([study for _, study in images], image_seeds[len(pairs) :]),
+            **self._denied(with_report, report_seeds, step),
         )
 
     def indices(self, stream: str, step: int) -> list[int]:
@@ -261,6 +264,19 @@ class BatchSampler:
             "described": torch.tensor([one is not None for one in made], dtype=torch.bool),
             "meaning": torch.tensor(keys, dtype=torch.long),
         }
+
+    def _denied(self, studies: Sequence[Study], seeds: Tensor, step: int) -> dict[str, Any]:
+        """A denial of every kind by its name, and one sentence of each report that has any."""
+        found: list[Denial] = []
+        if self.denials:
+            rng = np.random.default_rng(seed_of(self.seed, "denials", step))
+            families = [(kind, self.prompts.denials(kind)) for kind in self.kinds]
+            found = [Denial(texts[int(rng.integers(len(texts)))], frozenset({kind})) for kind, texts in families]
+            draws = [np.random.default_rng(seed_of(seed, "denial")) for seed in seeds.tolist()]
+            own = [drawn_denial(one, self.kinds, draw) for one, draw in zip(studies, draws, strict=True)]
+            found += [one for one in own if one]
+        texts = self.processor.texts([one.text for one in found])
+        return {"denials": texts, "denied": torch.from_numpy(denied_columns(found, self.kinds))}
 
     def _drawn(self, name: str, step: int, families: Sequence[Sequence[str]]) -> TextBatch:
         """One text of each family, the same on every rank."""

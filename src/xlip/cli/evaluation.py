@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table, report_or_warning
+from xlip.cli.show import (
+    print_dropped,
+    print_left_out,
+    print_negation,
+    print_sanity,
+    print_table,
+    report_or_warning,
+)
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
         return
     load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
-    options = {name: getattr(config, name) for name in ("prompts", "batch_size", "replicates", "seed")}
+    options = {name: getattr(config, name) for name in ("prompts", "scoring", "batch_size", "replicates", "seed")}
     cases, model = open_cases(config.data, **columns), load_model(config.model)
     result = ZeroShot(cache=not config.no_cache, **options).run(model, cases)
     write_folder(result, Path(config.out))
@@ -62,6 +69,7 @@ def _print_classification(result: Result) -> None:
     if worst := worst_group_words(figures):
         print(worst)
     print_sanity(figures)
+    print_negation(figures)
     _print_sensitivity(figures)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
 
@@ -78,6 +86,12 @@ def _print_sensitivity(figures: Classification) -> None:
     }
     rows["macro"] = [*(one.macro_auroc for one in found.sets.values()), found.macro_spread]
     print_table(("AUROC", *found.sets, "spread"), ([name, *map(number, values)] for name, values in rows.items()))
+    if found.worst_and_best:
+        worst, best = found.worst_and_best
+        areas = f"{number(found.sets[worst].macro_auroc)} and {number(found.sets[best].macro_auroc)}"
+        print(f"worst and best prompts: {worst} and {best}, macro AUROC {areas}")
+    changed, count = found.changed
+    print(f"{changed} of {count} AUROCs differ from those of the first prompt set (p < 0.05, adjusted after Holm)")
 
 
 def _run_query(config: ZeroShotConfig) -> None:
@@ -124,8 +138,10 @@ def run_evaluate(config: EvaluateConfig) -> int:
     """Run a suite; 1 where an entry has a fault."""
     from pathlib import Path
 
-    from xlip.evaluate.suite import run_suite, summary_rows
+    from xlip.evaluate.suite import negation_rows, run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
+    from xlip.evaluate.transport import transports
+    from xlip.pages.transport import write_transport_page
     from xlip.pages.write import add_reports
 
     if not config.model:
@@ -138,8 +154,16 @@ def run_evaluate(config: EvaluateConfig) -> int:
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
     for line in add_reports(outcomes):
         print(line, file=sys.stderr)
+    for folder, found in transports(outcomes, replicates=config.replicates):
+        kept, count = found.carries("sensitivity 95")
+        print(
+            f"{write_transport_page(found, folder)}: {kept} of {count} thresholds keep 95 % sensitivity on another set"
+        )
     header, *rows = summary_rows(outcomes)
     print_table(header[:-1], (row[:-1] for row in rows))
+    names, *readings = negation_rows(outcomes)
+    if readings:
+        print_table(names, readings)
     for one in outcomes:
         if one.result is not None:
             print_sanity(one.result.figures, f"{one.model} {one.entry}: ")
@@ -159,6 +183,8 @@ def run_compare(config: CompareConfig) -> None:
         print(f"{name}: {side['folder']} ({', '.join(f'{key} {side[key]}' for key in side if key != 'folder')})")
     *kinds, macro = comparing.table_rows(comparison)
     print_table(comparing.HEADER, kinds, last=macro)
+    if readings := comparing.reading_table(comparison):
+        print_table(comparing.READING_HEADER, readings)
     if groups := comparing.group_table(comparison):
         print_table(comparing.GROUP_HEADER, groups)
         print(comparing.verdict(comparison))

@@ -58,3 +58,13 @@ def print_sanity(figures: Figures, where: str = "") -> None:
         if check is not None:
             said = ", ".join(f"{key} {value}" for key, value in check.to_json().items() if key != "holds")
             print(f"{where}sanity check {name}: {'holds' if check.holds else 'FAILS'} ({said})")
+
+
+def print_negation(figures: Figures) -> None:
+    """What the positive prompts, the negative ones and 'no X' are worth alone, of every prompt set."""
+    from xlip.pages.negation import HEADER, set_rows, verdict
+
+    found = getattr(figures, "negation", None)
+    if found:
+        print_table(("macro AUROC", *HEADER), set_rows(found))
+        print(verdict(next(iter(found.values()))))

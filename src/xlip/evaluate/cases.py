@@ -19,6 +19,7 @@ from xlip.sources.source import Candidate, Dropped, is_table
 from xlip.study.kinds import named
 from xlip.study.labels import label_codes, truth
 from xlip.study.parquet import parquet_files, read_studies, schema
+from xlip.study.phrases import phrases_of
 from xlip.study.record import Box, Study
 from xlip.study.subgroups import subgroups
 from xlip.tables.arrow import data_set_files
@@ -39,6 +40,8 @@ class Case:
     report: str = ""
     boxes: tuple[Box, ...] = ()
     masks: Mapping[str, bytes] = field(default_factory=dict)
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    """Kind -> the words that its boxes stand for, where the set has them (MS-CXR)."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Subgroup (sex, age, view, source) -> value; '' where unknown."""
 
@@ -59,6 +62,7 @@ class Origin:
     patient_column: str = ""
     report_column: str = ""
     kinds: str = ""
+    laterals: bool = False
 
     def cases(self, *, images: bool = True, dropped: list[tuple[str, str]] | None = None) -> Iterator[Case]:
         """The cases in the order of the file; without images, Parquet is read in a fraction of the time."""
@@ -94,7 +98,9 @@ class Origin:
     def _wanted(self, study: Study) -> bool:
         has = {"labels": study.labels, "report": study.report, "regions": study.boxes or study.masks, "image": True}
         # Without the column of masks nobody can tell; the ids of the first reading decide then.
-        return bool(has[self.require] and self.split in ("", study.split) and study.view != "LATERAL")
+        return bool(
+            has[self.require] and self.split in ("", study.split) and (self.laterals or study.view != "LATERAL")
+        )
 
     def _table(self, dropped: list[tuple[str, str]]) -> Iterator[Case]:
         names = ("image_column", "patient_column", "report_column", "kinds")
@@ -129,6 +135,7 @@ def open_cases(
     kinds: str = "",
     split: str = "",
     require: str = "labels",
+    laterals: bool = False,
 ) -> Cases:
     """Cases of a prepared folder or file, or of a CSV file.
 
@@ -141,6 +148,7 @@ def open_cases(
             that the data label.
         split: of Parquet; default: `test` where there is one, else everything.
         require: one of `REQUIRE`.
+        laterals: of Parquet: whether lateral views count too.
 
     Raises:
         XLIPError: nothing there, a missing column, an unknown kind, or no label where labels are required.
@@ -156,7 +164,7 @@ def open_cases(
     chosen = split or ("test" if "test" in splits else "")
     if chosen and chosen not in splits:
         raise XLIPError(f"{data}: no study of split {chosen!r}; its splits are {', '.join(sorted(splits))}")
-    origin = Origin(data, chosen, require)
+    origin = Origin(data, chosen, require, laterals=laterals)
     listed = named(kinds, found) or _labelled(data, found, require)
     return Cases(f"{Path(data).stem}/{chosen or 'all'}", _Again(origin), listed, origin=origin)
 
@@ -219,6 +227,7 @@ def _case(study: Study, image: Path | str | bytes | None) -> Case:
         study.report or "",
         study.boxes,
         study.masks,
+        phrases_of(study.tags),
         subgroups(study),
     )
 

@@ -45,6 +45,8 @@ class Grounding:
     where the model has a local head, which is trained to point, else occlusion."""
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     """Of the map scaled to [0, 1] in each image; `iou` is the mean over them."""
+    phrases: bool = False
+    """Ask with the words that the boxes stand for (MS-CXR) instead of prompts; regions without words are left out."""
     batch_size: int = 32
     replicates: int = 1000
     seed: int = 0
@@ -67,16 +69,20 @@ class Grounding:
         by = ("patches" if has_local_maps(subject) else "occlusion") if self.by == "auto" else self.by
         ids: list[str] = []
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        directions: dict[str, Tensor] = {}
+        directions: dict[tuple[str, str], Tensor] = {}
         for cases, pixels in pixel_batches(subject, data, self.batch_size):
             patches = subject.encode_patches(pixels) if by == "patches" else occlusion(subject, pixels)
             for case, tokens in zip(cases, patches, strict=True):
                 ids.append(case.study_id)
                 for kind, region in _regions(case, subject):
-                    if kind not in directions:
+                    words = case.phrases.get(kind, "") if self.phrases else kind
+                    if not words:
+                        continue
+                    if (kind, words) not in directions:
                         positive, negative = text_classifier(subject, prompts, [kind])[0]
-                        directions[kind] = positive - negative
-                    heat = _enlarged(tokens @ directions[kind], subject.image_size)
+                        positive = subject.encode_text([words])[0] if self.phrases else positive
+                        directions[kind, words] = positive - negative
+                    heat = _enlarged(tokens @ directions[kind, words], subject.image_size)
                     found[kind].append({"patient": case.patient_id, **self._measured(heat, region)})
         if not found:
             raise XLIPError(f"{data.name}: no box or mask inside a readable image; grounding needs `boxes` or `masks`")
@@ -86,6 +92,7 @@ class Grounding:
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
             "by": by,
+            **({"asked": "phrases"} if self.phrases else {}),
         }
         figures = GroundingFigures(
             images=len(ids),

@@ -18,7 +18,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import reconstruct
 from xlip.objectives.entmlm import image_context
 from xlip.objectives.pixel_targets import patches, pixel_target
-from xlip.results.figures import finite
+from xlip.results.typed import finite
 from xlip.study.record import Entity
 
 Array = np.ndarray[Any, Any]

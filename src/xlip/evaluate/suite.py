@@ -18,9 +18,10 @@ from xlip.files import reading, write_json, write_whole
 from xlip.identity import split_id
 from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
-from xlip.results.figures import Headline
+from xlip.results.figures import READING_TITLES, ReadingFigures
 from xlip.results.folder import write_folder
 from xlip.results.result import Result
+from xlip.results.typed import Headline
 
 Say = Callable[[str], None]
 
@@ -62,6 +63,8 @@ class Outcome:
     """Where the result was written."""
     prompts: str = ""
     """Prompt sets that the entry asks for, as the evaluator takes them."""
+    set_name: str = ""
+    """Of the suite."""
 
     @property
     def headline(self) -> list[Headline]:
@@ -128,6 +131,25 @@ def summary_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     return rows
 
 
+def negation_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A table with a header: every reading of the prompts, of every zero-shot entry and prompt set of every model."""
+    columns = tuple(cell for name in READING_TITLES.values() for cell in (name, "95 % interval"))
+    rows: list[tuple[str, ...]] = [("model", "entry", "prompts", *columns)]
+    for one in outcomes:
+        found = getattr(one.result.figures, "negation", None) if one.result else None
+        for prompts, negation in (found or {}).items():
+            cells = [_reading_cells(getattr(negation, name)) for name in READING_TITLES]
+            rows.append((one.model, one.entry, prompts, *(cell for pair in cells for cell in pair)))
+    return rows
+
+
+def _reading_cells(reading: ReadingFigures | None) -> tuple[str, str]:
+    if reading is None or reading.macro_auroc is None:
+        return "-", "-"
+    low, high = (_number(bound) for bound in reading.macro_ci95)
+    return _number(reading.macro_auroc), f"{low} to {high}"
+
+
 @dataclass
 class _Place:
     """Where a set is, made or checked when it is first needed."""
@@ -152,7 +174,8 @@ class _Place:
             )
         self._check_named_split(path)
         kinds = ",".join(self.declared.kinds)
-        cases = open_cases(path, kinds=kinds, split=self.declared.split, require=require)
+        wanted = {"kinds": kinds, "split": self.declared.split, "require": require}
+        cases = open_cases(path, laterals=self.declared.laterals, **wanted)
         if require == "labels":
             self._check_studies(cases)
         return cases
@@ -227,7 +250,7 @@ def _run_entry(
         return Outcome(name, entry.name, None, (str(error),))
     problems = tuple(one_class_kinds(result))
     prompts = str(entry.options.get("prompts", ""))
-    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts)
+    return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts, entry.data)
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:
@@ -276,6 +299,10 @@ def _write_summary(out: Path, suite: Suite, outcomes: Sequence[Outcome]) -> None
     ]
     header, *body = summary_rows(outcomes)
     lines = [markdown_table(header, body), ""]
+    names, *readings = negation_rows(outcomes)
+    if readings:
+        lines += ["Macro AUROC by each reading of the prompts (docs/protocols.md, negation):", ""]
+        lines += [markdown_table(names, readings), ""]
     lines += [f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", {"suite": suite.name, "entries": entries})

@@ -37,6 +37,8 @@ class SuiteData:
     """How many different studies (ids up to the last slash); 0 = any number."""
     checksum: str = ""
     """The 12 digits that every evaluation prints with its split; '' = any."""
+    laterals: bool = False
+    """Whether lateral views count too; elsewhere they are left out."""
     phantom: Mapping[str, Any] = field(default_factory=dict)
     """Options of the source `phantom`, and `holdout`: the set is made where it is missing."""
 

@@ -8,22 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
-from xlip.evaluate.classification import over_views, predictions_of
+from xlip.evaluate.classification import over_views
 from xlip.evaluate.embeddings import Further, embed
 from xlip.evaluate.map_model import local_answers, with_maps
+from xlip.evaluate.negation import negation, readings
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
-from xlip.results.figures import Classification, ZeroShotFigures
+from xlip.results.figures import Classification, Negation, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
-from xlip.runtime.scores import kind_scores, prompt_pairs
+from xlip.runtime.scores import READINGS, kind_scores, prompt_pairs
 from xlip.study.prompts import PromptSet, load_prompt_sets
 
 
@@ -47,6 +49,8 @@ class ZeroShotConfig:
     prompts: str = "xlip"
     """A shipped prompt set, a YAML file, several of them separated by commas, or all: the first makes the headline,
     more than one show how much the choice matters."""
+    scoring: str = "pnc"
+    """pnc: a kind's positive prompts against its negative ones; pos or neg: one side alone."""
     query: str = ""
     """Free text instead of prompts: scores how well each image fits it; labels are only needed with --kinds."""
     neutral: str = "a chest radiograph."
@@ -66,6 +70,8 @@ class ZeroShot:
     prompts: str = "xlip"
     """A shipped set, a YAML file, several of them separated by commas, or `all`. The first makes the headline; more
     than one add `sensitivity`: the AUROC of each kind under each set, and its spread."""
+    scoring: str = "pnc"
+    """How the headline reads the prompts: pnc, pos or neg, see `runtime.scores.reading_scores`; `negation` has all."""
     views: str = ""
     """max or mean: the score of a study is that of its views, where several images are one study (CheXpert)."""
     source_controlled: bool = False
@@ -79,6 +85,10 @@ class ZeroShot:
     name: ClassVar[str] = "zeroshot"
     require: ClassVar[str] = "labels"
 
+    def __post_init__(self) -> None:
+        if self.scoring not in READINGS:
+            raise XLIPError(f"scoring: expected one of {', '.join(READINGS)}; got {self.scoring!r}")
+
     def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
         """Score every image against every kind.
 
@@ -89,7 +99,10 @@ class ZeroShot:
         scored = self._score(model, data)
         studies = over_views(scored.predictions, self.views)
         options: dict[str, Any] = {"replicates": self.replicates, "seed": self.seed}
-        more: dict[str, Any] = {"sanity": sanity_checks(scored.predictions, scored.swapped, seed=self.seed)}
+        more: dict[str, Any] = {
+            "sanity": sanity_checks(scored.predictions, scored.swapped, seed=self.seed),
+            "negation": scored.negation,
+        }
         if self.views:
             means = over_views(scored.predictions, "mean")
             more["studies"] = len(studies.study_ids)
@@ -97,53 +110,66 @@ class ZeroShot:
         if self.source_controlled:
             more["source_controlled"] = source_controlled(studies)
         if len(scored.by_set) > 1:
-            more["sensitivity"] = sensitivity(scored.by_set, self.views)
+            more["sensitivity"] = sensitivity(scored.by_set, self.views, **options)
         figures = classification_figures(
             studies, ZeroShotFigures, images=len(scored.cases), dropped=len(data.dropped), **options, **more
         )
-        seconds = time.perf_counter() - start
-        return Result(self.name, scored.identity, figures, studies, dropped=tuple(data.dropped), seconds=seconds)
+        return Result(
+            self.name,
+            scored.identity,
+            figures,
+            studies,
+            dropped=tuple(data.dropped),
+            seconds=time.perf_counter() - start,
+            readings={name: one for name, one in scored.readings.items() if name != self.scoring},
+        )
 
     def _score(self, model: XLIPModel | ImageTextModel, data: Cases) -> _Scores:
         """The scores of every image under every prompt set; images are encoded once."""
         subject, sets = adapted(model), load_prompt_sets(self.prompts)
         # Texts first: a kind without prompts is found before hours of images.
-        classifiers = {one.identifier: text_classifier(subject, one, data.kinds) for one in sets}
+        classifiers = [text_classifier(subject, one, data.kinds) for one in sets]
         share = self.local_share if self.local_share >= 0 else getattr(subject, "local_share", 0.0)
-        local = local_term(subject, list(classifiers.values()), share) if share else None
+        local = local_term(subject, classifiers, share) if share else None
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
-        images, scale = embedded.images, subject.scale()
-        added = share * embedded.further.reshape(len(images), -1, len(data.kinds)) if local else None
-        by_set = {
-            name: predictions_of(
-                embedded.cases,
-                data.kinds,
-                kind_scores(images, classifier.numpy(), scale, 0.0 if added is None else added[:, number]),
-            )
-            for number, (name, classifier) in enumerate(classifiers.items())
-        }
+        images, cases = embedded.images, embedded.cases
+        added = share * embedded.further.reshape(len(images), len(sets), -1) if local else np.zeros((1, len(sets), 1))
+        by_set, figures = {}, {}
+        by_reading: dict[str, Predictions] = {}
+        for number, (one, classifier) in enumerate(zip(sets, classifiers, strict=True)):
+            found = readings(subject, one, cases, images, classifier.numpy(), data.kinds, added[:, number])
+            by_set[one.identifier] = found[self.scoring]
+            # Of several sets the first alone keeps all its scores: with six of them, they would fill the memory.
+            merged = {name: over_views(scores, self.views) for name, scores in found.items()}
+            by_reading = by_reading or merged
+            figures[one.identifier] = negation(merged, replicates=self.replicates, seed=self.seed)
         identity = {
             "prompts": sets[0].identifier,
-            "split": split_id(data.name, (case.study_id for case in embedded.cases)),
+            "split": split_id(data.name, (case.study_id for case in cases)),
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
+            "scoring": self.scoring,
         }
         if share:
             identity["local_share"] = f"{share:g}"
-        exchanged = next(iter(classifiers.values())).flip(1).numpy()
-        swapped = kind_scores(images, exchanged, scale, 0.0 if added is None else -added[:, 0])
-        return _Scores(embedded.cases, by_set, swapped, identity)
+        exchanged = classifiers[0].flip(1).numpy()
+        swapped = kind_scores(images, exchanged, subject.scale(), -added[:, 0]) if self.scoring == "pnc" else None
+        return _Scores(cases, by_set, by_reading, figures, swapped, identity)
 
 
 @dataclass(frozen=True)
 class _Scores:
-    """What zero-shot classification measures, before any figure."""
+    """What zero-shot classification measures, before any figure of the headline."""
 
     cases: list[Case]
     by_set: dict[str, Predictions]
-    """Prompt set (id@version) -> scores; the first is the headline's."""
-    swapped: Array
-    """(n, K) scores of the first set with positive and negative prompts exchanged."""
+    """Prompt set (id@version) -> scores by the wanted reading; the first is the headline's."""
+    readings: dict[str, Predictions]
+    """Of the first set, over views: every reading."""
+    negation: dict[str, Negation]
+    """Prompt set -> figures of every reading."""
+    swapped: Array | None
+    """(n, K) scores of the first set with positive and negative prompts exchanged; None where the two are no pair."""
     identity: dict[str, str]
 
     @property
@@ -174,7 +200,7 @@ def evaluate_zero_shot(
     config = ZeroShotConfig(model="", data=data, out="", **options)
     load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
-    choices = {name: getattr(config, name) for name in ("prompts", "batch_size", "replicates", "seed")}
+    choices = {name: getattr(config, name) for name in ("prompts", "scoring", "batch_size", "replicates", "seed")}
     cases, evaluator = open_cases(data, **columns), ZeroShot(cache=cache, **choices)
     return evaluator.run(load_model(model) if isinstance(model, str) else model, cases)
 

@@ -13,7 +13,7 @@ from xlip.finetune.cell import Scored
 from xlip.finetune.run import FineTuned
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.kinds import kind_table
-from xlip.results.figures import finite
+from xlip.results.typed import finite
 
 Array = np.ndarray[Any, Any]
 

@@ -10,7 +10,7 @@ from xlip.errors import XLIPError
 
 STEMS = ("patch", "conv")
 POOLS = ("max", "mean", "cls")
-TEXT_POOLS = ("mean", "cls")
+TEXT_POOLS = ("mean", "cls", "polarity")
 
 
 class XLIPConfig(PretrainedConfig):

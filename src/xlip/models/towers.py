@@ -141,6 +141,13 @@ class TextTower(nn.Module):
         super().__init__()
         self.encoder = _build(config, TEXT_FAMILIES, add_pooling_layer=False)
         self.pool = pool
+        self.polarity = nn.Linear(2 * config["hidden_size"], 1) if pool == "polarity" else None
+
+    def reset_polarity(self) -> None:
+        """Let every token count alike, so that a tower starts as one that averages its tokens."""
+        if self.polarity is not None:
+            nn.init.zeros_(self.polarity.weight)
+            nn.init.constant_(self.polarity.bias, 0.5)
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
@@ -163,7 +170,22 @@ class TextTower(nn.Module):
         if self.pool == "cls":
             return Encoded(tokens, tokens[:, 0])
         weights = mask[..., None].to(tokens.dtype)
-        return Encoded(tokens, (tokens * weights).sum(1) / weights.sum(1).clamp(min=1))
+        if self.polarity is not None:
+            weights = weights * self._signs(ids, tokens, weights)
+        return Encoded(tokens, (tokens * weights).sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
+
+    def _signs(self, ids: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
+        """(B, T, 1) in (-1, 1): whether each token speaks for or against what it names.
+
+        Read from the token and from the mean of the text's words: 'no' turns the sign of a finding, whichever it is.
+        Averaged words cannot do so: 'no' would have to point away from every finding at once (`docs/log.md`).
+        """
+        assert self.polarity is not None
+        words = self.encoder.get_input_embeddings()(ids)
+        mean = (words * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
+        about = F.layer_norm(mean, mean.shape[-1:]).expand_as(tokens)
+        signs: Tensor = torch.tanh(self.polarity(torch.cat([tokens, about.to(tokens.dtype)], -1)))
+        return signs
 
 
 def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:

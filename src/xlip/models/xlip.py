@@ -116,6 +116,7 @@ class XLIPModel(PreTrainedModel):
         self.processor: XLIPProcessor | None = None
         self.post_init()  # type: ignore[no-untyped-call]
         self.image_tower.reset_stem()
+        self.text_tower.reset_polarity()
         if self.local is not None and self.local.stem is not None:
             self.local.stem.reset_parameters()
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 from torch.utils.checkpoint import checkpoint
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
+from xlip.objectives.denials import denial_texts, rivals
 from xlip.objectives.objective import Context, Term, distributed, zero
+from xlip.objectives.ranks import gather
 
 KINDS_PER_WORD = 63
 """Bits of an int64 that leave its sign alone."""
@@ -26,11 +26,14 @@ class Contrastive:
     weight: float = 1.0
     chunk: int = 1024
     """Rows of the similarity matrix held at a time; bounds memory at any number of ranks."""
+    denials: bool = False
+    """Whether an image's report also competes with the denials that the image contradicts ('no pleural effusion'
+    against an image with one); what is uncertain contradicts nothing."""
     name: str = "contrastive"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
-        """The clean reports."""
-        return {"reports": batch.reports}
+        """The clean reports, and the denials."""
+        return {"reports": batch.reports} | (denial_texts(batch) if self.denials else {})
 
     def __call__(self, context: Context) -> Term:
         """Sum over this rank's pairs of the mean of both directions; count = its pairs."""
@@ -40,10 +43,13 @@ class Contrastive:
         image, text = context.images[:pairs].embedding, context.texts["reports"][:pairs].embedding
         # Kinds that the report or the data set states; the report's own labels are part of image_labels for pairs.
         keys = positive_keys(batch.report_key[:pairs], batch.image_labels[:pairs])
-        return both_ways(image, text, keys, context.model.logit_scale_exp(), self.chunk)
+        against = rivals(context, image, batch.targets(batch.image_labels[:pairs], "ignore")) if self.denials else None
+        return both_ways(image, text, keys, context.model.logit_scale_exp(), self.chunk, against)
 
 
-def both_ways(first: Tensor, second: Tensor, keys: Tensor, scale: Tensor, chunk: int) -> Term:
+def both_ways(
+    first: Tensor, second: Tensor, keys: Tensor, scale: Tensor, chunk: int, against: Tensor | None = None
+) -> Term:
     """Sum over this rank's rows of the mean of `info_nce` in both directions, against the rows of all ranks; count =
     its rows.
 
@@ -53,15 +59,22 @@ def both_ways(first: Tensor, second: Tensor, keys: Tensor, scale: Tensor, chunk:
         keys: (M, 1 + W) int64, see `positive_keys`.
         scale: scalar.
         chunk: rows per block.
+        against: (M,) further competitors of `second` for each row of `first`, see `info_nce`.
     """
     all_first, all_second, all_keys = gather(first), gather(second), gather(keys)
-    total = info_nce(first, all_second, keys, all_keys, scale, chunk)
+    total = info_nce(first, all_second, keys, all_keys, scale, chunk, against)
     total = total + info_nce(second, all_first, keys, all_keys, scale, chunk)
     return Term(total / 2, torch.tensor(float(len(first)), device=total.device))
 
 
 def info_nce(
-    queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor, chunk: int
+    queries: Tensor,
+    candidates: Tensor,
+    query_keys: Tensor,
+    candidate_keys: Tensor,
+    scale: Tensor,
+    chunk: int,
+    against: Tensor | None = None,
 ) -> Tensor:
     """Sum over queries of the cross-entropy against a uniform target over their positives.
 
@@ -74,11 +87,13 @@ def info_nce(
         candidate_keys: (L, 1 + W) int64.
         scale: scalar.
         chunk: rows per block; logits are recomputed in backward, so at most chunk x L of them exist.
+        against: (M,) log of the summed exponentials of further negatives of each query, which join its denominator.
     """
     total = queries.sum() * 0.0
     for start in range(0, len(queries), chunk):
         rows = slice(start, start + chunk)
-        parts = (queries[rows], candidates, query_keys[rows], candidate_keys, scale)
+        further = None if against is None else against[rows]
+        parts = (queries[rows], candidates, query_keys[rows], candidate_keys, scale, further)
         many = len(queries) > chunk
         total = total + (checkpoint(_block, *parts, use_reentrant=False) if many else _block(*parts))
     return total
@@ -109,35 +124,17 @@ def positives(query_keys: Tensor, candidate_keys: Tensor) -> Tensor:
     return same_kinds | (query_keys[:, :1] == candidate_keys[:, 0])
 
 
-def gather(local: Tensor) -> Tensor:
-    """Rows of all ranks (padding excluded), with gradient to every rank's own; the identity on one process."""
-    if not distributed():
-        return local
-    counts = [torch.zeros((), dtype=torch.long, device=local.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, torch.tensor(len(local), device=local.device))
-    longest = max(int(count) for count in counts)
-    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    parts: Tensor = _Gather.apply(padded)  # type: ignore[no-untyped-call]
-    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
-
-
-class _Gather(torch.autograd.Function):
-    """(M, ...) of each of R ranks -> (R, M, ...) on all; backward: a rank's rows get the gradients of every rank."""
-
-    @staticmethod
-    def forward(ctx: Any, local: Tensor) -> Tensor:
-        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, local.contiguous())
-        return torch.stack(parts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        summed = gradients[0].contiguous()
-        dist.all_reduce(summed)
-        return summed[dist.get_rank()]
-
-
-def _block(queries: Tensor, candidates: Tensor, query_keys: Tensor, candidate_keys: Tensor, scale: Tensor) -> Tensor:
-    log_probability = (scale * queries.float() @ candidates.float().T).log_softmax(1)
+def _block(
+    queries: Tensor,
+    candidates: Tensor,
+    query_keys: Tensor,
+    candidate_keys: Tensor,
+    scale: Tensor,
+    against: Tensor | None,
+) -> Tensor:
+    logits = scale * queries.float() @ candidates.float().T
+    if against is not None:
+        logits = torch.cat([logits, against[:, None]], 1)
+    log_probability = logits.log_softmax(1)[:, : len(candidates)]
     positive = positives(query_keys, candidate_keys).float()
     return -((log_probability * positive).sum(1) / positive.sum(1)).sum()

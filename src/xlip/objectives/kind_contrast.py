@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.contrastive import gather
+from xlip.objectives.denials import NONE, denial_texts, rivals
 from xlip.objectives.objective import Context, Term, distributed, zero
+from xlip.objectives.ranks import gather
 from xlip.study.labels import ABSENT, PRESENT, UncertainPolicy
 
 
@@ -29,14 +30,16 @@ class KindContrast:
     weight: float = 1.0
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
+    denials: bool = False
+    """Whether the prompts of present kinds also compete with the denials that the image contradicts."""
     name: str = "kind_contrast"
 
     def __post_init__(self) -> None:
         UncertainPolicy.parse(self.uncertain, f"{self.name}.uncertain")
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
-        """The prompts."""
-        return {"prompts": batch.prompts}
+        """The prompts, and the denials."""
+        return {"prompts": batch.prompts} | (denial_texts(batch) if self.denials else {})
 
     def __call__(self, context: Context) -> Term:
         """Sum over images with a present kind, and over prompts of kinds present in the batch; count = both.
@@ -48,21 +51,25 @@ class KindContrast:
             return zero(context)
         positive = context.texts["prompts"].embedding.chunk(2)[0]
         scores = context.model.logit_scale_exp() * context.images.embedding @ positive.T
-        by_image = present_against_absent(scores, targets)
+        against = rivals(context, context.images.embedding, targets) if self.denials else None
+        by_image = present_against_absent(scores, targets, against)
         share = slice(dist.get_rank(), None, dist.get_world_size()) if distributed() else slice(None)
         by_prompt = present_against_absent(gather(scores).T[share], gather(targets).T[share])
         return Term(by_image.total + by_prompt.total, by_image.count + by_prompt.count)
 
 
-def present_against_absent(scores: Tensor, targets: Tensor) -> Term:
+def present_against_absent(scores: Tensor, targets: Tensor, against: Tensor | None = None) -> Term:
     """Sum over rows of -1/|P| sum_{p in P} log(e^s_p / (e^s_p + sum_{n in N} e^s_n)); count = rows with a P.
 
     Args:
         scores: (M, L).
         targets: (M, L): 1 = in P, 0 = in N, anything else left out.
+        against: (M,) log of the summed exponentials of further negatives of each row.
     """
     present = (targets == PRESENT).float()
-    # Finite, not -inf: a row without an absent item has nothing to compete with, and gets a gradient of 0, not NaN.
-    absent = scores.masked_fill(targets != ABSENT, -1e4).logsumexp(1, keepdim=True)
+    # A row without an absent item has nothing to compete with.
+    absent = scores.masked_fill(targets != ABSENT, NONE).logsumexp(1, keepdim=True)
+    if against is not None:
+        absent = torch.logaddexp(absent, against[:, None])
     loss = F.softplus(absent - scores) * present
     return Term((loss.sum(1) / present.sum(1).clamp(min=1)).sum(), (present.sum(1) > 0).sum().float())

@@ -10,6 +10,7 @@ from xlip.errors import XLIPError
 from xlip.objectives.attmim import AttMIM
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.contrastive import Contrastive
+from xlip.objectives.denial_contrast import DenialContrast
 from xlip.objectives.description_contrast import DescriptionContrast
 from xlip.objectives.entmlm import EntMLM
 from xlip.objectives.kind_contrast import KindContrast
@@ -22,6 +23,7 @@ OBJECTIVES: dict[str, type[Any]] = {
     "contrastive": Contrastive,
     "attmim": AttMIM,
     "entmlm": EntMLM,
+    "denial_contrast": DenialContrast,
     "description_contrast": DescriptionContrast,
     "image_kind": ImageKind,
     "image_attributes": ImageAttributes,
@@ -53,6 +55,11 @@ def build_objectives(config: Mapping[str, Mapping[str, Any]]) -> list[Objective]
     if not config:
         raise XLIPError(f"objectives: expected at least one of {', '.join(OBJECTIVES)}; got none")
     return [_build(name, options or {}) for name, options in config.items()]
+
+
+def reads_denials(config: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether some objective of `{name: {option: value}}` needs `Batch.denials`, which costs text passes."""
+    return DenialContrast.name in config or any((options or {}).get("denials") for options in config.values())
 
 
 def _build(name: str, options: Mapping[str, Any]) -> Objective:

@@ -10,6 +10,7 @@ from xlip.pages.flat_figures import share_auroc
 from xlip.pages.operating_points import operating_points
 from xlip.pages.page import Page
 from xlip.pages.published import Column, Ours, Table, differences, published_tables
+from xlip.results.figures import ZeroShotFigures
 from xlip.results.result import Result
 
 
@@ -63,11 +64,27 @@ def _own(result: Result, metric: str, kinds: Sequence[str]) -> str:
     if metric == "AUROC":
         assert result.kinds
         value = float(np.mean([result.kinds.per_kind[kind].auroc for kind in kinds]))
+    elif metric in READINGS:
+        value = _reading_mean(result, READINGS[metric], kinds)
     elif metric.startswith("AUROC at "):
         value = share_auroc(result, metric.removeprefix("AUROC at "))
     elif metric in ORACLE and result.predictions is not None:
         value = _oracle_mean(result, ORACLE[metric], kinds)
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+READINGS = {"POS AUROC": "pos", "PNC AUROC": "pnc", "NEG AUROC": "neg"}
+"""A metric -> the reading of the headline's prompts that it is."""
+
+
+def _reading_mean(result: Result, name: str, kinds: Sequence[str]) -> float | None:
+    """Mean AUROC of one reading over a column's kinds; None where it was not measured."""
+    found = result.figures.negation if isinstance(result.figures, ZeroShotFigures) else None
+    if not found:
+        return None
+    areas = getattr(next(iter(found.values())), name).per_kind
+    values = [areas[kind].auroc for kind in kinds if kind in areas]
+    return None if len(values) < len(kinds) or None in values else float(np.mean(values))
 
 
 ORACLE = {"F1 at the oracle threshold": "f1", "accuracy at the oracle threshold": "accuracy"}

@@ -26,6 +26,7 @@ class Column:
     images: int | None
     """Size of the test part; None where it is not known."""
     kinds: tuple[str, ...]
+    """Empty where the publication does not name them: such a column stands beside nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def differences(ours: Ours, table: Table, column: Column) -> list[str]:
         reasons.append(f"another split: {column.split}, ours {ours.split}")
     if column.images is not None and column.images != ours.images:
         reasons.append(f"{column.images:,} test images, ours {ours.images:,}")
+    if not column.kinds:
+        return [*reasons, "their labels are not published by name"]
     missing, extra = sorted(set(column.kinds) - set(ours.kinds)), sorted(set(ours.kinds) - set(column.kinds))
     if missing:
         reasons.append(f"another label set: ours lacks {_listed(missing)}")

@@ -192,6 +192,16 @@ def prompts(page: Page, result: Result) -> None:
     page.figure(prompt_spread(list(figures.per_kind), sets), "AUROC of each finding under each prompt set.")
     rows = [(name, number(one.macro_auroc)) for name, one in sets.items()]
     page.table(("prompt set", "macro AUROC"), rows)
+    if tests := figures.sensitivity.tests:
+        changed, count = figures.sensitivity.changed
+        page.text(f"{changed} of {count} AUROCs differ from those of the first set (p < 0.05, adjusted after Holm).")
+        cells = [
+            (one.prompts, readable(one.kind or "macro"), number(one.difference), span(*one.ci95), number(one.p),
+             number(one.p_holm))
+            for one in tests
+        ]  # fmt: skip
+        page.table(("prompt set", "finding", "less the first set", "95 % interval", "p", "p, Holm"), cells,
+                   folded="every set against the first")  # fmt: skip
 
 
 def retrieval(page: Page, result: Result) -> None:

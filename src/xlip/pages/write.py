@@ -12,6 +12,7 @@ from xlip.files import check_target, write_whole
 from xlip.pages import sections
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
+from xlip.pages.negation import negation
 from xlip.pages.operating_points import OperatingPoints
 from xlip.pages.page import Page
 from xlip.pages.training_facts import set_statistics, training_facts
@@ -150,6 +151,7 @@ def evaluation_page(
     sections.other_figures(page, result)
     sections.shares(page, result)
     sections.published(page, result, split_name)
+    negation(page, result)
     sections.prompts(page, result)
     sections.curves(page, result)
     sections.calibration(page, result)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from xlip.errors import XLIPError
 from xlip.files import check_target, write_json
@@ -15,10 +16,11 @@ from xlip.metrics.delong import delong_test
 from xlip.metrics.kinds import MIN_CASES, left_out_note
 from xlip.metrics.subgroups import group_rows
 from xlip.results.classification import rows_of
-from xlip.results.figures import Count, Number, Part, Share, Span
+from xlip.results.figures import READING_TITLES
 from xlip.results.folder import read_result
 from xlip.results.result import Array, Predictions
-from xlip.results.scores_file import FILE_NAME
+from xlip.results.scores_file import FILE_NAME, READING_NAMES
+from xlip.results.typed import Count, Number, Part, Share, Span
 
 COMPARISON_NAME = "comparison.json"
 
@@ -88,6 +90,9 @@ class Comparison(Part):
     per_kind: dict[str, KindDifference]
     subgroups: dict[str, tuple[GroupDifference, ...]]
     """Variable (sex, age, view, source) -> its groups."""
+    readings: dict[str, DifferenceFigures] = Field(default={})
+    """Zero-shot: the macro mean by the positive prompts (pos), the negative ones (neg), the pair (pnc) and 'no X'
+    (no_x), where both evaluations have it."""
     left_out: tuple[str, ...]
     """Kinds that are listed but not in the macro mean: fewer than 10 positives or negatives."""
     only_a: tuple[str, ...]
@@ -126,6 +131,7 @@ def compare(config: CompareConfig) -> Comparison:
         macro=DifferenceFigures.model_validate(measured.macro),
         per_kind=per_kind,
         subgroups=_by_group(first, second.scores, **options),
+        readings=_by_reading(a, b, kinds, **options),
         left_out=tuple(kind for kind, row in per_kind.items() if not row.enough),
         only_a=tuple(kind for kind in a.predictions.kinds if kind not in kinds),
         only_b=tuple(kind for kind in b.predictions.kinds if kind not in kinds),
@@ -159,6 +165,23 @@ def _by_group(
     return found
 
 
+def _by_reading(
+    a: _Scored, b: _Scored, kinds: Sequence[str], *, replicates: int, seed: int
+) -> dict[str, DifferenceFigures]:
+    """The macro difference of every reading of the prompts that both have."""
+    found = {}
+    for name in READING_NAMES:
+        if name not in a.readings or name not in b.readings:
+            continue
+        first, other = a.readings[name], b.readings[name]
+        shared = tuple(kind for kind in kinds if kind in first.kinds and kind in other.kinds)
+        one = _chosen(first, shared)
+        two = _chosen(_ordered_as(replace(a, predictions=first), replace(b, predictions=other)), shared)
+        measured = paired_bootstrap(one.labels, one.scores, two.scores, one.patients, replicates=replicates, seed=seed)
+        found[name] = DifferenceFigures.model_validate(measured.macro)
+    return found
+
+
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
     """Write `comparison.json` into a folder, whole or not at all; returns its path."""
     check_target(folder, folder=True)
@@ -174,13 +197,21 @@ class _Scored:
     folder: str
     identity: Mapping[str, str]
     predictions: Predictions
+    others: Mapping[str, Predictions]
+    """Reading of the prompts -> its scores, but for the one of `predictions`."""
 
     @classmethod
     def read(cls, folder: str) -> _Scored:
         result = read_result(Path(folder))
         if result.predictions is None:
             raise XLIPError(f"{folder}: {result.evaluator} has no scores of kinds, and nothing to compare by")
-        return cls(folder, result.identity, result.predictions)
+        return cls(folder, result.identity, result.predictions, result.readings)
+
+    @property
+    def readings(self) -> dict[str, Predictions]:
+        """Every reading of the prompts; none where the evaluator has no prompts."""
+        own = self.identity.get("scoring")
+        return {**self.others, own: self.predictions} if own else {}
 
     @property
     def named(self) -> dict[str, str]:
@@ -210,6 +241,14 @@ def group_table(comparison: Comparison) -> list[tuple[str, ...]]:
     ]
 
 
+READING_HEADER = ("macro, by", *HEADER[1:6], "better")
+
+
+def reading_table(comparison: Comparison) -> list[tuple[str, ...]]:
+    """One row per reading of the prompts, as text; none for evaluations without prompts."""
+    return [(*_row(READING_TITLES[name], row), row.better or "-") for name, row in comparison.readings.items()]
+
+
 def verdict(comparison: Comparison) -> str:
     """Whether B is better than A in every group, in one line; '' without groups."""
     groups = [(name, row) for name, row in _groups(comparison) if row.difference is not None]
@@ -233,6 +272,9 @@ def notes(comparison: Comparison) -> list[str]:
         for name, kinds in (("A", comparison.only_a), ("B", comparison.only_b))
         if kinds
     ]
+    by = {side.get("scoring", "pnc") for side in (comparison.a, comparison.b)}
+    if len(by) > 1:
+        lines.append(f"the two read their prompts differently ({' and '.join(sorted(by))}); compare reading by reading")
     if comparison.left_out:
         lines.append(left_out_note(comparison.left_out))
     images, patients = comparison.images, comparison.patients

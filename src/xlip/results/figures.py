@@ -6,58 +6,12 @@ A new figure is one field here (with a default, so that older folders are still 
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
+from pydantic import Field
 
-from xlip.errors import XLIPError
 from xlip.metrics.kinds import MIN_CASES
-
-AGAIN = "evaluate again with this version of xlip"
-
-
-def finite(value: Any) -> Any:
-    """None for NaN and infinity, which JSON does not know; anything else as it is."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _ordered(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
-    low, high = bounds
-    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
-        raise ValueError("expected [low, high] with low <= high, or two nulls")
-    return bounds
-
-
-Number = Annotated[Annotated[float, Strict()] | None, BeforeValidator(finite)]
-"""None, null in JSON: it could not be computed."""
-Share = Annotated[Annotated[float, Strict(), Field(ge=0, le=1)] | None, BeforeValidator(finite)]
-Span = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
-"""Bounds of a 95 % interval."""
-Interval = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
-"""The same, of a share."""
-Count = Annotated[int, Strict(), Field(ge=0)]
-Truth = Annotated[bool, Strict()]
-NONE: tuple[None, None] = (None, None)
-Headline = tuple[str, float | None, tuple[float | None, float | None]]
-"""Name, value and interval of a figure that stands for an evaluation in a table."""
-
-
-class Part(BaseModel):
-    """Any piece of the figures: frozen, without unknown fields; made from the dataclass of `xlip.metrics` too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in a file: what was not measured is missing, what cannot be computed is null."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-
-class Mean(Part):
-    """A mean over cases with its interval over patients."""
-
-    mean: Number
-    ci95: Span
+from xlip.results.typed import NONE, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
 
 
 class KindFigures(Part):
@@ -152,6 +106,21 @@ class PromptSetFigures(Part):
     per_kind: dict[str, Share]
 
 
+class PromptTest(Part):
+    """One prompt set against the headline's, on the same images."""
+
+    prompts: str
+    kind: str
+    """'' = the macro mean."""
+    difference: Number
+    """Its AUROC less the headline's."""
+    ci95: Span
+    p: Share
+    """Two-sided, paired bootstrap over patients."""
+    p_holm: Share
+    """Adjusted for all tests of the evaluation (Holm 1979)."""
+
+
 class Sensitivity(Part):
     """How far the choice of prompts moves the AUROC."""
 
@@ -159,6 +128,52 @@ class Sensitivity(Part):
     spread: dict[str, Share]
     """Kind -> largest less smallest AUROC."""
     macro_spread: Share
+    tests: tuple[PromptTest, ...] = ()
+    """Every other set against the first, for every kind and the macro mean."""
+
+    @property
+    def changed(self) -> tuple[int, int]:
+        """How many kinds and sets differ from the headline's after adjustment, of how many."""
+        known = [one.p_holm for one in self.tests if one.kind and one.p_holm is not None]
+        return sum(value < 0.05 for value in known), len(known)
+
+    @property
+    def worst_and_best(self) -> tuple[str, str] | None:
+        """Sets with the least and the largest macro AUROC; None where none was measured."""
+        known = {name: one.macro_auroc for name, one in self.sets.items() if one.macro_auroc is not None}
+        return (min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])) if known else None
+
+
+class Area(Part):
+    """An AUROC with its interval."""
+
+    auroc: Share
+    ci95: Interval
+
+
+class ReadingFigures(Part):
+    """AUROC of the kinds when their prompts are read in one way; the macro mean is over the usual kinds."""
+
+    macro_auroc: Share
+    macro_ci95: Interval
+    per_kind: dict[str, Area]
+
+
+READING_TITLES = {"pos": "POS", "neg": "NEG", "pnc": "PNC", "no_x": "'no X'"}
+"""Field of `Negation` -> what a column is called."""
+
+
+class Negation(Part):
+    """What the positive prompt, the negative one and 'no X' are worth alone, beside the pair; 1 is right for each."""
+
+    pos: ReadingFigures
+    """By the cosine to the positive prompts."""
+    neg: ReadingFigures
+    """By the cosine to the negative prompts, the least first: below 0.5, a denial looks most like what it denies."""
+    pnc: ReadingFigures
+    """By the pair."""
+    no_x: ReadingFigures | None = None
+    """By the cosine to 'no X' (the kind's phrases), the least first; without No_Finding, which has no such denial."""
 
 
 class Figures(Part):
@@ -206,6 +221,8 @@ class ZeroShotFigures(Classification):
     """`zeroshot`, and the baselines."""
 
     sensitivity: Sensitivity | None = None
+    negation: dict[str, Negation] | None = None
+    """Prompt set (id@version) -> its readings; None in folders of older versions."""
     studies: Count | None = None
     """Where the scores of a study's views became one."""
     mean_over_views: Classification | None = None
@@ -218,7 +235,7 @@ class QueryFigures(Classification):
     neutral: str
     macro_auroc: Share = None
     macro_ci95: Interval = NONE
-    per_kind: dict[str, KindFigures] = {}
+    per_kind: dict[str, KindFigures] = Field(default={})
     left_out: tuple[str, ...] = ()
 
     def headline(self) -> list[Headline]:
@@ -269,7 +286,7 @@ class ShareRow(Part):
     """Mean over the seeds."""
     ci95: Interval
     sd: Number
-    per_seed: dict[str, Share] = {}
+    per_seed: dict[str, Share] = Field(default={})
     auroc_of_mean: Share = None
     training_images: int | float = 0
     kept_steps: tuple[int, ...] = ()
@@ -286,7 +303,7 @@ class FineTuningFigures(Classification):
     share: float
     seeds: tuple[Count, ...]
     table: tuple[ShareRow, ...]
-    recipe_options: dict[str, Any] = {}
+    recipe_options: dict[str, Any] = Field(default={})
 
 
 class Direction(Part):
@@ -359,33 +376,3 @@ FIGURES: dict[str, type[Figures]] = {
     "finetune": FineTuningFigures,
 }
 """Evaluator -> what it reports."""
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def checked(model: type[Model], value: Any, where: str) -> Model:
-    """A typed piece from JSON values.
-
-    Raises:
-        XLIPError: a field is missing, unknown, of another type or out of range; one line that names it.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise XLIPError(_words(error, where)) from error
-
-
-def _words(error: ValidationError, where: str) -> str:
-    """The first fault as one line."""
-    first = error.errors(include_url=False)[0]
-    *parents, name = first["loc"] or ("",)
-    place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in parents)
-    if first["type"] == "missing":
-        return f"{place}: the field {name!r} is missing; {AGAIN}"
-    if first["type"] == "extra_forbidden":
-        return f"{place}: the field {name!r} is unknown here; {AGAIN}"
-    if name != "":
-        place += f"[{name}]" if isinstance(name, int) else f".{name}"
-    shown = repr(first["input"])
-    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return f"{place}: {said}, got {shown if len(shown) < 60 else shown[:57] + '...'}; {AGAIN}"

@@ -12,9 +12,10 @@ from xlip.errors import XLIPError
 from xlip.files import check_target, reading, whole_folder, whole_text, write_json, writing
 from xlip.metrics.auroc import auroc
 from xlip.results.classification import classification_figures
-from xlip.results.figures import AGAIN, FIGURES, Classification, checked
+from xlip.results.figures import FIGURES, Classification
 from xlip.results.result import Predictions, Result
-from xlip.results.scores_file import FILE_NAME, VALIDATION_NAME, read_scores, write_scores
+from xlip.results.scores_file import FILE_NAME, READING_NAMES, VALIDATION_NAME, read_scores, write_scores
+from xlip.results.typed import AGAIN, checked
 
 METRICS_NAME, DROPPED_NAME = "metrics.json", "dropped.csv"
 NAMES = frozenset(
@@ -68,10 +69,11 @@ def check_result_folder(folder: Path) -> None:
 def write_files(result: Result, folder: Path) -> None:
     """The files of a result into a folder that holds others too; each appears whole or not at all.
 
-    `scores.csv` (and `validation_scores.csv`) for evaluators that classify, `dropped.csv` with each row that could not
-    be read and why, and last `metrics.json`.
+    `scores.csv` (and `validation_scores.csv`, `scores-READING.csv`) for evaluators that classify, `dropped.csv` with
+    each row that could not be read and why, and last `metrics.json`.
     """
-    for name, predictions in ((FILE_NAME, result.predictions), (VALIDATION_NAME, result.validation)):
+    readings = ((READING_NAMES[name], one) for name, one in result.readings.items())
+    for name, predictions in ((FILE_NAME, result.predictions), (VALIDATION_NAME, result.validation), *readings):
         if predictions is not None:
             write_scores(folder / name, predictions)
     _write_table(folder / DROPPED_NAME, [("row", "reason"), *result.dropped])
@@ -143,6 +145,7 @@ def _with_scores(result: Result, folder: Path) -> Result:
         read_scores(validation) if validation.is_file() else None,
         _read_dropped(folder / DROPPED_NAME),
         result.seconds,
+        {name: read_scores(folder / file) for name, file in READING_NAMES.items() if (folder / file).is_file()},
     )
 
 

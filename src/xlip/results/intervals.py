@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xlip.metrics.bootstrap import interval
-from xlip.results.figures import NONE, Mean
 from xlip.results.result import Array
+from xlip.results.typed import NONE, Mean
 
 REPLICATES_PER_CHUNK = 50
 

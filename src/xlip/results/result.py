@@ -46,6 +46,9 @@ class Result:
     dropped: tuple[tuple[str, str], ...] = ()
     """(row, reason) of what could not be read."""
     seconds: float = 0.0
+    readings: Mapping[str, Predictions] = field(default_factory=dict)
+    """Zero-shot: the scores by the positive prompt alone (`pos`), the negative alone (`neg`), the pair (`pnc`) and
+    'no X' (`no_x`), but for the one that `predictions` holds already."""
 
     @property
     def kinds(self) -> Classification | None:

@@ -1,4 +1,4 @@
-"""The JSON schemas of `metrics.json` and `comparison.json`, made from the typed figures and kept beside this file."""
+"""The JSON schemas of our files of figures, made from the typed figures and kept beside this file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from xlip.results.compare import Comparison
 from xlip.results.figures import FIGURES
 from xlip.results.folder import IDENTITY
+from xlip.results.transport import Transport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string", "minLength": 1}
@@ -41,5 +42,14 @@ def comparison_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **Comparison.model_json_schema()}
 
 
-SCHEMAS = {"metrics.schema.json": metrics_schema, "comparison.schema.json": comparison_schema}
+def transport_schema() -> dict[str, Any]:
+    """Of `transport.json`."""
+    return {"$schema": DIALECT, **Transport.model_json_schema()}
+
+
+SCHEMAS = {
+    "metrics.schema.json": metrics_schema,
+    "comparison.schema.json": comparison_schema,
+    "transport.schema.json": transport_schema,
+}
 """File beside this one -> what makes it (`make schema`)."""

@@ -17,6 +17,8 @@ from xlip.results.result import Predictions
 FILE_NAME = "scores.csv"
 VALIDATION_NAME = "validation_scores.csv"
 """The same of the validation split, where there is one: thresholds and temperatures come from it."""
+READING_NAMES = {name: f"scores-{name}.csv" for name in ("pos", "neg", "pnc", "no_x")}
+"""The same by another reading of the prompts than the one in `scores.csv`, see `Result.readings`."""
 LABEL, GROUP = "label:", "group:"
 _ID_COLUMNS = ("study_id", "patient_id")
 _STATES = {"1": 1, "0": 0, "": -1}

@@ -13,6 +13,8 @@ from xlip.study.prompts import PromptSet
 TEXTS_PER_PASS = 256
 NEUTRAL = "a chest radiograph."
 """What a text of the user's own is weighed against unless something better is known (its denial, say)."""
+READINGS = ("pnc", "pos", "neg")
+"""How a kind's two prompts become a score: as a pair, the positive one alone, the negative one alone."""
 
 
 def prompt_pairs(encode: Callable[[Sequence[str]], Array], prompts: PromptSet, kinds: Sequence[str]) -> Array:
@@ -33,6 +35,16 @@ def prompt_pairs(encode: Callable[[Sequence[str]], Array], prompts: PromptSet, k
     means = np.array(pairs, np.float32) if pairs else np.zeros((0, 2, 0), np.float32)
     lengths = np.linalg.norm(means, axis=-1, keepdims=True)
     return np.asarray(means / np.maximum(lengths, 1e-12), np.float32)
+
+
+def plain_denials(encode: Callable[[Sequence[str]], Array], prompts: PromptSet, kinds: Sequence[str]) -> Array:
+    """The mean embedding of 'no X' over the phrases of each kind, L2-normalised, twice: (K, 2, E) as `prompt_pairs`.
+
+    `kinds` are those that have such a denial, see `PromptSet.plain_denials`.
+    """
+    means = np.array([_mean(encode, prompts.plain_denials(kind)) for kind in kinds], np.float32)
+    means /= np.maximum(np.linalg.norm(means, axis=-1, keepdims=True), 1e-12)
+    return np.repeat(means[:, None], 2, axis=1)
 
 
 def _mean(encode: Callable[[Sequence[str]], Array], texts: Sequence[str]) -> Array:
@@ -58,6 +70,31 @@ def kind_scores(
     cosines = np.einsum("ne,kpe->nkp", images.astype(np.float64), pairs.astype(np.float64))
     logits = scale * (cosines[..., 0] - cosines[..., 1]) + added
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))), np.float64)
+
+
+def reading_scores(
+    images: Array, pairs: Array, scale: float, reading: str, added: np.ndarray[Any, Any] | float = 0.0
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Scores that rise with the presence of a kind, by one of `READINGS`.
+
+    pnc: `kind_scores`, in [0, 1]. pos: scale * cos(v, t+). neg: -scale * cos(v, t-): a denial should suit the images
+    without the kind best. The last two are no probabilities, and the local term has no part in them.
+
+    Args:
+        images: (n, E), L2-normalised.
+        pairs: (K, 2, E), as `prompt_pairs`.
+        scale: what cosines are multiplied by.
+        reading: one of `READINGS`.
+        added: (n, K), what the local term says.
+
+    Returns:
+        (n, K).
+    """
+    if reading == "pnc":
+        return kind_scores(images, pairs, scale, added)
+    side = READINGS.index(reading) - 1
+    cosines = images.astype(np.float64) @ pairs[:, side].astype(np.float64).T
+    return np.asarray(scale * cosines * (-1 if side else 1), np.float64)
 
 
 def map_answers(maps: Array) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -16,6 +16,7 @@ SOURCES = {
     "rsna": "rsna",
     "siim": "siim",
     "covidx": "covidx",
+    "chestxdet10": "chestxdet10",
     "padchest": "padchest",
     "padchest-gr": "padchest_gr",
     "brax": "brax",

@@ -15,7 +15,7 @@ from xlip.reports.sections import sections
 from xlip.sources.cells import identifier, number, split_of
 from xlip.sources.chexpert import KINDS
 from xlip.sources.chexpert import labels as chexpert_labels
-from xlip.sources.mimic_boxes import read_boxes
+from xlip.sources.mimic_boxes import Boxed, read_boxes
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
 from xlip.sources.views import FRONTAL, projection, view_of
 from xlip.study.record import Study
@@ -67,9 +67,10 @@ def studies(root: Path, reports: str = "", views: str = "frontal", boxes: str = 
             width=int(number(row.get("Columns", "")) or 0),
             height=int(number(row.get("Rows", "")) or 0),
         )
-        mine, frame = found.get(dicom, ((), None))
-        frame = frame or ((study.width, study.height) if study.width and study.height else None)
-        yield Candidate(study, file, partial(_with_report, texts / folder / f"{name}.txt"), tuple(mine), frame)
+        mine = found.get(dicom, Boxed())
+        study = study._replace(tags=mine.tags)
+        frame = mine.frame or ((study.width, study.height) if study.width and study.height else None)
+        yield Candidate(study, file, partial(_with_report, texts / folder / f"{name}.txt"), tuple(mine.boxes), frame)
     yield from faults
 
 

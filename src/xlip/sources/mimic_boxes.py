@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.sources.cells import number
 from xlip.sources.source import Row, not_found, read_table
 from xlip.study.kinds import canonical, is_kind
+from xlip.study.phrases import phrase_tag
 from xlip.study.record import Box
 
 
-def read_boxes(place: Path, faults: list[Row]) -> dict[str, tuple[list[Box], tuple[int, int] | None]]:
-    """Image -> boxes in pixels of the original, and its width and height where the table says them.
+@dataclass
+class Boxed:
+    """What is known of the places in one image."""
+
+    boxes: list[Box] = field(default_factory=list)
+    """In pixels of the original."""
+    frame: tuple[int, int] | None = None
+    """Width and height of the original, where the table says them."""
+    phrases: dict[str, list[str]] = field(default_factory=dict)
+    """Kind -> the words of the report that the boxes stand for, once each."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The phrases as tags of a study, see `xlip.study.phrases`."""
+        return tuple(phrase_tag(kind, words) for kind, said in self.phrases.items() for words in said)
+
+
+def read_boxes(place: Path, faults: list[Row]) -> dict[str, Boxed]:
+    """Image -> its boxes.
 
     Raises:
         XLIPError: neither a table of MS-CXR nor scene graphs.
     """
-    found: dict[str, tuple[list[Box], tuple[int, int] | None]] = {}
+    found: dict[str, Boxed] = {}
     if place.is_dir():
         graphs = sorted(place.rglob("*_SceneGraph.json"))
         if not graphs:
             raise not_found(place, "*_SceneGraph.json")
-        return {graph.name.removesuffix("_SceneGraph.json"): (_regions(graph), None) for graph in graphs}
+        return {graph.name.removesuffix("_SceneGraph.json"): Boxed(_regions(graph)) for graph in graphs}
     for _, row in read_table(place, ("dicom_id", "category_name", "x", "y", "w", "h"), faults):
         sides = [number(row[side]) for side in ("x", "y", "w", "h")]
         width, height = (int(number(row.get(f"image_{side}", "")) or 0) for side in ("width", "height"))
         if is_kind(row["category_name"]) and all(side is not None for side in sides):
-            boxes, _ = found.setdefault(row["dicom_id"], ([], (width, height) if width and height else None))
-            boxes.append(Box(canonical(row["category_name"]), *(side or 0.0 for side in sides)))
+            one, kind = found.setdefault(row["dicom_id"], Boxed()), canonical(row["category_name"])
+            one.frame = one.frame or ((width, height) if width and height else None)
+            one.boxes.append(Box(kind, *(side or 0.0 for side in sides)))
+            words = " ".join(row.get("label_text", "").split())
+            if words and words not in one.phrases.setdefault(kind, []):
+                one.phrases[kind].append(words)
     return found
 
 

@@ -24,6 +24,7 @@ from xlip.images.files import decode, encode
 from xlip.images.square import stretched
 from xlip.reports.sections import SECTIONS, clean
 from xlip.sources.cells import number
+from xlip.sources.openi_tags import labels_of
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, optional_table, read_table, relative
 from xlip.study.record import Study
 
@@ -34,7 +35,9 @@ SQUASHED = 0.02
 """An image whose sides differ from those of its original by a larger share than this was squashed."""
 
 
-def studies(root: Path, layout: str = "auto", reports: str = "auto", restore_shape: bool = False) -> Iterator[Row]:
+def studies(
+    root: Path, layout: str = "auto", reports: str = "auto", restore_shape: bool = False, labels: str = ""
+) -> Iterator[Row]:
     """Reports of one layout with their images.
 
     Args:
@@ -43,6 +46,7 @@ def studies(root: Path, layout: str = "auto", reports: str = "auto", restore_sha
         reports: `with_image`: a report whose image is not there is dropped, since copies leave images out on purpose;
             `all`: its text is kept; `auto`: with_image where there is any image, else all.
         restore_shape: stretch squashed copies to the sides that `nlmcxr_dicom_metadata.csv.gz` gives.
+        labels: `tags`: kinds from the tags that people gave, see `xlip.sources.openi_tags`; '' = no labels.
     """
     marks = {
         "kaggle": (("indiana_reports.csv",), _kaggle),
@@ -53,12 +57,14 @@ def studies(root: Path, layout: str = "auto", reports: str = "auto", restore_sha
         raise XLIPError(f"layout: expected auto, {', '.join(marks)}; got {layout!r}")
     if reports not in REPORTS:
         raise XLIPError(f"reports: expected one of {', '.join(REPORTS)}; got {reports!r}")
+    if labels not in ("", "tags"):
+        raise XLIPError(f"labels: expected tags or nothing, got {labels!r}")
     wanted = [layout] if layout != "auto" else list(marks)
     first = first_existing(root, *(pattern for name in wanted for pattern in marks[name][0]))
     base = first.parent.parent if first.parent.name == "ecgen-radiology" else first.parent
     for name in wanted:
         if any(any(base.glob(pattern)) for pattern in marks[name][0]):
-            return marks[name][1](_Set(root, base, reports, restore_shape))
+            return marks[name][1](_Set(root, base, reports, restore_shape, labels == "tags"))
     raise AssertionError("unreachable: `first_existing` found one of them")
 
 
@@ -70,6 +76,7 @@ class _Set:
     base: Path
     reports: str
     restore: bool
+    by_tags: bool = False
 
     @cached_property
     def images(self) -> dict[str, Path]:
@@ -107,6 +114,8 @@ class _Set:
             return Dropped(where, "no image of this report is here; `reports: all` keeps its text alone")
         path = "" if file is None else relative(file, self.root)
         fields.setdefault("patient_id", f"openi/{uid}")
+        if self.by_tags:
+            fields["labels"] = labels_of(fields.get("tags", ()))
         study = Study(f"openi/{uid}", source="openi", image_path=path, sections=named, **fields)
         sides = self.sides.get(image_number(file.name)) if file is not None and self.restore else None
         if sides is None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from xlip.errors import XLIPError
 from xlip.reports.sections import clean
 from xlip.sources.cells import number, sex_of
 from xlip.sources.source import Candidate, Dropped, Row, first_existing, read_table, relative
@@ -85,17 +86,31 @@ DAMAGED = frozenset(
 """Files that several users report as damaged in the published archives."""
 
 
-def studies(root: Path) -> Iterator[Row]:
+READERS = ("all", "physician")
+
+
+def studies(root: Path, readers: str = "all") -> Iterator[Row]:
     """Rows of `PADCHEST_chest_x_ray_images_labels_160K*.csv[.gz]`; images in `{ImageDir}/`, `images/` or beside it.
 
     The report is the published Spanish text (lower case, without accents); every label and its place goes to `tags`.
     A kind is absent where the row has labels and none of its family; rows without labels, or with 'unchanged' or
     'exclude' alone, say nothing.
+
+    Args:
+        root: holds the table and the images.
+        readers: `physician`: the rows that physicians labelled alone (`MethodLabel`; 39,053 images of all views), the
+            others were labelled by a network trained on these; or `all`.
     """
+    if readers not in READERS:
+        raise XLIPError(f"readers: expected one of {', '.join(READERS)}; got {readers!r}")
     table = first_existing(root, "PADCHEST_chest_x_ray_images_labels_160K*.csv", "PADCHEST_*160K*.csv.gz")
     faults: list[Row] = []
     for line, row in read_table(table, ("ImageID", "ImageDir", "PatientID", "Projection", "Report", "Labels"), faults):
-        yield _candidate(root, table.parent, f"{table.name}:{line}", row)
+        where = f"{table.name}:{line}"
+        if readers == "physician" and row.get("MethodLabel", "").strip().lower() != "physician":
+            yield Dropped(where, "labelled by a network, not by a physician")
+        else:
+            yield _candidate(root, table.parent, where, row)
     yield from faults
 
 

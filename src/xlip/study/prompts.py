@@ -55,6 +55,17 @@ class PromptSet:
         wanted = len(denied) * self.normal_share / (1 - self.normal_share)
         return denied + self.normal[kind] * max(1, round(wanted / len(self.normal[kind])))
 
+    def denials(self, kind: str) -> tuple[str, ...]:
+        """The negative texts that name the kind ('no pleural effusion'), without the sentences of a normal region.
+
+        Raises as `positive`.
+        """
+        return self._texts(kind, False)
+
+    def plain_denials(self, kind: str) -> tuple[str, ...]:
+        """'no X' for each phrase of the kind; nothing for No_Finding, of which 'no no finding' would be the denial."""
+        return () if kind == NO_FINDING else tuple(f"no {phrase}" for phrase in self.phrases(kind))
+
     def phrases(self, kind: str) -> tuple[str, ...]:
         """The words that templates name a kind by.
 

@@ -13,7 +13,7 @@ from xlip.files import check_target, whole_folder, writing
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
-from xlip.objectives.registry import build_objectives
+from xlip.objectives.registry import build_objectives, reads_denials
 from xlip.study.prompts import load_prompts
 from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
@@ -67,8 +67,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     checkpoint = read_checkpoint(Path(found)) if found else None
     notes = compare(checkpoint.config, as_written(config), found) if checkpoint else []
     tables = build_tables(config.data)
-    attributes = ImageAttributes.name in config.objectives
-    if attributes:
+    if attributes := ImageAttributes.name in config.objectives:
         refuse_without_headers(tables)
     studies = {name: table.fingerprint() for name, table in tables.items()}
     if checkpoint:
@@ -100,6 +99,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         rank=processes.process_index,
         ranks=processes.num_processes,
         attributes=attributes,
+        denials=reads_denials(config.objectives),
     )
     log = RunLog(
         out,

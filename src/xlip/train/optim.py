@@ -57,6 +57,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
 
 
 def _part(name: str) -> str:
+    if "text_tower.polarity" in name:
+        return "image"  # new, small and shared by all kinds on purpose: it need not wait for the matrices
     if "word_embeddings" in name:
         return "words"
     return "text" if "text_tower." in name or "text_head." in name else "image"

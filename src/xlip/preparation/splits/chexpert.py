@@ -43,6 +43,28 @@ def mavl456(items: Sequence[Item], lists: Path) -> dict[str, str]:
     return parts
 
 
+def frontal668(items: Sequence[Item], lists: Path) -> dict[str, str]:
+    """The parts of `chexpert/test500`, named for tables that count each of its 668 frontal images."""
+    return test500(items, lists)
+
+
+def five_by_200(items: Sequence[Item], lists: Path) -> dict[str, str]:
+    """Test = the training images in the user's `chexpert_5x200.csv` (one path a line, in its first column): 200 images
+    of each of five labels, each image with that label alone; other images of its patients are left out.
+    """
+    file = lists / "chexpert_5x200.csv"
+    if not file.is_file():
+        read_list(lists, file.name)  # raises, and says what to do
+    words = [line.split(",")[0].strip().strip('"') for line in file.read_text("utf-8").splitlines()]
+    wanted = {"/".join(word.rsplit(".", 1)[0].split("/")[-4:]) for word in words if "/" in word}
+    tested = {item.study_id: item.patient_id for item in items if "/".join(item.study_id.split("/")[-4:]) in wanted}
+    seen = set(tested.values())
+    parts = {item.study_id: item.split for item in items if item.patient_id not in seen and item.split != "test"}
+    parts |= dict.fromkeys(tested, "test")
+    _needs(parts, "test")
+    return parts
+
+
 def _studies(lists: Path) -> list[str]:
     file = lists / "chexpert_mavl456.txt"
     if not file.is_file():
@@ -57,4 +79,10 @@ def _needs(parts: dict[str, str], part: str) -> None:
         raise XLIPError(f"this copy of CheXpert has no image for the part {part!r}; expected test/ and groundtruth.csv")
 
 
-SPLITS: dict[str, Rule] = {"chexpert/test500": test500, "chexpert/valid234": valid234, "chexpert/mavl456": mavl456}
+SPLITS: dict[str, Rule] = {
+    "chexpert/test500": test500,
+    "chexpert/frontal668": frontal668,
+    "chexpert/valid234": valid234,
+    "chexpert/mavl456": mavl456,
+    "chexpert/5x200": five_by_200,
+}

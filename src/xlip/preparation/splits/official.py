@@ -13,7 +13,20 @@ def official(items: Sequence[Item], lists: Path) -> dict[str, str]:
     return as_given(items)
 
 
+def whole(items: Sequence[Item], lists: Path) -> dict[str, str]:
+    """Every study is test: sets that others use for testing alone."""
+    return dict.fromkeys((item.study_id for item in items), "test")
+
+
 SPLITS: dict[str, Rule] = dict.fromkeys(
-    ("covidx/official", "mimic/official", "openi/r2gen", "vindr/official", "medmnist/official", "kermany/official"),
+    (
+        "covidx/official",
+        "mimic/official",
+        "openi/r2gen",
+        "vindr/official",
+        "medmnist/official",
+        "kermany/official",
+        "chestxdet10/official",
+    ),
     official,
-)
+) | dict.fromkeys(("openi/all", "padchest/physician", "ms-cxr/all"), whole)

@@ -1,0 +1,181 @@
+"""A threshold, and a calibration, that were chosen on one set and are used on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlip.errors import XLIPError
+from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
+from xlip.metrics.calibration import expected_calibration_error, logits
+from xlip.metrics.valid_cases import known_cases
+
+Array = np.ndarray[Any, Any]
+
+THRESHOLD_GOALS = ("youden", "sensitivity 95", "specificity 95")
+"""youden: the largest sensitivity + specificity (Youden 1950); the others: the threshold that reaches 95 % of the one
+and loses least of the other."""
+GOAL = 0.95
+RIDGE = 1e-4
+"""Of the recalibration: classes that scores part perfectly would have no finite slope."""
+
+
+def operating_threshold(labels: Array, scores: Array, goal: str) -> float:
+    """The threshold t of the decision `score >= t` that meets a goal; of several the highest.
+
+    Args:
+        labels: (n,) of 1, 0 and, for cases that count neither way, -1.
+        scores: (n,) finite.
+        goal: one of `THRESHOLD_GOALS`.
+
+    Returns:
+        One of the scores; infinity where only calling nothing present reaches the specificity.
+
+    Raises:
+        XLIPError: a class is missing, a score is not finite, or another goal.
+    """
+    truth, known = known_cases(labels, scores)
+    if not (truth.any() and (~truth).any()):
+        raise XLIPError(f"threshold: expected both classes among {len(truth)} known cases, found one")
+    order = np.argsort(-known, kind="stable")
+    ends = np.flatnonzero(np.r_[np.diff(known[order]) != 0, True])
+    hits, passed = np.cumsum(truth[order])[ends], np.cumsum(~truth[order])[ends]
+    sensitivity, specificity = hits / truth.sum(), 1 - passed / (~truth).sum()
+    thresholds = known[order][ends]
+    if goal == "youden":
+        return float(thresholds[np.argmax(sensitivity + specificity)])
+    if goal == "sensitivity 95":
+        return float(thresholds[np.flatnonzero(sensitivity >= GOAL)[0]])
+    if goal == "specificity 95":
+        fitting = np.flatnonzero(specificity >= GOAL)
+        return float(thresholds[fitting[-1]]) if len(fitting) else float("inf")
+    raise XLIPError(f"threshold: expected one of {', '.join(THRESHOLD_GOALS)}; got {goal!r}")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a threshold does on the set that it is used on; intervals are over its patients."""
+
+    threshold: float
+    sensitivity: float
+    sensitivity_ci95: tuple[float, float]
+    specificity: float
+    specificity_ci95: tuple[float, float]
+
+
+def carried(
+    labels: Array, scores: Array, patients: Array, threshold: float, *, replicates: int = 1000, seed: int = 0
+) -> Carried:
+    """Sensitivity and specificity of `score >= threshold`; NaN where a class is missing.
+
+    Raises:
+        XLIPError: a score is not finite.
+    """
+    truth, known = known_cases(labels, scores)
+    numbers, count = patient_numbers(patients[labels >= 0])
+    said = known >= threshold
+    cells = [
+        np.bincount(numbers, weights=cell.astype(np.float64), minlength=count)
+        for cell in (truth & said, truth, ~truth & ~said, ~truth)
+    ]
+    draws = patient_draws(count, replicates, seed, cases=len(known))
+    sample = np.concatenate([np.stack([draw @ cell for cell in cells]) for draw in draws], 1)
+    whole = [cell.sum() for cell in cells]
+    return Carried(
+        float(threshold),
+        _share(whole[0], whole[1]),
+        interval(_shares(sample[0], sample[1])),
+        _share(whole[2], whole[3]),
+        interval(_shares(sample[2], sample[3])),
+    )
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """Whether scores are probabilities on another set, and what labels of it mend."""
+
+    slope: float
+    """Of the log odds of the truth over those of the score, on the cases that the refit did not see; 1 = calibrated."""
+    intercept: float
+    """0 = calibrated."""
+    ece_before: float
+    ece_after: float
+    fitted_on: int
+    """Labelled cases of the other set that slope and intercept were refitted on; all else is measured on the others."""
+
+
+def recalibration(
+    labels: Array, scores: Array, patients: Array, count: int, *, seed: int = 0, bins: int = 15
+) -> Recalibration:
+    """Calibration of probabilities before and after refitting slope and intercept (Cox 1958) on some labelled cases.
+
+    Whole patients are drawn until at least `count` cases are there, at most half of all; every figure is of the rest.
+    NaN where either part lacks a class.
+
+    Args:
+        labels: (n,) of 1, 0 and, for cases that count neither way, -1.
+        scores: (n,) in [0, 1].
+        patients: (n,) ids.
+        count: labelled cases of the set to refit on.
+        seed: of the draw.
+        bins: of the calibration error.
+
+    Raises:
+        XLIPError: a score is not a number in [0, 1].
+    """
+    truth, known = known_cases(labels, scores)
+    numbers, people = patient_numbers(patients[labels >= 0])
+    sizes = np.bincount(numbers, minlength=people)
+    order = np.random.default_rng(seed).permutation(people)
+    wanted = min(count, len(known) // 2)
+    chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1] if wanted else order[:0]
+    fit = np.isin(numbers, chosen)
+    before = expected_calibration_error(truth[~fit].astype(int), known[~fit], bins)
+    if any(not part.any() or part.all() for part in (truth[fit], truth[~fit])):
+        return Recalibration(float("nan"), float("nan"), before, float("nan"), int(fit.sum()))
+    odds = logits(known)
+    slope, intercept = logistic_line(truth[~fit], odds[~fit])
+    refit_slope, refit_intercept = logistic_line(truth[fit], odds[fit])
+    after = 1 / (1 + np.exp(-np.clip(refit_slope * odds[~fit] + refit_intercept, -700, 700)))
+    error = expected_calibration_error(truth[~fit].astype(int), after, bins)
+    return Recalibration(slope, intercept, before, error, int(fit.sum()))
+
+
+def logistic_line(truth: Array, odds: Array, steps: int = 100) -> tuple[float, float]:
+    """Slope and intercept of the logistic regression of truth (n,) bool on odds (n,), by Newton's method.
+
+    A ridge of 1e-4 n keeps the slope finite where the classes are parted perfectly. Steps that raise the loss are
+    halved.
+    """
+    line, design = np.array([1.0, 0.0]), np.stack([odds, np.ones_like(odds)], 1)
+    for _ in range(steps):
+        values = np.clip(design @ line, -700, 700)
+        chance = 1 / (1 + np.exp(-values))
+        pull = RIDGE * len(odds) * np.array([line[0] - 1, 0.0])
+        gradient = design.T @ (chance - truth) + pull
+        weight = chance * (1 - chance)
+        hessian = design.T @ (design * weight[:, None]) + RIDGE * len(odds) * np.diag([1.0, 1e-6])
+        step, loss = np.linalg.solve(hessian, gradient), _loss(line, design, truth)
+        share = 1.0
+        while share > 1e-6 and _loss(line - share * step, design, truth) > loss:
+            share /= 2
+        line = line - share * step
+        if np.abs(share * step).max() < 1e-10:
+            break
+    return float(line[0]), float(line[1])
+
+
+def _loss(line: Array, design: Array, truth: Array) -> float:
+    values = design @ line
+    return float(np.logaddexp(0, np.where(truth, -values, values)).sum() + RIDGE * len(truth) * (line[0] - 1) ** 2 / 2)
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _shares(part: Array, whole: Array) -> Array:
+    shares: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares
