@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, adapted
+from xlip.explain.explanation import SPANS
+from xlip.explain.occlusion import CELLS
+from xlip.explain.occlusion import occlusion as blurred_away
 from xlip.models.xlip import XLIPModel
+from xlip.runtime.encoder import Array
 
-CELLS = 8
-"""Rows and columns of a map."""
-
-
-LOCAL_SPAN = (0.0, 8.0)
+LOCAL_SPAN = SPANS["response"]
 """Range of a local map's colours, in logits: one scale for all images and kinds, so an absent finding stays dark."""
 
 
@@ -53,33 +51,11 @@ def answers(model: XLIPModel | ImageTextModel, pixels: Tensor) -> Tensor:
     return occlusion(subject, pixels)
 
 
-@torch.no_grad()
 def occlusion(model: XLIPModel | ImageTextModel, pixels: Tensor, cells: int = CELLS) -> Tensor:
-    """The embedding less that of the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
-
-    A patch token's own cosine is no map: blocks mix the patches, and on the demo's model it finds the finding no better
-    than chance (`docs/log.md`). Blurred, not gray: a gray square in a lung looks like a consolidation.
-
-    Args:
-        model: any model of images and texts; it encodes each image `cells`^2 + 1 times.
-        pixels: (B, 1, S, S) in [0, 1].
-        cells: rows and columns.
-
-    Returns:
-        (B, cells, cells, E) float32.
-    """
+    """`xlip.explain.occlusion.occlusion` of any model: (B, 1, S, S) in [0, 1] -> (B, cells, cells, E) float32."""
     subject = adapted(model)
-    whole = subject.encode_pixels(pixels)
-    blurred = _blur(pixels, 2 * (pixels.shape[-1] // cells) + 1)
-    bounds = np.linspace(0, pixels.shape[-1], cells + 1).round().astype(int)
-    lost = []
-    for top, bottom in pairwise(bounds):
-        for left, right in pairwise(bounds):
-            changed = pixels.clone()
-            changed[..., top:bottom, left:right] = blurred[..., top:bottom, left:right]
-            lost.append(whole - subject.encode_pixels(changed))
-    return torch.stack(lost, 1).reshape(len(pixels), cells, cells, -1)
 
+    def encode(images: Array) -> Array:
+        return np.asarray(subject.encode_pixels(torch.from_numpy(images).unsqueeze(1)).numpy(), np.float32)
 
-def _blur(pixels: Tensor, kernel: int) -> Tensor:
-    return F.avg_pool2d(pixels, kernel, stride=1, padding=kernel // 2, count_include_pad=False)
+    return torch.from_numpy(blurred_away(encode, pixels.squeeze(1).numpy(), cells))

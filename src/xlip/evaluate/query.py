@@ -18,10 +18,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures
 from xlip.results.figures import QueryFigures
 from xlip.results.result import Predictions, Result
-from xlip.runtime.scores import kind_scores
-
-NEUTRAL = "a chest radiograph."
-"""What a query is weighed against unless the user names something better (its denial, say)."""
+from xlip.runtime.scores import NEUTRAL, kind_scores
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlip.explain.overlay import enlarged, painted
 from xlip.metrics.labelled_scores import LabelledScores, both_classes
 
 if TYPE_CHECKING:
@@ -177,24 +178,21 @@ PANEL, GAP, LINE = 150 * DENSITY, 6 * DENSITY, 13 * DENSITY
 
 def _drawn(panel: Panel) -> Image.Image:
     """The image, coloured where the heat is, with its outline."""
-    from matplotlib import colormaps
     from PIL import Image
 
-    gray = _enlarged(panel.image, (PANEL, PANEL)).clip(0, 255)
+    gray = np.rint(enlarged(panel.image, (PANEL, PANEL)).clip(0, 255)).astype(np.uint8)
     color = np.repeat(gray[..., None], 3, axis=2)
     if panel.heat is not None:
-        heat = _enlarged(panel.heat, (PANEL, PANEL))
+        heat = enlarged(panel.heat, (PANEL, PANEL))
         low, high = panel.span or (max(float(np.median(heat)), 0.0), float(heat.max()))
-        strength = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
-        opaque = 0.75 * strength[..., None]
-        color = (1 - opaque) * color + opaque * 255 * colormaps["autumn"](strength)[..., :3]
+        color = painted(gray, heat, low, high)
     if panel.outline is not None:
-        inside = _enlarged(panel.outline.astype(np.float32), (PANEL, PANEL)) > 0.5
+        inside = enlarged(panel.outline, (PANEL, PANEL)) > 0.5
         edge = np.zeros_like(inside)
         for axis in (0, 1):
             edge |= inside != np.roll(inside, DENSITY, axis)
         color[edge] = (57, 208, 255)
-    return Image.fromarray(color.round().astype(np.uint8))
+    return Image.fromarray(color)
 
 
 def _write_title(sheet: Image.Image, panel: Panel, bottom: tuple[int, int]) -> None:
@@ -206,14 +204,6 @@ def _write_title(sheet: Image.Image, panel: Panel, bottom: tuple[int, int]) -> N
     font = ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 9.5 * DENSITY)
     draw = ImageDraw.Draw(sheet)
     draw.multiline_text(bottom, panel.title + span, fill=GRAY, font=font, anchor="md", align="center", spacing=2)
-
-
-def _enlarged(heat: Array, shape: tuple[int, ...]) -> Array:
-    """(h, w) -> `shape`, bilinear between the centres of the patches."""
-    from PIL import Image
-
-    picture = Image.fromarray(heat.astype(np.float32))
-    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def dots(

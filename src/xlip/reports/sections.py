@@ -84,6 +84,18 @@ def sections(text: str) -> dict[str, str]:
     return found
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of what a report says of this image: its findings and impression, or a text without headers."""
+    found = sections(text)
+    body = compose_sections(found) or compose_sections(found, "preamble|last_paragraph") or ""
+    made, start = [], 0
+    for match in _END.finditer(body):
+        if not _ABBREVIATED.search(body[start : match.start()]):
+            made.append(body[start : match.end()].strip())
+            start = match.end()
+    return [sentence for sentence in (*made, body[start:].strip()) if re.search(r"\w", sentence)]
+
+
 def _parts(text: str) -> tuple[list[tuple[str, str]], int]:
     """(section, raw text) in order, and where the text after the last header that is not administrative begins."""
     headers = find_headers(text)

@@ -11,6 +11,8 @@ from xlip.runtime.encoder import Array
 from xlip.study.prompts import PromptSet
 
 TEXTS_PER_PASS = 256
+NEUTRAL = "a chest radiograph."
+"""What a text of the user's own is weighed against unless something better is known (its denial, say)."""
 
 
 def prompt_pairs(encode: Callable[[Sequence[str]], Array], prompts: PromptSet, kinds: Sequence[str]) -> Array:

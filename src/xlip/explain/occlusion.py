@@ -1,0 +1,81 @@
+"""Where an image answers to words: what its embedding loses when a part of the image is blurred. NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from xlip.runtime.encoder import Array, Encoder
+
+CELLS = 8
+"""Rows and columns of a map."""
+PASS = 64
+"""Images that are encoded at a time: memory stays bounded whatever the number of cells."""
+
+
+def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELLS) -> Array:
+    """The embedding less that of the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
+
+    A patch token's own cosine is no map: blocks mix the patches, and on the demo's model it finds the finding no better
+    than chance (`docs/log.md`). Blurred, not gray: a gray square in a lung looks like a consolidation.
+
+    Args:
+        encode: images (n, S, S) float32 -> (n, E); it is given each image `cells`^2 + 1 times.
+        pixels: (B, S, S) float32, of any scale.
+        cells: rows and columns.
+
+    Returns:
+        (B, cells, cells, E) float32.
+    """
+    encoded = np.concatenate([encode(part) for part in _passes(pixels, cells)])
+    each = encoded.reshape(len(pixels), cells * cells + 1, -1)
+    return np.asarray((each[:, :1] - each[:, 1:]).reshape(len(pixels), cells, cells, -1), np.float32)
+
+
+def occluded(encoder: Encoder, squares: Array, cells: int = CELLS) -> Array:
+    """`occlusion` of an encoder, which takes whole gray levels: uint8 (n, S, S) -> (n, cells, cells, E)."""
+    return occlusion(
+        lambda images: encoder.encode_squares(np.rint(images).astype(np.uint8)), squares.astype(np.float32), cells
+    )
+
+
+def _passes(pixels: Array, cells: int) -> Iterator[Array]:
+    """Each image, then the same with one cell blurred after the other, `PASS` images at a time."""
+    waiting: list[Array] = []
+    for image in pixels:
+        for one in _variants(image, cells):
+            waiting.append(one)
+            if len(waiting) == PASS:
+                yield np.stack(waiting)
+                waiting = []
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _variants(image: Array, cells: int) -> Iterator[Array]:
+    yield image
+    blurred = box_mean(image, 2 * (image.shape[-1] // cells) + 1)
+    bounds = np.linspace(0, image.shape[-1], cells + 1).round().astype(int)
+    for top, bottom in pairwise(bounds):
+        for left, right in pairwise(bounds):
+            changed = image.copy()
+            changed[top:bottom, left:right] = blurred[top:bottom, left:right]
+            yield changed
+
+
+def box_mean(image: Array, side: int) -> Array:
+    """Mean of the pixels of (H, W) in a window of `side` (odd) pixels around each one, less what lies outside."""
+    sums = np.pad(image.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (top, bottom), (left, right) = (_window(length, side) for length in image.shape)
+    below, above = sums[bottom], sums[top]
+    total = below[:, right] - above[:, right] - below[:, left] + above[:, left]
+    return np.asarray(total / np.outer(bottom - top, right - left), np.float32)
+
+
+def _window(length: int, side: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """First and last (exclusive) pixel of the window around each pixel of a row."""
+    places = np.arange(length)
+    return np.maximum(places - side // 2, 0), np.minimum(places + side // 2 + 1, length)
