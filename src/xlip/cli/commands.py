@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xlip.cli import data, evaluation, training
+from xlip.cli import data, evaluation, explaining, training
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,23 @@ COMMANDS: dict[str, Command] = {
     ),
     "predict": Command(
         "finetune.predict.PredictConfig", training.run_predict, "score images with a fine-tuned classifier"
+    ),
+    "explain": Command(
+        "explain.run.ExplainConfig",
+        explaining.run_explain,
+        "show where a model sees a kind, a text or the sentences of a report",
+        positional="images",
+        several=("images", "text"),
+    ),
+    "triage": Command(
+        "pacs.triage.TriageConfig",
+        explaining.run_triage,
+        "sort films into a worklist, with maps, and name those that cannot be judged",
+        positional="source",
+    ),
+    "abstain": Command(
+        "explain.choosing.AbstainConfig",
+        explaining.run_abstain,
+        "choose from labelled images when explain and triage call a finding not found",
     ),
 }

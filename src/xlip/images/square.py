@@ -64,3 +64,27 @@ def _resize(image: Gray, height: int, width: int, box: tuple[float, float, float
     # Lanczos in Pillow widens with the scale, so nothing aliases; reducing_gap averages first where the step is large.
     picture = Image.fromarray(image)
     return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=2.0))
+
+
+def unfitted(
+    box: tuple[float, float, float, float], shape: tuple[int, int], preprocess: str
+) -> tuple[float, float, float, float]:
+    """A box of the square that `fit` made, on the image that it was made from.
+
+    Args:
+        box: left, top, width, height as shares of the square.
+        shape: (H, W) of the image.
+        preprocess: how the square was made.
+
+    Returns:
+        Left, top, width, height in pixels of the image, without what lies outside of it.
+    """
+    height, width = shape
+    side = max(shape) if preprocess == "letterbox" else min(shape)
+    across, down = (width, height) if preprocess == "squash" else (side, side)
+    x, y = (width - across) / 2, (height - down) / 2
+    if preprocess == "letterbox":
+        x, y = -((side - width) // 2), -((side - height) // 2)  # as whole pixels are padded
+    left, right = (min(max(x + share * across, 0), width) for share in (box[0], box[0] + box[2]))
+    top, bottom = (min(max(y + share * down, 0), height) for share in (box[1], box[1] + box[3]))
+    return left, top, right - left, bottom - top

@@ -66,9 +66,14 @@ class Page:
 
     def figure(self, picture: bytes, caption: str) -> Self:
         """A PNG or WebP picture with its caption, which is its alternative text too."""
-        kind = "webp" if picture[8:12] == b"WEBP" else "png"
+        kind = _kind(picture)
         data = base64.b64encode(picture).decode()
         return self._add("figure", caption=caption, size=_size(picture), kind=kind, data=data)
+
+    def row(self, pictures: Sequence[tuple[bytes, str]]) -> Self:
+        """Pictures with their captions side by side, as many as fit."""
+        shown = [(_kind(picture), base64.b64encode(picture).decode(), caption) for picture, caption in pictures]
+        return self._add("row", pictures=shown)
 
     def html(self) -> str:
         """The whole page."""
@@ -81,6 +86,10 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page as one file, whole or not at all."""
         write_whole(path, self.html().encode())
+
+
+def _kind(picture: bytes) -> str:
+    return "webp" if picture[8:12] == b"WEBP" else "png"
 
 
 def _size(picture: bytes) -> tuple[int, int] | None:

@@ -1,0 +1,53 @@
+"""The commands that show where a model sees something, and that sort films by it: explain, abstain, triage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlip.cli.encoders import open_encoder
+from xlip.cli.show import print_dropped
+
+if TYPE_CHECKING:
+    from xlip.explain.choosing import AbstainConfig
+    from xlip.explain.run import ExplainConfig
+    from xlip.pacs.triage import TriageConfig
+
+
+def run_explain(config: ExplainConfig) -> None:
+    """Draw maps."""
+    from pathlib import Path
+
+    from xlip.explain.run import explain_films
+    from xlip.pages.explanations import write_explanations
+
+    result = explain_films(config, open_encoder(config.model), print)
+    page = write_explanations(result, Path(config.out))
+    print_dropped(result["left_out"])
+    scale = result["scale"]
+    print(f"by {result['how']}; one scale for all: {scale['low']:g} to {scale['high']:g} {scale['unit']}")
+    print(f"thresholds: {result['abstention']['chosen_on']}")
+    print(f"look at {page}; pictures and arrays in maps/, boxes.csv and explanations.json beside it")
+
+
+def run_abstain(config: AbstainConfig) -> None:
+    """Choose thresholds."""
+    from xlip.explain.choosing import choose_rule
+
+    rule, file = choose_rule(config, open_encoder(config.model))
+    for kind, threshold in sorted(rule.of_kind.items()):
+        print(f"{kind} {threshold:.3f}")
+    print(f"other words {rule.threshold:.3f}")
+    print(f"{rule.chosen_on}; written to {file}")
+
+
+def run_triage(config: TriageConfig) -> None:
+    """Sort films."""
+    import sys
+
+    from xlip.pacs.triage import triage
+
+    found = triage(config, open_encoder(config.model), lambda line: print(line, file=sys.stderr))
+    print(", ".join(f"{count} {words}" for words, count in found.items()))
+    if not config.reference:
+        print("no --reference: the distance from the training data was not looked at")
+    print(f"worklist: {config.out}; research use only, not for diagnosis")
