@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from fake_encoder import SIZE, FakeEncoder
 from xlip.errors import XLIPError
-from xlip.explain.reference import NEAR, NEIGHBOURS, among, distances, near_threshold, reference_of
+from xlip.explain.reference import NEAR, NEIGHBOURS, among, distances, near_threshold, reference_in, reference_of
 from xlip.images.files import encode
 
 
@@ -63,3 +64,39 @@ def test_too_few_images_are_no_reference(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(encode(np.zeros((SIZE, SIZE), np.uint8), lossless=True))
     with pytest.raises(XLIPError, match="expected more than 5 training images"):
         reference_of(str(tmp_path), FakeEncoder(), tmp_path / "cache")
+
+
+@dataclass(frozen=True)
+class Hit:
+    score: float
+
+
+@dataclass(frozen=True)
+class FakeIndex:
+    vectors: np.ndarray
+    identity: str = "fake"
+
+    def ids(self) -> list[str]:
+        return [str(row) for row in range(len(self.vectors))]
+
+    def vector(self, id_: str) -> np.ndarray:
+        return self.vectors[int(id_)]
+
+    def nearest(self, queries: np.ndarray, top: int) -> list[list[Hit]]:
+        return [[Hit(float(one)) for one in sorted(row)[-top:]] for row in queries @ self.vectors.T]
+
+
+def test_an_index_is_a_reference_like_its_vectors() -> None:
+    vectors = unit(np.random.default_rng(1).normal(size=(60, 2)))
+    found = reference_in(FakeIndex(vectors), FakeEncoder())
+    assert found.threshold == pytest.approx(near_threshold(vectors, among(vectors), themselves=True), abs=1e-5)
+    image = unit(np.array([[0.3, 0.4]]))
+    assert found.distances(image) == pytest.approx(distances(image, among(vectors)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"), [(FakeIndex(np.eye(9), "other"), "embed again"), (FakeIndex(np.eye(2)), "more than 5")]
+)
+def test_an_index_of_another_model_or_of_little_is_refused(index: FakeIndex, said: str) -> None:
+    with pytest.raises(XLIPError, match=said):
+        reference_in(index, FakeEncoder())

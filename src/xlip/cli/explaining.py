@@ -9,8 +9,10 @@ from xlip.cli.show import print_dropped
 
 if TYPE_CHECKING:
     from xlip.explain.choosing import AbstainConfig
+    from xlip.explain.reference import Reference
     from xlip.explain.run import ExplainConfig
     from xlip.pacs.triage import TriageConfig
+    from xlip.runtime.encoder import Encoder
 
 
 def run_explain(config: ExplainConfig) -> None:
@@ -46,8 +48,21 @@ def run_triage(config: TriageConfig) -> None:
 
     from xlip.pacs.triage import triage
 
-    found = triage(config, open_encoder(config.model), lambda line: print(line, file=sys.stderr))
+    encoder = open_encoder(config.model)
+    found = triage(config, encoder, lambda line: print(line, file=sys.stderr), _reference_in(config, encoder))
     print(", ".join(f"{count} {words}" for words, count in found.items()))
     if not config.reference:
         print("no --reference: the distance from the training data was not looked at")
     print(f"worklist: {config.out}; research use only, not for diagnosis")
+
+
+def _reference_in(config: TriageConfig, encoder: Encoder) -> Reference | None:
+    """The reference where it is a search index; None where it is images, or none is named."""
+    from importlib import import_module
+    from pathlib import Path
+
+    from xlip.explain.reference import reference_in
+
+    if not (Path(config.reference) / "index.json").is_file() or not config.reference:
+        return None
+    return reference_in(import_module("xlip.search.open").open_store(config.reference), encoder)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -70,6 +70,55 @@ def near_threshold(images: Array, nearest: Cosines, *, themselves: bool) -> floa
     cosines = np.sort(nearest(images, NEIGHBOURS + themselves), axis=1)
     kept = cosines[:, :-1] if themselves and cosines.shape[1] > 1 else cosines
     return float(np.quantile(1 - kept.mean(1), NEAR))
+
+
+class Hit(Protocol):
+    """What a search finds."""
+
+    @property
+    def score(self) -> float:
+        """The cosine."""
+
+
+class Vectors(Protocol):
+    """What a search index is asked for here."""
+
+    @property
+    def identity(self) -> str:
+        """Of the checkpoint that made the vectors."""
+
+    def ids(self) -> list[str]:
+        """Of the rows."""
+
+    def vector(self, id_: str) -> Array | None:
+        """(E,) of a row; None where it has none."""
+
+    def nearest(self, queries: Array, top: int) -> Sequence[Sequence[Hit]]:
+        """The best `top` rows for each of (n, E)."""
+
+
+def reference_in(index: Vectors, encoder: Encoder) -> Reference:
+    """A reference from the vectors of a search index, each left out of its own neighbours for the threshold.
+
+    Raises:
+        XLIPError: vectors of another checkpoint, or too few.
+    """
+    if index.identity != encoder.identity:
+        raise XLIPError(
+            f"reference: an index of checkpoint {index.identity}, the model is {encoder.identity}; embed again"
+        )
+    ids = index.ids()
+    found = [index.vector(id_) for id_ in ids[:: -(-len(ids) // CHECKED) or 1]]
+    shown = [one for one in found if one is not None]
+    if len(ids) <= NEIGHBOURS or not shown:
+        raise XLIPError(f"reference: expected more than {NEIGHBOURS} images in the index, got {len(ids)}")
+
+    def nearest(images: Array, k: int) -> Array:
+        return np.array([[hit.score for hit in row] for row in index.nearest(images, k)], np.float32)
+
+    threshold = near_threshold(np.stack(shown).astype(np.float32), nearest, themselves=True)
+    words = f"{NEAR:.0%} of {len(shown)} images of the index, each left out, are nearer than {threshold:.3f}"
+    return Reference(nearest, threshold, words, digest(index.identity, len(ids), round(threshold, 6)))
 
 
 def reference_of(source: str, encoder: Encoder, cache: Path) -> Reference:
