@@ -17,11 +17,12 @@ from xlip.explain.scoring import scored
 from xlip.files import check_target, write_json, writing
 from xlip.identity import split_id
 from xlip.metrics.kinds import MIN_CASES
-from xlip.runtime.encoder import Array, Encoder
+from xlip.runtime.encoder import Encoder
 from xlip.runtime.inputs import images_of
 from xlip.study.kinds import NO_FINDING, canonical, is_kind
 from xlip.study.labels import ABSENT, UNKNOWN, from_file
 
+Array = np.ndarray[Any, Any]
 BATCH = 64
 VALIDATION = ("val", "validation", "valid")
 

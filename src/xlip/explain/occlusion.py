@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
 
 CELLS = 8
@@ -35,7 +36,7 @@ def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELL
     return np.asarray((each[:, :1] - each[:, 1:]).reshape(len(pixels), cells, cells, -1), np.float32)
 
 
-def occluded(encoder: Encoder, squares: Array, cells: int = CELLS) -> Array:
+def occluded(encoder: Encoder, squares: Gray, cells: int = CELLS) -> Array:
     """`occlusion` of an encoder, which takes whole gray levels: uint8 (n, S, S) -> (n, cells, cells, E)."""
     return occlusion(
         lambda images: encoder.encode_squares(np.rint(images).astype(np.uint8)), squares.astype(np.float32), cells

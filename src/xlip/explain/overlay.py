@@ -43,7 +43,7 @@ def colours(strength: Array) -> Array:
     return np.stack([np.full_like(strength, 255), 255 * strength, np.zeros_like(strength)], -1)
 
 
-def enlarged(heat: Array, shape: tuple[int, ...]) -> Array:
+def enlarged(heat: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Array:
     """(h, w) -> `shape`, bilinear between the centres of the cells."""
     picture = Image.fromarray(np.asarray(heat, np.float32))
     return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
