@@ -213,7 +213,8 @@ class Index:
         part, row = self._place(id_)
         if part is None or find not in part.vectors or not part.vectors[find][row].any():
             return None
-        return part.vectors[find][row].astype(np.float32)
+        found: Array = part.vectors[find][row].astype(np.float32)
+        return found
 
     def thumbnail(self, id_: str) -> bytes | None:
         """The picture of a row; None where there is none."""

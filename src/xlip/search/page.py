@@ -67,12 +67,12 @@ def _shown(columns: Mapping[str, object]) -> dict[str, object]:
     """Columns in words: of the kinds of finding those alone that are there or uncertain."""
     from xlip.study.kinds import is_kind
 
-    words = {1: "present", -1: "uncertain"}
-    return {
-        name: words.get(value, value) if is_kind(name) and isinstance(value, int | float) else value  # type: ignore[call-overload]
-        for name, value in columns.items()
-        if name not in SHOWN_BESIDE and not (is_kind(name) and value == 0)
-    }
+    shown: dict[str, object] = {}
+    for name, value in columns.items():
+        stated = is_kind(name) and isinstance(value, int | float)
+        if name not in SHOWN_BESIDE and not (stated and value == 0):
+            shown[name] = ("present" if value == 1 else "uncertain") if stated else value
+    return shown
 
 
 def _words(value: object) -> str:
