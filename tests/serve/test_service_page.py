@@ -98,6 +98,7 @@ def test_from_a_film_to_its_report(
     from playwright.sync_api import expect
 
     page = opened(browser, site, SIZES[size], said)
+    expect(page.get_by_role("status")).to_contain_text("Ready")
     page.locator("#files").set_input_files(films)
     status, rows = page.get_by_role("status"), page.locator("#scores tbody tr")
     expect(status).to_contain_text("2 of 3 films scored")
@@ -207,6 +208,7 @@ def test_a_wrong_token_is_asked_for_again_and_the_keyboard_reaches_everything(
     expect(page.get_by_role("status")).to_have_text("A token is needed.")
     page.get_by_role("textbox", name="Token").fill(TOKEN)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Ready")
     page.locator("#files").set_input_files(films[0])
     expect(page.get_by_role("status")).to_contain_text("1 of 1 films scored")
     page.locator("body").evaluate("body => { document.activeElement.blur(); }")

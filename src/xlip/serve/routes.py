@@ -56,6 +56,14 @@ def question_routes(door: Door) -> APIRouter:
             door.record(request, films, [ask.text or ""])
             return answers.SearchAnswer(model=service.info, input=films[0].sha256 if films else "", cases=cases)
 
+    _add_plain(router, door)
+    return router
+
+
+def _add_plain(router: APIRouter, door: Door) -> None:
+    """What needs no model."""
+    service = door.service
+
     @router.post("/film", openapi_extra=body_of(asks.FilmAsk, "image"), response_class=Response)
     async def film(request: Request) -> Response:
         """The film as PNG, cut as the model sees it, so that maps lie on it: browsers cannot show DICOM."""
@@ -70,5 +78,3 @@ def question_routes(door: Door) -> APIRouter:
         """What can be asked for."""
         door.key(request)
         return service.describe()
-
-    return router
