@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlip.images.familiar import strangeness
 from xlip.images.gray import Gray
-from xlip.images.plausible import fault, sampled, upright
+from xlip.images.plausible import faults, sampled, samples_of, upright
 from xlip.images.view_classifier import view_probabilities
 
 SMALLEST = 32
@@ -37,7 +37,7 @@ def judge(image: Gray, view: str = "") -> str:
     said = view.strip().upper()
     if said and said not in FRONTAL_VIEWS:
         return f"not a frontal chest film: the view is said to be {said.lower()}"
-    reason = fault(sampled(image))
+    reason = faults([sampled(image)])[0]
     if reason and not reason.startswith(INVERTED):
         return reason
     # An inverted film is one whose negative is a frontal film; anything else that looks inverted is no such film.
@@ -52,6 +52,6 @@ def _not_frontal(image: Gray, least: float) -> str:
         return f"not a frontal chest film: {taken} by the classifier ({found[best]:.0%})"
     if (share := strangeness(image)) > STRANGEST:
         return f"not a frontal chest film: {share:.0%} of what it shows is like no film ({STRANGEST:.0%} at most)"
-    if upright(sampled(image)) < UPRIGHT:
+    if float(upright(samples_of([sampled(image)]))[0]) < UPRIGHT:
         return "not a frontal chest film: bright and dark do not lie where a chest has them"
     return ""
