@@ -43,9 +43,9 @@ class FakeEncoder:
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         return _at(np.array([self.stated.get(text, 0.0 if "no" in text.lower().split() else 1.0) for text in texts]))
 
-    def maps(self, squares: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def maps(self, squares: np.ndarray, queries: np.ndarray) -> np.ndarray:
         assert self.has_maps
-        return 8 * by_brightness(squares)[:, None] * directions[:, 1][None, :, None, None].astype(np.float32)
+        return 8 * by_brightness(squares)[:, None] * queries[:, 1][None, :, None, None].astype(np.float32)
 
 
 def _at(shares: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter
 from xlip.evaluate.encoder import TorchEncoder
+from xlip.evaluate.map_model import local_answers
 from xlip.phantom import generate
-from xlip.runtime.scores import map_answers
+from xlip.runtime.scores import map_answers, map_queries
 from xlip.train.build import build_model
 
 SQUARES = np.stack([generate(index, size=64).pixels for index in range(3)])
@@ -27,11 +28,11 @@ def test_an_encoder_gives_what_its_model_gives(local: bool) -> None:
     assert np.allclose(encoder.encode_texts(texts), adapter.encode_text(texts).numpy())
     assert encoder.encode_squares(SQUARES).shape == (3, encoder.width)
     assert (encoder.identity, encoder.image_size, encoder.scale) == ("abc", 64, pytest.approx(adapter.scale()))
-    directions = np.subtract(*encoder.encode_texts(texts))[None]
+    pairs = encoder.encode_texts(texts)[None]
     assert encoder.has_maps == local
     if not local:
         with pytest.raises(XLIPError, match="no local head"):
-            encoder.maps(SQUARES, directions)
+            encoder.maps(SQUARES, pairs[:, 0])
         return
-    expected = adapter.local_answers(as_pixels(SQUARES), torch.from_numpy(directions))
-    assert np.allclose(map_answers(encoder.maps(SQUARES, directions)), expected.numpy(), atol=1e-4)
+    expected = local_answers(adapter, as_pixels(SQUARES), torch.from_numpy(pairs))
+    assert np.allclose(map_answers(encoder.maps(SQUARES, map_queries(pairs))), expected.numpy(), atol=1e-4)

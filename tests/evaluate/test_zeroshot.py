@@ -94,8 +94,10 @@ def test_the_local_head_adds_its_share_and_the_cache_keeps_it(
             pixels = as_pixels(generate(row, size=64).pixels[None])
             places = MODEL.places(pixels)[0].reshape(-1, MODEL.config.embed_dim).double()
             for k in range(len(cases.kinds)):
-                d = (places @ (classifier[k, 0] - classifier[k, 1]).double()) * float(MODEL.local.log_scale.exp())
-                local = float(d.exp().mean().log() - (-d).exp().mean().log())
+                asked = torch.nn.functional.normalize(MODEL.local.query(classifier[k]), dim=-1).double()
+                d = (places @ asked.T) * float(MODEL.local.log_scale.exp())
+                present, absent = d.exp().mean(0).log()
+                local = float(present - absent)
                 plain = np.log(without[row, k] / (1 - without[row, k]))
                 assert first[row, k] == pytest.approx(1 / (1 + np.exp(-plain - 0.7 * local)), abs=1e-4)
 

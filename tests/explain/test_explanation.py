@@ -64,14 +64,14 @@ def test_the_scale_is_the_same_for_every_image_and_word(how: str) -> None:
     assert SPANS[how][0] >= 0  # what speaks against the words has no colour
 
 
-def test_a_map_is_that_of_the_direction_of_its_own_words() -> None:
+def test_a_map_is_that_of_its_own_words() -> None:
     encoder = FakeEncoder(stated={"half": 0.5})
     words = ["half", "Effusion"]
     found = explain(encoder, BRIGHT_CELL, words, rule=RULE)
     for one, word in zip(found, words, strict=True):
-        direction = ask(encoder, [word])[0].direction[1]
+        query = ask(encoder, [word])[0].positive[1]
         assert one.text.casefold().endswith(word.casefold())
-        assert one.map == pytest.approx(8 * by_brightness(BRIGHT_CELL[None])[0] * direction, abs=1e-5)
+        assert one.map == pytest.approx(8 * by_brightness(BRIGHT_CELL[None])[0] * query, abs=1e-5)
 
 
 def test_directions_that_were_made_before_may_stand_among_words() -> None:
@@ -112,7 +112,9 @@ def test_what_cannot_be_explained_is_refused(how: str, words: list[str]) -> None
 
 def test_the_score_is_that_of_zero_shot_classification_with_the_local_share() -> None:
     plain, shared = (explain(FakeEncoder(local_share=share), BRIGHT_CELL, ["Effusion"])[0] for share in (0.0, 0.5))
-    heat = shared.map.astype(float).ravel()
-    answer = np.log(np.exp(heat).mean()) - np.log(np.exp(-heat).mean())
+    (asked,) = ask(FakeEncoder(), ["Effusion"])
+    brightness = 8 * by_brightness(BRIGHT_CELL[None]).astype(float).ravel()
+    present, absent = (np.log(np.exp(brightness * query[1]).mean()) for query in asked.pair)
+    answer = present - absent
     logit = np.log(plain.score / (1 - plain.score)) + 0.5 * answer
     assert shared.score == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)

@@ -52,7 +52,7 @@ def test_the_folder_holds_separate_graphs_a_tokenizer_and_its_proof(exported: Ex
     [
         ("image", {"pixels": ["images", 1, 64, 64]}),
         ("text", {"ids": ["texts", "tokens"], "mask": ["texts", "tokens"]}),
-        ("map", {"pixels": ["images", 1, 64, 64], "directions": ["directions", 16]}),
+        ("map", {"pixels": ["images", 1, 64, 64], "queries": ["queries", 16]}),
     ],
 )
 def test_sizes_that_a_user_chooses_are_free_and_have_names(
@@ -77,13 +77,11 @@ def test_evaluators_see_in_an_exported_folder_what_they_see_in_the_checkpoint(ex
     assert isinstance(other, ExportedAdapter)
     assert other.identity == f"onnx:{own.identity}"  # what is cached for one is not the other's
     assert other.with_preprocess("clip").preprocess == "clip"
-    assert other.local_scale() == pytest.approx(own.local_scale(), rel=1e-4)
-    pixels, directions = as_pixels(SQUARES), torch.randn(3, 16)
+    pixels, queries = as_pixels(SQUARES), torch.randn(3, 16)
     for name, arguments in (
         ("encode_pixels", (pixels,)),
-        ("encode_patches", (pixels,)),
         ("encode_text", (["effusion", "no effusion, and more words"],)),
-        ("local_answers", (pixels, directions)),
+        ("maps", (pixels, queries)),
     ):
         expected, found = getattr(own, name)(*arguments), getattr(other, name)(*arguments)
         assert expected.shape == found.shape

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny import CONFIG, tiny_processor
-from xlip.models.local import LocalHead, cells, pooled_places, whole
-from xlip.models.stem import PLACE_EPS, ConvStem, PlaceNorm
+from xlip.models.local import START_SCALE, LocalHead, cells, pooled_places, whole
+from xlip.models.stem import PLACE_EPS, PlaceNorm
 from xlip.train.build import build_model
 
 
 def head(stages: int = 2) -> LocalHead:
     torch.manual_seed(0)
-    return LocalHead(16, 8, stages)
+    return LocalHead(8, stages)
 
 
 def test_the_norm_is_over_channels_at_each_place_alone() -> None:
@@ -45,16 +45,11 @@ def test_a_place_sees_its_neighbourhood_and_nothing_else(patch: int, field: int,
     assert not torch.allclose(one.tokens[0, 0], two.tokens[0, 0], atol=1e-6)
 
 
-def test_a_stem_hands_its_shallow_features_out_once() -> None:
-    stem, x = ConvStem(1, 32, 8, 2), torch.rand(2, 1, 32, 32)
-    stem(x)
-    taken = stem.take_shallow()
-    assert taken is not None
-    assert torch.equal(taken, stem.local(x))
-    assert stem.take_shallow() is None
-    plain = ConvStem(1, 32, 8)
-    plain(x)
-    assert plain.take_shallow() is None
+def test_the_tower_knows_nothing_of_the_local_head() -> None:
+    pixels = torch.rand(2, 1, 64, 64)
+    models = [build_model(replace(CONFIG, stem="conv", local=local), tiny_processor(), 0).eval() for local in (0, 1)]
+    models[1].image_tower.load_state_dict(models[0].image_tower.state_dict())
+    assert torch.equal(*(one.image_tower(pixels).tokens for one in models))
 
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])
@@ -65,11 +60,14 @@ def test_places_are_unit_vectors_and_no_image_is_fine(stem: str) -> None:
     assert model.places(torch.rand(0, 1, 64, 64)).shape == (0, 8, 8, 16)
 
 
-def test_answers_are_scaled_products() -> None:
+def test_answers_are_scaled_cosines_with_the_texts_as_the_head_reads_them() -> None:
     model = head()
-    places, directions = model(torch.rand(2, 1, 32, 32)).detach(), torch.randn(3, 8)
-    made = model.answers(places, directions)
-    assert float(made[1, 2, 3, 4].detach()) == pytest.approx(float(10.0 * places[1, 3, 4] @ directions[2]), rel=1e-4)
+    model.bias.data.fill_(0.5)
+    places, queries = model(torch.rand(2, 1, 32, 32)).detach(), torch.randn(3, 8)
+    made = model.answers(places, queries)
+    read = (model.query.weight @ queries[2]).detach().numpy()
+    wanted = START_SCALE * places[1, 3, 4].numpy() @ (read / np.linalg.norm(read)) + 0.5
+    assert float(made[1, 2, 3, 4].detach()) == pytest.approx(float(wanted), rel=1e-4)
 
 
 @settings(max_examples=20, deadline=None)

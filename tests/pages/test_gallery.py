@@ -11,7 +11,7 @@ from tiny import tiny_model
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import adapted
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import heat_map, occlusion
+from xlip.evaluate.heatmap import heat_maps, occlusion
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.images.files import encode
 from xlip.pages.gallery import choose, draw
@@ -62,10 +62,10 @@ def test_other_data_are_refused() -> None:
 
 def test_a_model_with_a_local_head_shows_what_its_masks_follow() -> None:
     pixels = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    positive, negative = text_classifier(MODEL, load_prompts("xlip"), ["Effusion"])[0]
-    heat = heat_map(MODEL, pixels, positive - negative)
+    pairs = text_classifier(MODEL, load_prompts("xlip"), ["Effusion", "Edema"])
+    heat = heat_maps(MODEL, pixels, pairs)
     with torch.no_grad():
-        wanted = MODEL.local.answers(MODEL.places(pixels), (positive - negative)[None])[:, 0]
+        wanted = MODEL.local.answers(MODEL.places(pixels), pairs[:, 0])
     assert heat == pytest.approx(wanted.numpy(), abs=1e-4)
 
 

@@ -73,12 +73,12 @@ def test_what_a_text_is_refused_for_is_what_the_checkpoint_says(model: ExportedM
 
 
 def test_maps_are_those_of_the_checkpoint(model: ExportedModel, checkpoint: TorchEncoder) -> None:
-    directions = np.random.default_rng(0).normal(size=(5, model.width)).astype(np.float32)
-    found, expected = model.maps(SQUARES[:3], directions), checkpoint.maps(SQUARES[:3], directions)
-    assert found.shape == expected.shape == (3, 5, *expected.shape[2:])
+    queries = np.random.default_rng(0).normal(size=(6, model.width)).astype(np.float32)
+    found, expected = model.maps(SQUARES[:3], queries), checkpoint.maps(SQUARES[:3], queries)
+    assert found.shape == expected.shape == (3, 6, *expected.shape[2:])
     assert np.abs(found - expected).max() < 1e-3
     assert np.abs(map_answers(found) - map_answers(expected)).max() < 1e-3
-    assert model.maps(SQUARES[:0], directions).shape == (0, *expected.shape[1:])
+    assert model.maps(SQUARES[:0], queries).shape == (0, *expected.shape[1:])
 
 
 def test_it_says_of_itself_what_the_checkpoint_says(model: ExportedModel, checkpoint: TorchEncoder) -> None:
@@ -163,7 +163,7 @@ model = open_encoder(sys.argv[1])
 shown = squares(sys.argv[2:4], model.image_size, model.preprocess)
 images = model.encode_squares(shown)
 pairs = prompt_pairs(model.encode_texts, load_prompts("xlip"), ["Effusion"])
-maps = model.maps(shown, pairs[:, 0] - pairs[:, 1])
+maps = model.maps(shown, pairs[:, 0])
 assert maps.shape[:2] == (2, 1)
 print(kind_scores(images, pairs, model.scale).tolist())
 assert not REFUSED & set(sys.modules)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlip.runtime.scores import TEXTS_PER_PASS, kind_scores, map_answers, prompt_pairs
+from xlip.runtime.scores import TEXTS_PER_PASS, kind_scores, map_answers, map_queries, prompt_pairs
 from xlip.study.prompts import load_prompts
 
 
@@ -41,10 +41,15 @@ def test_prompts_of_a_kind_are_averaged_over_every_pass() -> None:
 
 
 @given(st.integers(0, 1000))
-def test_the_answer_of_a_map_turns_its_sign_with_the_map(seed: int) -> None:
-    maps = np.random.default_rng(seed).normal(0, 30, size=(2, 3, 4, 5)).astype(np.float32)
+def test_the_answer_of_maps_turns_its_sign_when_prompts_change_places(seed: int) -> None:
+    maps = np.random.default_rng(seed).normal(0, 30, size=(2, 6, 4, 5)).astype(np.float32)
     found = map_answers(maps)
-    assert np.allclose(found, -map_answers(-maps))
-    one = maps[1, 2].astype(float).ravel()
-    expected = np.log(np.mean(np.exp(one))) - np.log(np.mean(np.exp(-one)))
+    assert np.allclose(found, -map_answers(np.roll(maps, 3, axis=1)))
+    present, absent = (one.astype(float).ravel() for one in (maps[1, 2], maps[1, 5]))
+    expected = np.log(np.mean(np.exp(present))) - np.log(np.mean(np.exp(absent)))
     assert found[1, 2] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_queries_of_pairs_are_the_positive_ones_and_then_the_negative_ones() -> None:
+    pairs = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    assert map_queries(pairs).tolist() == [[0, 1], [4, 5], [8, 9], [2, 3], [6, 7], [10, 11]]

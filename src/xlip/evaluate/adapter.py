@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
-from xlip.evaluate.map_model import local_answers
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
 from xlip.models.local import LocalHead
@@ -93,13 +92,7 @@ class XLIPAdapter:
 
     @torch.no_grad()
     def encode_patches(self, pixels: Tensor) -> Tensor:
-        """(n, 1, S, S) -> (n, rows, columns, E): the local head's places, finer than patches; where the model has none,
-        each patch token through the image head, as a whole image goes.
-        """
-        if self.model.local is not None:
-            places = self.model.places(pixels.to(self.model.device))
-            assert places is not None
-            return places.cpu()
+        """(n, 1, S, S) -> (n, rows, columns, E): each patch token through the image head, as a whole image goes."""
         tokens = self.model.images(pixels.to(self.model.device)).tokens
         unit: Tensor = F.normalize(self.model.image_head(tokens).float(), dim=-1)
         grid = self.model.image_tower.grid
@@ -115,16 +108,8 @@ class XLIPAdapter:
         """How much the local head's answer adds to a zero-shot score; 0 where the model has none."""
         return float(self.model.config.local_share) if self.has_maps else 0.0
 
-    def local_scale(self) -> float:
-        """Of the local head.
-
-        Raises:
-            XLIPError: a model without one.
-        """
-        return float(self._local().log_scale.detach().exp())
-
     @torch.no_grad()
-    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
+    def maps(self, pixels: Tensor, queries: Tensor) -> Tensor:
         """(n, 1, S, S), (K, E) -> (n, K, h, w), logits.
 
         Raises:
@@ -132,11 +117,7 @@ class XLIPAdapter:
         """
         local, places = self._local(), self.model.places(pixels.to(self.model.device))
         assert places is not None
-        return local.answers(places, directions.to(places.device)).float().cpu()
-
-    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """See `xlip.evaluate.map_model.local_answers`."""
-        return local_answers(self, pixels, directions)
+        return local.answers(places, queries.to(places.device)).float().cpu()
 
     def _local(self) -> LocalHead:
         if self.model.local is None:

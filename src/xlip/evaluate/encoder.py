@@ -65,7 +65,7 @@ class TorchEncoder:
         """Texts -> (n, E)."""
         return np.asarray(self.model.encode_text(list(texts)).numpy(), np.float32)
 
-    def maps(self, squares: Gray, directions: Array) -> Array:
+    def maps(self, squares: Gray, queries: Array) -> Array:
         """Uint8 (n, S, S), (K, E) -> (n, K, h, w), logits.
 
         Raises:
@@ -73,4 +73,4 @@ class TorchEncoder:
         """
         if (mapped := with_maps(self.model)) is None:
             raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
-        return np.asarray(mapped.maps(as_pixels(squares), torch.from_numpy(directions)).numpy(), np.float32)
+        return np.asarray(mapped.maps(as_pixels(squares), torch.from_numpy(queries)).numpy(), np.float32)

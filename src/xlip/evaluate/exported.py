@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from xlip.evaluate.map_model import local_answers
+from xlip.errors import XLIPError
 from xlip.runtime.exported import ExportedModel
 
 
@@ -39,13 +38,12 @@ class ExportedAdapter:
         return torch.from_numpy(self.model.encode_pixels(pixels.numpy()))
 
     def encode_patches(self, pixels: Tensor) -> Tensor:
-        """(n, 1, S, S) -> (n, rows, columns, E), L2-normalised: what the map answers to each axis of the space.
+        """Not exported.
 
         Raises:
-            XLIPError: a model without a local head.
+            XLIPError: always; the map of a model with a local head is a graph of its own.
         """
-        axes = self.maps(pixels, torch.eye(self.model.width))
-        return F.normalize(axes.permute(0, 2, 3, 1), dim=-1)
+        raise XLIPError(f"{self.identity}: patches are not among the exported graphs; use the checkpoint")
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Texts -> (n, E)."""
@@ -69,20 +67,11 @@ class ExportedAdapter:
         """Of the checkpoint."""
         return self.model.local_share
 
-    def local_scale(self) -> float:
-        """The length of a place's answers to the axes of the space."""
-        blank = torch.zeros(1, 1, self.image_size, self.image_size)
-        return float(self.maps(blank, torch.eye(self.model.width))[0, :, 0, 0].norm())
-
-    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
+    def maps(self, pixels: Tensor, queries: Tensor) -> Tensor:
         """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits.
 
         Raises:
             XLIPError: a model without a local head.
         """
-        found = self.model.maps_of_pixels(pixels.numpy(), np.asarray(directions.numpy(), np.float32))
+        found = self.model.maps_of_pixels(pixels.numpy(), np.asarray(queries.numpy(), np.float32))
         return torch.from_numpy(found)
-
-    def local_answers(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """See `xlip.evaluate.map_model.local_answers`."""
-        return local_answers(self, pixels, directions)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases
 from xlip.evaluate.embeddings import pixel_batches
-from xlip.evaluate.heatmap import has_local_maps, occlusion
+from xlip.evaluate.heatmap import has_local_maps, heat_maps
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.identity import split_id
 from xlip.images.files import decode
@@ -26,7 +27,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.results.figures import GroundingFigures, RegionFigures
 from xlip.results.intervals import mean_with_interval
 from xlip.results.result import Array, Result
-from xlip.study.prompts import load_prompts
+from xlip.study.prompts import PromptSet, load_prompts
 
 FIGURES = ("pointing", "iou", "cnr")
 
@@ -69,20 +70,20 @@ class Grounding:
         by = ("patches" if has_local_maps(subject) else "occlusion") if self.by == "auto" else self.by
         ids: list[str] = []
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        directions: dict[tuple[str, str], Tensor] = {}
+        pairs: dict[tuple[str, str], Tensor] = {}
         for cases, pixels in pixel_batches(subject, data, self.batch_size):
-            patches = subject.encode_patches(pixels) if by == "patches" else occlusion(subject, pixels)
-            for case, tokens in zip(cases, patches, strict=True):
-                ids.append(case.study_id)
-                for kind, region in _regions(case, subject):
-                    words = case.phrases.get(kind, "") if self.phrases else kind
-                    if not words:
-                        continue
-                    if (kind, words) not in directions:
-                        positive, negative = text_classifier(subject, prompts, [kind])[0]
-                        positive = subject.encode_text([words])[0] if self.phrases else positive
-                        directions[kind, words] = positive - negative
-                    heat = _enlarged(tokens @ directions[kind, words], subject.image_size)
+            ids += [case.study_id for case in cases]
+            asked = [self._asked(case, subject) for case in cases]
+            wanted = sorted({(kind, words) for several in asked for kind, words, _ in several})
+            if not wanted:
+                continue
+            for kind, words in wanted:
+                if (kind, words) not in pairs:
+                    pairs[kind, words] = self._pair(subject, prompts, kind, words)
+            maps = heat_maps(subject, pixels, torch.stack([pairs[one] for one in wanted]), by)
+            for case, several, of_words in zip(cases, asked, maps, strict=True):
+                for kind, words, region in several:
+                    heat = _enlarged(torch.from_numpy(of_words[wanted.index((kind, words))]), subject.image_size)
                     found[kind].append({"patient": case.patient_id, **self._measured(heat, region)})
         if not found:
             raise XLIPError(f"{data.name}: no box or mask inside a readable image; grounding needs `boxes` or `masks`")
@@ -102,6 +103,20 @@ class Grounding:
         )
         dropped, seconds = tuple(data.dropped), time.perf_counter() - start
         return Result(self.name, identity, figures, dropped=dropped, seconds=seconds)
+
+    def _asked(self, case: Case, subject: ImageTextModel) -> list[tuple[str, str, Array]]:
+        """Kind, words that are looked for ('' for its prompts) and region of everything that a case has a region of."""
+        found = [
+            (kind, case.phrases.get(kind, "") if self.phrases else "", region)
+            for kind, region in _regions(case, subject)
+        ]
+        return [one for one in found if one[1] or not self.phrases]
+
+    @staticmethod
+    def _pair(subject: ImageTextModel, prompts: PromptSet, kind: str, words: str) -> Tensor:
+        """(2, E): the words, or the kind's positive prompts, and its negative ones."""
+        pair = text_classifier(subject, prompts, [kind])[0]
+        return torch.stack([subject.encode_text([words])[0], pair[1]]) if words else pair
 
     def _measured(self, heat: Array, region: Array) -> dict[str, float]:
         low, high = heat.min(), heat.max()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,35 +18,34 @@ LOCAL_SPAN = SPANS["response"]
 """Range of a local map's colours, in logits: one scale for all images and kinds, so an absent finding stays dark."""
 
 
-def heat_map(model: XLIPModel | ImageTextModel, pixels: Tensor, direction: Tensor) -> np.ndarray[Any, Any]:
-    """How much each cell speaks for a finding: above 0 it speaks for it.
+def heat_maps(model: XLIPModel | ImageTextModel, pixels: Tensor, pairs: Tensor, by: str = "auto") -> Array:
+    """How much each cell speaks for each finding: above 0 it speaks for it.
 
     Args:
         model: any model of images and texts.
         pixels: (B, 1, S, S) in [0, 1].
-        direction: (E,), a kind's positive less its negative prompt embedding.
+        pairs: (K, 2, E), the kinds' positive and negative prompt embeddings.
+        by: `patches`: the local head, which AttMIM masks by too, in one pass of a shallow stem, or the patches' own
+            embeddings where the model has none; `occlusion`, 65 encodings an image; `auto`: the local head where there
+            is one, else occlusion.
 
     Returns:
-        (B, rows, columns) float32.
+        (B, K, rows, columns) float32.
+
+    Raises:
+        XLIPError: by patches, a model that has neither.
     """
-    return (answers(model, pixels) @ direction).numpy()
+    subject = adapted(model)
+    mapped = with_maps(subject)
+    if mapped is not None and by != "occlusion":
+        return np.asarray(mapped.maps(pixels, pairs[:, 0]).numpy(), np.float32)
+    cells = subject.encode_patches(pixels) if by == "patches" else occlusion(subject, pixels)
+    return np.asarray((cells @ (pairs[:, 0] - pairs[:, 1]).T).permute(0, 3, 1, 2).numpy(), np.float32)
 
 
 def has_local_maps(model: XLIPModel | ImageTextModel) -> bool:
     """Whether maps come from the model's local head, in logits; else by occlusion, each image on a scale of its own."""
     return with_maps(adapted(model)) is not None
-
-
-def answers(model: XLIPModel | ImageTextModel, pixels: Tensor) -> Tensor:
-    """(B, rows, columns, E): what each cell's product with a direction is a map of.
-
-    The local head's features times their scale, which AttMIM masks by too, one encoding an image; for models without
-    such a head `occlusion`, 65 of them.
-    """
-    subject = adapted(model)
-    if (mapped := with_maps(subject)) is not None:
-        return mapped.encode_patches(pixels) * mapped.local_scale()
-    return occlusion(subject, pixels)
 
 
 def occlusion(model: XLIPModel | ImageTextModel, pixels: Tensor, cells: int = CELLS) -> Tensor:

@@ -20,14 +20,8 @@ class MapModel(Protocol):
     def local_share(self) -> float:
         """How much the local head's answer adds to a zero-shot score."""
 
-    def encode_patches(self, pixels: Tensor) -> Tensor:
-        """(n, 1, S, S) in [0, 1] -> (n, h, w, E), L2-normalised."""
-
-    def local_scale(self) -> float:
-        """What the product of a place and a direction is multiplied by."""
-
-    def maps(self, pixels: Tensor, directions: Tensor) -> Tensor:
-        """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits."""
+    def maps(self, pixels: Tensor, queries: Tensor) -> Tensor:
+        """(n, 1, S, S) in [0, 1], text embeddings (K, E) -> (n, K, h, w), logits."""
 
 
 def with_maps(model: object) -> MapModel | None:
@@ -35,21 +29,18 @@ def with_maps(model: object) -> MapModel | None:
     return cast(MapModel, model) if getattr(model, "has_maps", False) else None
 
 
-def local_answers(model: MapModel, pixels: Tensor, directions: Tensor) -> Tensor:
-    """How much some place speaks for each kind, less how much some place speaks against it.
+def local_answers(model: MapModel, pixels: Tensor, pairs: Tensor) -> Tensor:
+    """How much some place speaks for each kind, less how much some place speaks for its denial.
 
     Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
 
     Args:
         model: one with a local head.
         pixels: (n, 1, S, S) in [0, 1].
-        directions: (K, E), positive less negative prompt embeddings.
+        pairs: (K, 2, E), positive and negative prompt embeddings.
 
     Returns:
         (n, K), logits.
-
-    Raises:
-        XLIPError: a model without a local head.
     """
-    answers = model.maps(pixels, directions)
-    return whole(answers) - whole(-answers)
+    answers = whole(model.maps(pixels, pairs.flatten(0, 1)))
+    return answers[:, ::2] - answers[:, 1::2]

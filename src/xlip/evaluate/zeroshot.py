@@ -222,6 +222,6 @@ def local_term(model: ImageTextModel, classifiers: Sequence[Tensor], share: floa
     """
     if (mapped := with_maps(model)) is None:
         raise XLIPError(f"zeroshot.local_share {share:g}: {model.identity} has no local head")
-    directions = torch.cat([classifier[:, 0] - classifier[:, 1] for classifier in classifiers])
-    key = hashlib.sha256(directions.numpy().tobytes()).hexdigest()
-    return Further(lambda pixels: local_answers(mapped, pixels, directions), key)
+    pairs = torch.cat(list(classifiers))
+    key = hashlib.sha256(pairs.numpy().tobytes()).hexdigest()
+    return Further(lambda pixels: local_answers(mapped, pixels, pairs), key)

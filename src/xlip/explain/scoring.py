@@ -10,7 +10,7 @@ import numpy as np
 from xlip.explain.asked import Asked
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
-from xlip.runtime.scores import kind_scores, map_answers
+from xlip.runtime.scores import kind_scores, map_answers, map_queries
 
 
 class Scored(NamedTuple):
@@ -34,7 +34,9 @@ def scored(encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: boo
         maps: whether they are wanted.
     """
     images, share = encoder.encode_squares(squares), encoder.local_share
-    local = encoder.maps(squares, np.stack([one.direction for one in asked])) if maps or share else None
-    added = share * map_answers(local) if share and local is not None else 0.0
     pairs = np.stack([one.pair for one in asked])
-    return Scored(images, kind_scores(images, pairs, encoder.scale, added), local)
+    queries = map_queries(pairs) if share else pairs[:, 0]
+    local = encoder.maps(squares, queries) if maps or share else None
+    added = share * map_answers(local) if share and local is not None else 0.0
+    shown = None if local is None else local[:, : len(asked)]
+    return Scored(images, kind_scores(images, pairs, encoder.scale, added), shown)

@@ -41,18 +41,18 @@ class TextGraph(nn.Module):
 
 
 class MapGraph(nn.Module):
-    """(n, 1, S, S) in [0, 1] and directions (K, E) -> (n, K, h, w), logits: the local head with its scale."""
+    """(n, 1, S, S) in [0, 1] and queries (K, E) -> (n, K, h, w), logits: the local head with its scale."""
 
     def __init__(self, model: XLIPModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, pixels: Tensor, directions: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, queries: Tensor) -> Tensor:
         """As `LocalHead.answers`."""
         places = self.model.places(pixels)
         assert places is not None
         assert self.model.local is not None
-        return self.model.local.answers(places, directions)
+        return self.model.local.answers(places, queries)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Graph:
     """What it computes."""
 
     def traced(self) -> ExportedProgram:
-        """The graph by `torch.export`, for any number of images, texts, tokens and directions."""
+        """The graph by `torch.export`, for any number of images, texts, tokens and queries."""
         with torch.no_grad(), quiet():
             return torch.export.export(
                 self.module.eval(), (), kwargs=self.inputs, dynamic_shapes=self.free, strict=False
@@ -96,9 +96,9 @@ def graphs_of(model: XLIPModel) -> list[Graph]:
         ),
     ]
     if model.local is not None:
-        directions = torch.rand(3, model.config.embed_dim)
-        free = {"pixels": {0: images}, "directions": {0: Dim("directions", min=1)}}
-        found.append(Graph("map", MapGraph(model), {"pixels": pixels, "directions": directions}, free, "answers"))
+        queries = torch.rand(3, model.config.embed_dim)
+        free = {"pixels": {0: images}, "queries": {0: Dim("queries", min=1)}}
+        found.append(Graph("map", MapGraph(model), {"pixels": pixels, "queries": queries}, free, "answers"))
     return found
 
 

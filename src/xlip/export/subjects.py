@@ -153,14 +153,13 @@ class Towers:
         parity.add(form, "image", images)
         parity.add(form, "text", texts)
         if own.has_maps:
-            directions = self._directions(own)
-            answers = [(own.maps(part, directions), other.maps(part, directions)) for part in batches(squares)]
+            queries = self._queries(own)
+            answers = [(own.maps(part, queries), other.maps(part, queries)) for part in batches(squares)]
             parity.add(form, "map", answers)
 
     @staticmethod
-    def _directions(own: TorchEncoder) -> Any:
-        present, absent, other, _ = own.encode_texts(TEXTS)
-        return np.stack([present - absent, other - absent])
+    def _queries(own: TorchEncoder) -> Any:
+        return own.encode_texts(TEXTS)
 
     def inputs(self, graph: Graph, squares: Gray) -> Iterator[dict[str, torch.Tensor]]:
         """See `Subject`."""
@@ -169,9 +168,9 @@ class Towers:
                 batch = self._processor.texts(part)
                 yield {"ids": batch.ids, "mask": batch.mask.long()}
             return
-        directions = torch.from_numpy(self._directions(TorchEncoder(self.adapter)))
+        queries = torch.from_numpy(self._queries(TorchEncoder(self.adapter)))
         for images in batches(squares):
-            yield {"pixels": as_pixels(images)} | ({"directions": directions} if graph.name == "map" else {})
+            yield {"pixels": as_pixels(images)} | ({"queries": queries} if graph.name == "map" else {})
 
     def areas(self, cases: Cases, prompts: str, exported: Path | None) -> Areas:
         """See `Subject`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -24,46 +23,24 @@ class ConvStem(nn.Sequential):
     hidden, and ranks need not agree on statistics.
     Input (B, 1, H, W), output (B, D, H / patch, W / patch).
 
-    The first `local_stages` halvings have a norm over the channels of each place instead (`PlaceNorm`), so that what
-    they give, `shallow`, knows of its neighbourhood alone: `LocalHead` reads it.
+    With `local`, the norm is over the channels of each place (`PlaceNorm`), so that what comes out knows of its
+    neighbourhood alone: `LocalHead` has such a stem.
 
     Raises:
         XLIPError: a patch size that is not 4, 8, 16 or 32.
     """
 
-    def __init__(self, channels: int, width: int, patch_size: int, local_stages: int = 0) -> None:
+    def __init__(self, channels: int, width: int, patch_size: int, *, local: bool = False) -> None:
         halvings = patch_size.bit_length() - 1
         if patch_size not in (4, 8, 16, 32):
             raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
         layers: list[nn.Module] = []
         fan_in = channels
-        for stage, remaining in enumerate(reversed(range(halvings))):
-            fan_out, local = stage_width(width, remaining), stage < local_stages
+        for remaining in reversed(range(halvings)):
+            fan_out = max(width >> remaining, 8)
             layers += [*_convolution(fan_in, fan_out, 2, local), *_convolution(fan_out, fan_out, 1, local)]
             fan_in = fan_out
         super().__init__(*layers, nn.Conv2d(fan_in, width, 1))
-        self._local_layers = 6 * local_stages
-        self.shallow: Tensor | None = None
-        """What the local stages made of the last input, until somebody takes it."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, D, H / patch, W / patch)."""
-        for number, layer in enumerate(self, 1):
-            input = layer(input)
-            if number == self._local_layers:
-                self.shallow = input
-        return input
-
-    def take_shallow(self) -> Tensor | None:
-        """(B, C, h, w) of the local stages, once."""
-        taken, self.shallow = self.shallow, None
-        return taken
-
-    def local(self, pixels: Tensor) -> Tensor:
-        """The local stages alone, (B, 1, H, W) -> (B, C, h, w)."""
-        for layer in islice(self, self._local_layers):
-            pixels = layer(pixels)
-        return pixels
 
     def reset_parameters(self) -> None:
         """Draw the kernels anew, uniform in +- 1 / sqrt(fan-in)."""
@@ -103,11 +80,6 @@ class PlaceNorm(nn.Module):
         # Channels last, so that the fused kernel serves: one written out costs half as much again per step.
         normed = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, PLACE_EPS)
         return normed.permute(0, 3, 1, 2)
-
-
-def stage_width(width: int, remaining: int) -> int:
-    """Features of a stem's stage after which `remaining` halvings follow."""
-    return max(width >> remaining, 8)
 
 
 def _convolution(fan_in: int, fan_out: int, stride: int, local: bool) -> tuple[nn.Module, ...]:

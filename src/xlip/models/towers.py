@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from xlip.batches.place import checked_place
 from xlip.errors import XLIPError
 from xlip.files import reading
-from xlip.models.stem import ConvStem, stage_width
+from xlip.models.stem import ConvStem
 
 IMAGE_FAMILIES = ("vit", "dinov2")
 TEXT_FAMILIES = ("bert",)
@@ -28,32 +28,23 @@ class Encoded(NamedTuple):
     """(B, N or T, D); image tokens without the class token."""
     pooled: Tensor
     """(B, D)."""
-    shallow: Tensor | None = None
-    """(B, C, h, w), a conv stem's local stages; None where there are none."""
 
     def none(self) -> Encoded:
         """Zero rows of it: `transformers` cannot encode an empty batch, so one blank row is encoded and dropped."""
-        return Encoded(self.tokens[:0], self.pooled[:0], None if self.shallow is None else self.shallow[:0])
+        return Encoded(self.tokens[:0], self.pooled[:0])
 
 
 class ImageTower(nn.Module):
     """Pixels (B, 1, H, W) in [0, 1] -> patch tokens (B, N, D) and pooled (B, D)."""
 
-    def __init__(
-        self, config: dict[str, Any], *, stem: str, pool: str, mean: float, std: float, local_stages: int = 0
-    ) -> None:
+    def __init__(self, config: dict[str, Any], *, stem: str, pool: str, mean: float, std: float) -> None:
         super().__init__()
         self.encoder = _build(config, IMAGE_FAMILIES, add_pooling_layer=False)
         self.patch_size: int = config["patch_size"]
         self.grid: int = config["image_size"] // self.patch_size
         self.pool, self.mean, self.std = pool, mean, std
-        self.local_features = 0
-        """Features of the local stages of a conv stem; 0 where there are none."""
         if stem == "conv":
-            width, halvings = config["hidden_size"], self.patch_size.bit_length() - 1
-            made = ConvStem(1, width, self.patch_size, min(local_stages, halvings))
-            self.encoder.embeddings.patch_embeddings.projection = made
-            self.local_features = stage_width(width, halvings - local_stages) if local_stages else 0
+            self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
 
     @property
     def depth(self) -> int:
@@ -80,13 +71,7 @@ class ImageTower(nn.Module):
         """Encode whole images; B may be 0."""
         if pixels.shape[0] == 0:  # not `len`, which an export would take for a constant
             return self.forward(pixels.new_zeros(1, *pixels.shape[1:])).none()
-        embedded = self._embed(pixels)
-        shallow = stem.take_shallow() if (stem := self._stem) is not None else None
-        return self._encode(embedded)._replace(shallow=shallow)
-
-    def shallow(self, pixels: Tensor) -> Tensor | None:
-        """The local stages of a conv stem alone, (B, C, h, w); None where there are none."""
-        return self._stem.local(self.normalised(pixels)) if self._stem is not None and self.local_features else None
+        return self._encode(self._embed(pixels))
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] as the stem takes them, in the weights' own format: half precision takes the same pixels."""
@@ -113,8 +98,6 @@ class ImageTower(nn.Module):
         embedded = self._embed(pixels.masked_fill(blank.repeat_interleave(self.patch_size, 3), self.mean))
         index = (~hidden).nonzero()[:, 1].view(len(hidden), -1, 1).expand(-1, -1, embedded.shape[-1])
         kept = torch.cat([embedded[:, :1], embedded[:, 1:].gather(1, index)], 1)
-        if self._stem is not None:
-            self._stem.take_shallow()
         encoded = self._encode(kept)
         tokens = encoded.tokens.new_zeros(*hidden.shape, embedded.shape[-1]).scatter(1, index, encoded.tokens)
         return Encoded(tokens, encoded.pooled)

@@ -28,8 +28,6 @@ from xlip.models.towers import Encoded, ImageTower, TextTower
 FILES = ("*.safetensors", "config.json", "*.index.json", "tokenizer*.json", "special_tokens_map.json", "xlip_*.json")
 """What `save_pretrained` writes; a run's folder holds others too."""
 MAX_LOGIT_SCALE = 100.0
-OWN_FEATURES = 48
-"""Of a local stem beside a tower that has none."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,6 @@ class XLIPModel(PreTrainedModel):
             pool=config.pool,
             mean=config.pixel_mean,
             std=config.pixel_std,
-            local_stages=config.local_stages,
         )
         self.text_tower = TextTower(config.text, pool=config.text_pool)
         widths = {"image_width": config.image["hidden_size"], "text_width": config.text["hidden_size"]}
@@ -110,15 +107,14 @@ class XLIPModel(PreTrainedModel):
             local_width=config.embed_dim if config.local_stages else 0,
         )
         self.local: LocalHead | None = None
-        if stages := config.local_stages:
-            shared = self.image_tower.local_features
-            self.local = LocalHead(shared or OWN_FEATURES, config.embed_dim, 0 if shared else stages)
+        if config.local_stages:
+            self.local = LocalHead(config.embed_dim, config.local_stages)
         self.processor: XLIPProcessor | None = None
         self.post_init()  # type: ignore[no-untyped-call]
         self.image_tower.reset_stem()
         self.text_tower.reset_polarity()
-        if self.local is not None and self.local.stem is not None:
-            self.local.stem.reset_parameters()
+        if self.local is not None:
+            self.local.reset_parameters()
 
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
@@ -134,21 +130,17 @@ class XLIPModel(PreTrainedModel):
         """Whole images (B, 1, H, W) in [0, 1] through the tower and the head. B may be 0."""
         encoded = self.image_tower(pixels)
         made = self._encodings(encoded, self.image_head, torch.ones(encoded.tokens.shape[:2]).bool())
-        return replace(made, places=self._places(pixels, encoded.shallow))
+        return replace(made, places=self.places(pixels))
 
     def texts(self, batch: TextBatch) -> Encodings:
         """Whole texts through the tower and the head."""
         return self._encodings(self.text_tower(batch.ids, batch.mask), self.text_head, batch.mask)
 
     def places(self, pixels: Tensor) -> Tensor | None:
-        """What `Encodings.places` holds, without the blocks of the tower."""
-        shared = self.local is not None and self.local.stem is None
-        return self._places(pixels, self.image_tower.shallow(pixels) if shared else None)
-
-    def _places(self, pixels: Tensor, shallow: Tensor | None) -> Tensor | None:
+        """What `Encodings.places` holds, without the tower."""
         if self.local is None:
             return None
-        found: Tensor = self.local(self.image_tower.normalised(pixels) if shallow is None else shallow)
+        found: Tensor = self.local(self.image_tower.normalised(pixels))
         return found
 
     @staticmethod

@@ -21,7 +21,7 @@ from xlip.study.labels import UncertainPolicy
 class LocalKind:
     """Each kind's label against the log-mean-exp of its map, and present against absent kinds.
 
-    Logit of kind k: log mean_j exp s (p_j . (t+ - t-)), the soft form of multiple-instance learning (Pinheiro &
+    Logit of kind k: log mean_j exp(s p_j . t+_k + b), the soft form of multiple-instance learning (Pinheiro &
     Collobert 2015, arXiv:1411.6228): one place that answers is enough, and it is the one that learns. Not in the paper.
     """
 
@@ -50,9 +50,8 @@ class LocalKind:
         known = labels >= 0
         if not bool(known.any()):
             return zero(context)
-        positive, negative = context.texts["prompts"].embedding.chunk(2)
-        for_, against = model.local.answers(places, torch.cat([positive, positive - negative])).chunk(2, 1)
-        error = F.binary_cross_entropy_with_logits(whole(against)[known], labels[known].float())
-        contrast = present_against_absent(whole(for_), labels)
+        logits = whole(model.local.answers(places, context.texts["prompts"].embedding.chunk(2)[0]))
+        error = F.binary_cross_entropy_with_logits(logits[known], labels[known].float())
+        contrast = present_against_absent(logits, labels)
         rows = known.any(1).sum().float()
         return Term((error + contrast.total / contrast.count.clamp(min=1)) * rows, rows)

@@ -51,12 +51,12 @@ def kind_response(maps: Tensor, presence: Tensor) -> Tensor:
 def kind_maps(model: XLIPModel, images: Encodings, positive: Tensor, negative: Tensor) -> Tensor:
     """How much each patch speaks for each kind, (B, K, grid, grid) fp32, on one scale for all images and kinds.
 
-    By the local head where the model has one, else by the cosine of the patch tokens; `positive` and `negative` are the
-    kinds' prompt embeddings (K, E).
+    By the local head where the model has one, which answers to the positive prompts, else by the cosine of the patch
+    tokens; `positive` and `negative` are the kinds' prompt embeddings (K, E).
     """
     grid = model.image_tower.grid
     if model.local is not None and images.places is not None:
-        return cells(model.local.answers(images.places, positive - negative), grid)
+        return cells(model.local.answers(images.places, positive), grid)
     unit = F.normalize(model.image_head(images.tokens).float(), dim=-1)
     answers = model.logit_scale_exp() * unit @ (positive - negative).float().T
     made: Tensor = answers.transpose(1, 2).unflatten(-1, (grid, grid))

@@ -13,7 +13,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import LOCAL_SPAN, answers, has_local_maps
+from xlip.evaluate.heatmap import LOCAL_SPAN, has_local_maps, heat_maps
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.images.any_form import square
 from xlip.pages.page import Page
@@ -92,17 +92,14 @@ def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], p
             "name the set that was evaluated with --data"
         )
     kinds = list(dict.fromkeys(one.kind for one in shown))
-    directions = {
-        kind: pair[0] - pair[1] for kind, pair in zip(kinds, text_classifier(model, prompts, kinds), strict=True)
-    }
-    # A map of any kind is one product with these: an image shown for several kinds is encoded once.
-    losses, local = _losses(model, pixels), has_local_maps(model)
+    maps, local = _maps(model, pixels, text_classifier(model, prompts, kinds)), has_local_maps(model)
     rows = []
-    for kind in kinds:
+    for number, kind in enumerate(kinds):
         present = [one for one in shown if one.kind == kind and one.study_id in pixels]
         if present:
             caption = "; ".join(f"{one.role}: {one.study_id}" for one in present)
-            panels = _panels(present, pixels, losses, directions[kind], LOCAL_SPAN if local else None)
+            heat = {study: of_kinds[number] for study, of_kinds in maps.items()}
+            panels = _panels(present, pixels, heat, LOCAL_SPAN if local else None)
             rows.append((kind, caption, panel_grid([panels])))
     return Gallery(tuple(rows), sum(one.study_id not in pixels for one in shown), local)
 
@@ -139,26 +136,23 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
                 continue  # it is counted as missing
 
 
-def _losses(model: ImageTextModel, pixels: dict[str, Array]) -> dict[str, torch.Tensor]:
-    """`answers` of each image, (rows, columns, E)."""
+def _maps(model: ImageTextModel, pixels: dict[str, Array], pairs: torch.Tensor) -> dict[str, Array]:
+    """The maps of all kinds in each image, (K, rows, columns): an image shown for several kinds is encoded once."""
     if not pixels:
         return {}
-    batch = as_pixels(np.stack(list(pixels.values())))
-    return dict(zip(pixels, answers(model, batch), strict=True))
+    return dict(zip(pixels, heat_maps(model, as_pixels(np.stack(list(pixels.values()))), pairs), strict=True))
 
 
 def _panels(
     shown: Sequence[Shown],
     pixels: dict[str, Array],
-    losses: dict[str, torch.Tensor],
-    direction: torch.Tensor,
+    maps: dict[str, Array],
     span: tuple[float, float] | None,
 ) -> list[Panel]:
     panels = []
     for one in shown:
-        heat = (losses[one.study_id] @ direction).numpy()
         panels += [
             Panel(pixels[one.study_id], f"{one.role}\nscore {one.score:.3f}"),
-            Panel(pixels[one.study_id], "what speaks for it", heat=heat, span=span),
+            Panel(pixels[one.study_id], "what speaks for it", heat=maps[one.study_id], span=span),
         ]
     return panels

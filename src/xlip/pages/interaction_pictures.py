@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xlip.batches.pixels import as_pixels
-from xlip.evaluate.heatmap import LOCAL_SPAN, has_local_maps, heat_map
+from xlip.evaluate.heatmap import LOCAL_SPAN, has_local_maps, heat_maps
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import AttMIM, reconstruct
@@ -49,8 +49,7 @@ def maps(model: XLIPModel, phantoms: Sequence[Phantom], columns: int = 2) -> byt
     panels = []
     for phantom in phantoms:
         finding = phantom.findings[0]
-        positive, negative = classifier[finding.kind]
-        heat = heat_map(model, _pixels([phantom]), positive - negative)[0]
+        heat = heat_maps(model, _pixels([phantom]), classifier[finding.kind][None])[0, 0]
         panels.append(
             [
                 Panel(phantom.pixels, f"{finding.kind}: truth", outline=finding.mask),

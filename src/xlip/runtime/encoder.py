@@ -56,12 +56,12 @@ class Encoder(Protocol):
             XLIPError: a text that the model's vocabulary cannot represent.
         """
 
-    def maps(self, squares: Gray, directions: Array) -> Array:
-        """How much each place speaks for each direction, in logits: what AttMIM hides by.
+    def maps(self, squares: Gray, queries: Array) -> Array:
+        """How much each place speaks for what each text names, in logits: what AttMIM hides by.
 
         Args:
             squares: uint8 (n, S, S).
-            directions: (K, E), a kind's positive less its negative prompt embedding, say.
+            queries: (K, E), text embeddings: positive prompts, say; a denial is no query, it names the same finding.
 
         Returns:
             (n, K, h, w).

@@ -176,15 +176,15 @@ class ExportedModel:
         ids = np.array([one.ids for one in encoded], np.int64)
         return ids, np.array([one.attention_mask for one in encoded], np.int64)
 
-    def maps(self, squares: Gray, directions: Array) -> Array:
+    def maps(self, squares: Gray, queries: Array) -> Array:
         """Uint8 (n, S, S), (K, E) -> (n, K, h, w), logits.
 
         Raises:
             XLIPError: a model without a local head.
         """
-        return self.maps_of_pixels(as_floats(squares), directions)
+        return self.maps_of_pixels(as_floats(squares), queries)
 
-    def maps_of_pixels(self, pixels: Array, directions: Array) -> Array:
+    def maps_of_pixels(self, pixels: Array, queries: Array) -> Array:
         """As `maps`, of (n, 1, S, S) in [0, 1].
 
         Raises:
@@ -192,7 +192,7 @@ class ExportedModel:
         """
         if not self.has_maps:
             raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
-        given = np.ascontiguousarray(directions, np.float32)
+        given = np.ascontiguousarray(queries, np.float32)
         blank = [np.zeros((1, *pixels.shape[1:]), np.float32)]  # says h and w where there is no image
         parts = _parts(pixels, IMAGES_PER_PASS) or blank
         return np.concatenate([self.graphs.run("map", part, given) for part in parts])[: len(pixels)]

@@ -98,18 +98,24 @@ def reading_scores(
 
 
 def map_answers(maps: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """How much some place speaks for each kind, less how much some place speaks against it.
+    """How much some place speaks for each kind, less how much some place speaks for its denial.
 
     Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
 
     Args:
-        maps: (n, K, h, w), logits.
+        maps: (n, 2 K, h, w), logits, of `map_queries`: the positive prompts of all kinds, then their negative ones.
 
     Returns:
         (n, K).
     """
-    flat = maps.reshape(*maps.shape[:2], -1).astype(np.float64)
-    return np.asarray(_log_mean_exp(flat) - _log_mean_exp(-flat), np.float64)
+    answers = _log_mean_exp(maps.reshape(*maps.shape[:2], -1).astype(np.float64))
+    present, absent = np.split(answers, 2, axis=1)
+    return np.asarray(present - absent, np.float64)
+
+
+def map_queries(pairs: Array) -> Array:
+    """(K, 2, E), as `prompt_pairs` -> (2 K, E): what `map_answers` needs the maps of."""
+    return np.ascontiguousarray(np.concatenate([pairs[:, 0], pairs[:, 1]]))
 
 
 def _log_mean_exp(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
