@@ -91,7 +91,7 @@ def measured(encoder: TorchEncoder, singles: int, validation: int) -> tuple[Rule
     for how in methods:
         figures[how] = pointing(encoder, alone, how, rule)
         if how == "response":
-            peaks = in_batches(tested, lambda part: encoder.maps(part, directions(asked)).max((2, 3)))
+            peaks = in_batches(tested, lambda part: encoder.maps(part, queries(asked)).max((2, 3)))
             figures["present_against_absent"]["highest value of the response"] = macro(truth, peaks)
     figures["cost"] = cost(encoder, asked, alone[0])
     return rule, figures
@@ -107,8 +107,8 @@ def labels(shown: list[Phantom]) -> Any:
     return np.array([[one.labels[kind] for kind in PHANTOM_KINDS] for one in shown])
 
 
-def directions(asked: list[Asked]) -> Any:
-    return np.stack([one.direction for one in asked])
+def queries(asked: list[Asked]) -> Any:
+    return np.stack([one.positive for one in asked])
 
 
 def in_batches(shown: list[Phantom], compute: Any) -> Any:
@@ -212,7 +212,7 @@ def cost(encoder: TorchEncoder, asked: list[Asked], one: Phantom, repeats: int =
     square = one.pixels[None]
     ways = {"encoding": lambda: encoder.encode_squares(square)}
     if encoder.has_maps:
-        ways["response"] = lambda: encoder.maps(square, directions(asked))
+        ways["response"] = lambda: encoder.maps(square, queries(asked))
         ways["score and response"] = lambda: explain_all(encoder, square, asked, "response")
     ways["score and occlusion"] = lambda: explain_all(encoder, square, asked, "occlusion")
     times: dict[str, list[float]] = {name: [] for name in ways}

@@ -58,11 +58,11 @@ def run_triage(config: TriageConfig) -> None:
 
 def _reference_in(config: TriageConfig, encoder: Encoder) -> Reference | None:
     """The reference where it is a search index; None where it is images, or none is named."""
-    from importlib import import_module
     from pathlib import Path
 
     from xlip.explain.reference import reference_in
+    from xlip.search.open import open_store
 
     if not (Path(config.reference) / "index.json").is_file() or not config.reference:
         return None
-    return reference_in(import_module("xlip.search.open").open_store(config.reference), encoder)
+    return reference_in(open_store(config.reference), encoder)

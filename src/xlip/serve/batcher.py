@@ -34,8 +34,8 @@ class Encoded:
 @dataclass(frozen=True)
 class _Waiting:
     square: Gray
-    directions: Array | None
-    """(K, E). Requests that ask for the same kinds hand in the same array."""
+    queries: Array | None
+    """(2 K, E), as `map_queries`. Requests that ask for the same kinds hand in the same array."""
     result: asyncio.Future[Encoded]
 
 
@@ -59,10 +59,10 @@ class Batcher:
             await asyncio.gather(self._task, return_exceptions=True)
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def encode(self, square: Gray, directions: Array | None = None) -> Encoded:
+    async def encode(self, square: Gray, queries: Array | None = None) -> Encoded:
         """One film, (S, S), in whatever batch comes next."""
         result: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Waiting(square, directions, result))
+        self._queue.put_nowait(_Waiting(square, queries, result))
         return await result
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -96,12 +96,12 @@ def _encoded(encoder: Encoder, batch: Sequence[_Waiting]) -> list[Encoded]:
     answers: list[Array | None] = [None] * len(batch)
     groups: dict[int, list[int]] = {}
     for row, one in enumerate(batch):
-        if one.directions is not None:
-            groups.setdefault(id(one.directions), []).append(row)
+        if one.queries is not None:
+            groups.setdefault(id(one.queries), []).append(row)
     for rows in groups.values():
-        directions = batch[rows[0]].directions
-        assert directions is not None
-        said = map_answers(encoder.maps(squares[rows], directions))
+        queries = batch[rows[0]].queries
+        assert queries is not None
+        said = map_answers(encoder.maps(squares[rows], queries))
         for row, answer in zip(rows, said, strict=True):
             answers[row] = answer.astype(np.float32)
     return [Encoded(vector, answer) for vector, answer in zip(vectors, answers, strict=True)]

@@ -39,10 +39,10 @@ class Cases:
         """
         # Here: a service without an index does without the packages that read one, and starts sooner.
         try:
-            from xlip.search.index import Index
+            from xlip.search.open import open_store
             from xlip.search.store import facts_of
 
-            index = Index.open(folder)
+            index = open_store(folder)
         except ImportError as error:
             raise XLIPError(
                 f"serve: --index needs the package {error.name}; run `pip install 'xlip[search]'`"

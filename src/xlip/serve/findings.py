@@ -12,7 +12,7 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.explain.asked import Asked
 from xlip.runtime.encoder import Array, Encoder
-from xlip.runtime.scores import TEXTS_PER_PASS, prompt_pairs
+from xlip.runtime.scores import TEXTS_PER_PASS, map_queries, prompt_pairs
 from xlip.study.kinds import NO_FINDING, kinds
 from xlip.study.prompts import PromptSet
 
@@ -29,11 +29,11 @@ class KindSet:
     kinds: tuple[str, ...]
     pairs: Array
     """(K, 2, E)."""
-    directions: Array = field(init=False)
-    """(K, E)."""
+    queries: Array = field(init=False)
+    """(2 K, E), as `map_queries`."""
 
     def __post_init__(self) -> None:
-        self.directions = np.ascontiguousarray(self.pairs[:, 0] - self.pairs[:, 1])
+        self.queries = map_queries(self.pairs)
 
 
 class Findings:
@@ -74,7 +74,7 @@ class Findings:
         return np.stack([vectors[:-1], np.broadcast_to(vectors[-1], vectors[:-1].shape)], axis=1)
 
     def asked(self, wanted: Sequence[str], texts: Sequence[str], neutral: str) -> list[Asked]:
-        """Kinds and sentences as directions to look along, weighed as their scores are.
+        """Kinds and sentences that maps are made of, weighed as their scores are.
 
         Raises:
             XLIPError: No_Finding, which is nowhere; or a text that the model cannot represent.

@@ -94,7 +94,7 @@ class Service:
     async def _warm(self) -> None:
         await self._batcher.run(partial(self._findings.kinds, self.kinds))
         blank = np.zeros((self.encoder.image_size,) * 2, np.uint8)
-        await self._batcher.encode(blank, self._directions(await self._kind_set(self.kinds)))
+        await self._batcher.encode(blank, self._queries(await self._kind_set(self.kinds)))
 
     async def stop(self) -> None:
         """Finish what is being computed and let go of the threads."""
@@ -129,8 +129,8 @@ class Service:
         asked = tuple(ask.kinds or (() if ask.texts else self.kinds))
         kind_set = await self._kind_set(asked)
         sentences = await self._ask_model(partial(self._findings.sentences, ask.texts, ask.neutral))
-        directions = self._directions(kind_set)
-        encoded = await asyncio.gather(*(self._batcher.encode(film.square, directions) for film in films))
+        queries = self._queries(kind_set)
+        encoded = await asyncio.gather(*(self._batcher.encode(film.square, queries) for film in films))
         found = []
         for film, one in zip(films, encoded, strict=True):
             scores = [*self._of_kinds(one, kind_set.pairs), *self._of_pairs(one.vector, sentences)]
@@ -237,8 +237,8 @@ class Service:
     async def _kind_set(self, asked: tuple[str, ...]) -> Any:
         return await self._ask_model(partial(self._findings.kinds, asked))
 
-    def _directions(self, kind_set: Any) -> Array | None:
-        return kind_set.directions if self.share and self.encoder.has_maps and kind_set.kinds else None
+    def _queries(self, kind_set: Any) -> Array | None:
+        return kind_set.queries if self.share and self.encoder.has_maps and kind_set.kinds else None
 
     def _of_kinds(self, one: Encoded, pairs: Array) -> list[float]:
         added = 0.0 if one.answers is None else self.share * one.answers[None].astype(np.float64)
