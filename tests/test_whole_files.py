@@ -23,7 +23,7 @@ from xlip.files import whole_text, write_json
 from xlip.finetune.classifier import XLIPClassifier
 from xlip.finetune.predict import PredictConfig, predict_to
 from xlip.images.files import encode
-from xlip.pages.write import add_report
+from xlip.pages.write import add_pages
 from xlip.results.compare import CompareConfig, compare, write_comparison
 from xlip.results.folder import write_files, write_folder
 from xlip.results.scores_file import write_scores
@@ -93,7 +93,7 @@ def predicted(folder: Path) -> None:
 
 
 def page(folder: Path) -> None:
-    add_report(result(), folder)
+    add_pages(result(), folder)
 
 
 def json_file(folder: Path) -> None:

@@ -13,7 +13,7 @@ from tiny import tiny_model
 from xlip import cli
 from xlip.evaluate.cases import open_cases
 from xlip.evaluate.retrieval import Retrieval
-from xlip.pages.write import ReportConfig, add_report, report
+from xlip.pages.write import ReportConfig, add_pages, pages_of_folder
 from xlip.preparation.run import prepare
 from xlip.results.folder import write_folder
 
@@ -61,7 +61,7 @@ def test_the_report_of_a_zero_shot_evaluation(phantoms: Path, run: Path, evaluat
 
 @pytest.mark.parametrize("width", [400, 1100])
 def test_a_report_with_validation_fits_a_phone_and_a_desk(width: int, tmp_path: Path) -> None:
-    add_report(result(validation=True), tmp_path)
+    add_pages(result(validation=True), tmp_path)
     seen = look(tmp_path / "report.html", tmp_path, width)
     assert len(seen.widths) == 6
     assert all(seen.widths)
@@ -73,7 +73,7 @@ def test_the_report_of_a_retrieval(phantoms: Path, tmp_path: Path) -> None:
     cases = open_cases(str(phantoms), require="report")
     found = Retrieval(replicates=20, cache=False).run(tiny_model().eval(), cases)
     write_folder(found, tmp_path / "retrieval")
-    report(ReportConfig(evaluation=str(tmp_path / "retrieval"), out=str(tmp_path / "out")))
+    pages_of_folder(ReportConfig(evaluation=str(tmp_path / "retrieval"), out=str(tmp_path / "out")))
     seen = look(tmp_path / "out" / "report.html", tmp_path)
     assert seen.text.count("Query: ") == 6
     assert "image to text, recall, 1" in seen.text

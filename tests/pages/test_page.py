@@ -9,7 +9,7 @@ import pytest
 
 from evaluations import KINDS, result
 from xlip.pages.page import Page, figure_text
-from xlip.pages.write import add_report
+from xlip.pages.write import add_pages
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "img"}
@@ -36,7 +36,7 @@ class Balance(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
-    return add_report(result(), tmp_path)[0]
+    return add_pages(result(), tmp_path)[0]
 
 
 def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page: Path) -> None:

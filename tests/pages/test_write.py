@@ -20,7 +20,7 @@ from xlip.pages.model_card import limits, model_card
 from xlip.pages.operating_points import operating_points
 from xlip.pages.sections import MEANING, temperature_rows
 from xlip.pages.training_facts import TrainingFacts, TrainingSet, training_facts
-from xlip.pages.write import add_report, evaluation_page
+from xlip.pages.write import add_pages, evaluation_page
 from xlip.results.figures import Gain, SeedFigures, ShareRow
 from xlip.results.folder import write_folder
 from xlip.results.result import Result
@@ -84,7 +84,7 @@ def test_the_csv_repeats_metrics_and_decisions() -> None:
 
 def test_what_is_written_and_how_little_else(tmp_path: Path) -> None:
     write_folder(result(), tmp_path / "evaluation")
-    files = add_report(result(), tmp_path / "evaluation")
+    files = add_pages(result(), tmp_path / "evaluation")
     names = {"report.html", "per_kind.csv", "README.md", "metrics.json", "scores.csv", "dropped.csv"}
     assert {path.name for path in (tmp_path / "evaluation").iterdir()} == names
     assert {path.name for path in files} == {"report.html", "per_kind.csv", "README.md"}

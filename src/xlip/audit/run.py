@@ -152,7 +152,7 @@ def refuse_leaks(train: Iterable[str], tests: Sequence[str], exclusions: str) ->
         )
 
 
-def write_report(report: AuditReport, path: str | Path) -> None:
+def write_audit(report: AuditReport, path: str | Path) -> None:
     """Write everything as JSON."""
     content: dict[str, Any] = asdict(report)
     content["leaking"] = len(report.leaking)

@@ -103,7 +103,7 @@ def run_audit(config: AuditConfig) -> int:
     """Look for test data in training data; 1 where there is any."""
     from pathlib import Path
 
-    from xlip.audit.run import audit, write_exclusions, write_report
+    from xlip.audit.run import audit, write_audit, write_exclusions
     from xlip.files import check_target, refuse_input
 
     for out in (config.out, config.write_exclusions):
@@ -114,7 +114,7 @@ def run_audit(config: AuditConfig) -> int:
     _print_overlaps(report)
     _print_checks(report)
     if config.out:
-        write_report(report, config.out)
+        write_audit(report, config.out)
     if config.write_exclusions:
         written = write_exclusions(report, config.write_exclusions)
         print(f"{config.write_exclusions}: {written} training studies to leave out")

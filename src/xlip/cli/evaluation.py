@@ -32,7 +32,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
     from xlip.evaluate.zeroshot import ZeroShot
-    from xlip.pages.write import add_report
+    from xlip.pages.write import add_pages
     from xlip.results.folder import check_result_folder, write_folder
     from xlip.study.prompts import load_prompt_sets
 
@@ -49,7 +49,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     _print_classification(result)
     same = {name: getattr(config, name) for name in ("data", "image_column", "prompts")}
     with report_or_warning(config.out):
-        page, *_ = add_report(result, Path(config.out), model=model, run=config.model, **same)
+        page, *_ = add_pages(result, Path(config.out), model=model, run=config.model, **same)
         print(f"look at {page}")
 
 
@@ -142,7 +142,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     from xlip.evaluate.suite_file import load_suite
     from xlip.evaluate.transport import transports
     from xlip.pages.transport import write_transport_page
-    from xlip.pages.write import add_reports
+    from xlip.pages.write import add_pages_of_suite
 
     if not config.model:
         raise XLIPError("evaluate: name at least one model with --model")
@@ -152,7 +152,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     options = {"cache": not config.no_cache, "replicates": config.replicates}
     suite, out = load_suite(config.suite), Path(config.out)
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
-    for line in add_reports(outcomes):
+    for line in add_pages_of_suite(outcomes):
         print(line, file=sys.stderr)
     for folder, found in transports(outcomes, replicates=config.replicates):
         kept, count = found.carries("sensitivity 95")
@@ -196,7 +196,7 @@ def run_compare(config: CompareConfig) -> None:
 
 def run_report(config: ReportConfig) -> None:
     """Write the report of an evaluation."""
-    from xlip.pages.write import report
+    from xlip.pages.write import pages_of_folder
 
-    page, *others = report(config)
+    page, *others = pages_of_folder(config)
     print(f"look at {page}; beside it {', '.join(file.name for file in others)}")

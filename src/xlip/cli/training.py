@@ -62,13 +62,13 @@ def run_finetune(config: FinetuneConfig) -> None:
     from pathlib import Path
 
     from xlip.evaluate.finetuning import finetune_to, table_rows
-    from xlip.pages.write import add_report
+    from xlip.pages.write import add_pages
     from xlip.results.figures import FineTuningFigures
 
     result = finetune_to(config, say=print)
     page = "no page, see above"
     with report_or_warning(config.out):
-        page = str(add_report(result, Path(config.out))[0])
+        page = str(add_pages(result, Path(config.out))[0])
     assert isinstance(result.figures, FineTuningFigures)
     header, *rows = table_rows(result.figures.table)
     print_table(header, rows)

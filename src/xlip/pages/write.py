@@ -46,8 +46,8 @@ class ReportConfig:
     """Prompt set that the heat-maps answer to: a shipped one or a YAML file; default: the evaluation's."""
 
 
-def report(config: ReportConfig) -> list[Path]:
-    """Write the report of an evaluation's folder; returns the files.
+def pages_of_folder(config: ReportConfig) -> list[Path]:
+    """Write page, table and card of an evaluation's folder; returns the files.
 
     Raises:
         XLIPError: not the folder of an evaluation, an evaluation of another model or of other data, or only one of
@@ -59,14 +59,14 @@ def report(config: ReportConfig) -> list[Path]:
         raise XLIPError("report: --model and --data go together (cases with heat-maps need both); give both or none")
     result = read_result(Path(config.evaluation))
     if not config.model:
-        return write_report(result, Path(config.out))
+        return write_pages(result, Path(config.out))
     options = {"image_column": config.image_column, "prompts": config.prompts}
     gallery = gallery_of(result, load_model(config.model), config.data, **options)
     split_name = _official_split(config.data)
-    return write_report(result, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
+    return write_pages(result, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
 
 
-def add_report(
+def add_pages(
     result: Result,
     folder: Path,
     *,
@@ -95,10 +95,10 @@ def add_report(
     options = {"image_column": image_column, "prompts": "" if first == "all" else first}
     gallery = gallery_of(result, model, data, **options) if model is not None and own and data else None
     split_name = _official_split(data) if data else ""
-    return write_report(result, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
+    return write_pages(result, folder, gallery=gallery, run=Path(run) if run else None, split_name=split_name)
 
 
-def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
+def add_pages_of_suite(outcomes: Sequence[Outcome]) -> list[str]:
     """Add a report to the folder of every entry of a suite; returns a line for each that has a fault."""
     from xlip.evaluate.adapter import load_model
 
@@ -110,7 +110,7 @@ def add_reports(outcomes: Sequence[Outcome]) -> list[str]:
             if one.spec not in models:
                 models[one.spec] = load_model(one.spec)
             more = {"run": one.spec, "data": one.data, "prompts": one.prompts}
-            add_report(one.result, one.folder, model=models[one.spec], **more)
+            add_pages(one.result, one.folder, model=models[one.spec], **more)
         except XLIPError as error:
             problems.append(f"{one.model} {one.entry}: no report ({error})")
     return problems
@@ -121,7 +121,7 @@ def _official_split(data: str) -> str:
     return str(set_statistics(Path(data)).get("split_name", ""))
 
 
-def write_report(
+def write_pages(
     result: Result, out: Path, *, gallery: Gallery | None = None, run: Path | None = None, split_name: str = ""
 ) -> list[Path]:
     """`report.html`, `per_kind.csv` (where something was classified) and the card `README.md` into a folder."""
