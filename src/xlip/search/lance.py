@@ -29,6 +29,8 @@ THUMBNAIL = "thumbnail"
 OWN = (ID, "row", THUMBNAIL, *VECTORS.values())
 INDEXED_FROM = 20_000
 """Rows from which on an approximate index is made; fewer are compared one by one."""
+ROWS_PER_GRAPH = 1 << 20
+"""Of the approximate index."""
 PROBES, REFINED = 64, 20
 """Parts of the index that a query looks into, and how many times `top` candidates are compared exactly; chosen by
 `bench/search.py` for a recall of 0.99."""
@@ -195,13 +197,12 @@ class LanceIndex:
             self.table.add_columns(new)
 
     def _make_index(self, name: str) -> None:
-        rows = len(self)
+        # A graph over bytes: training the parts of a product-quantised index takes minutes for 50,000 half floats.
         self.table.create_index(
             metric="dot",
             vector_column_name=name,
-            index_type="IVF_PQ",
-            num_partitions=max(1, round(rows**0.5)),
-            num_sub_vectors=max(1, self.facts.width // 4),
+            index_type="IVF_HNSW_SQ",
+            num_partitions=max(1, len(self) // ROWS_PER_GRAPH),
             replace=True,
         )
 
