@@ -39,6 +39,8 @@ OWN_WAY = {
     "sources/pseudonyms.py": "a key is made once, by its maker alone, and never written over",
     "train/faults.py": "values that are not finite, which `write_json` refuses, of a run that has stopped",
     "preparation/target.py": "a lock without content",
+    "pacs/journal.py": "a journal grows line by line; a line cut short is dropped when it is read",
+    "search/manifest.py": "files that count only once the manifest, written whole, names them",
 }
 SLOW_WRITER = """
 import sys, time

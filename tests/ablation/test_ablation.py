@@ -85,7 +85,7 @@ def test_laying_over_keeps_the_rest(base: dict[str, int], changes: dict[str, int
         (SMALL + "reference: gone\n", "is no variant"),
         (SMALL + "varants: {}\n", "unknown key 'varants'"),
         ("- a\n", "expected a mapping"),
-        ("a: [\n", "not a YAML file"),
+        ("a: [\n", r"plan\.yaml: cannot be read"),
     ],
 )
 def test_faults_are_named(text: str, fault: str, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def within(batcher: Batcher, work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(life())
 
 
-async def all_of(batcher: Batcher, *directions: Any) -> list[Encoded]:
-    asked = [batcher.encode(square, directions[row % len(directions)]) for row, square in enumerate(SQUARES)]
+async def all_of(batcher: Batcher, *queries: Any) -> list[Encoded]:
+    asked = [batcher.encode(square, queries[row % len(queries)]) for row, square in enumerate(SQUARES)]
     return list(await asyncio.gather(*asked))
 
 
@@ -44,10 +44,11 @@ def test_what_waits_goes_in_together_and_no_batch_is_too_large() -> None:
 
 
 def test_each_film_has_the_maps_answer_to_its_own_kinds() -> None:
-    directions = [np.full((2, 8), value, np.float32) for value in (0.5, 2.0)]
+    # The maps of denials (the second half) are the same, so that the first half decides.
+    queries = [np.stack([np.full(8, value), np.zeros(8)]).astype(np.float32) for value in (0.5, 2.0)]
     batcher = Batcher(FakeEncoder(), 8)
-    found = within(batcher, all_of(batcher, directions[0], None, directions[1]))
-    alone = [within(one := Batcher(FakeEncoder(), 1), one.encode(SQUARES[row], directions[row])) for row in (0,)]
+    found = within(batcher, all_of(batcher, queries[0], None, queries[1]))
+    alone = [within(one := Batcher(FakeEncoder(), 1), one.encode(SQUARES[row], queries[row])) for row in (0,)]
     assert np.allclose(found[0].answers, alone[0].answers)
     assert found[1].answers is None
     assert found[2].answers is not None

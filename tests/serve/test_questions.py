@@ -55,9 +55,9 @@ def test_what_the_map_adds_is_added(serving: Callable[..., Any], png: bytes) -> 
         np.mean([text_vector(text) for text in texts], 0)
         for texts in (prompts.positive("Effusion"), prompts.negative("Effusion"))
     ]
-    direction = unit(means[0][None]) - unit(means[1][None])
-    values = encoder.maps(fit(decode(png), 64)[None], direction)[0, 0].astype(np.float64)
-    answer = np.log(np.mean(np.exp(values))) - np.log(np.mean(np.exp(-values)))
+    queries = np.concatenate([unit(one[None]) for one in means])
+    present, absent = encoder.maps(fit(decode(png), 64)[None], queries)[0].astype(np.float64)
+    answer = np.log(np.mean(np.exp(present))) - np.log(np.mean(np.exp(absent)))
     assert logits[1] - logits[0] == pytest.approx(0.5 * answer, abs=1e-3)
 
 

@@ -14,7 +14,7 @@ from xlip.errors import Stopped, XLIPError
 
 __all__ = ["COMMANDS", "main"]
 TRAINING = frozenset({
-    *("accelerate", "charset_normalizer", "datasets", "huggingface_hub", "jinja2", "matplotlib", "openpyxl", "psutil"),
+    *("accelerate", "charset_normalizer", "datasets", "duckdb", "huggingface_hub", "jinja2", "matplotlib", "openpyxl", "psutil"),
     *("pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl", "torch"),
     *("transformers", "upath"),
 })  # fmt: skip

@@ -10,25 +10,27 @@ from xlip.images.gray import Gray
 from xlip.images.square import fit
 from xlip.pacs.finding import Finding, Prediction
 from xlip.runtime.encoder import Encoder
+from xlip.study.kinds import NO_FINDING, canonical
 
 
 def predict(encoder: Encoder, film: Gray, names: Sequence[str], prompts: str) -> Prediction:
-    """Scores and maps of kinds or texts on one film, as `explain` gives them: thresholds and scale are its own.
+    """Scores and maps of kinds on one film, as `explain` gives them: thresholds and scale are its own.
 
     Args:
         encoder: any; without maps of its own they come from occlusion.
         film: uint8 (rows, columns).
-        names: kinds, aliases or texts.
+        names: kinds or aliases.
         prompts: what stands for kinds.
 
     Raises:
-        XLIPError: nothing to look for, No_Finding (which is nowhere).
+        XLIPError: no kinds, an unknown one, No_Finding (which is nowhere).
     """
-    if not names:
+    asked = [canonical(name) for name in names]
+    if not asked or NO_FINDING in asked:
         raise XLIPError("--kinds: expected kinds of findings that can be somewhere, such as Effusion")
     square = fit(film, encoder.image_size, encoder.preprocess)
     made = [
         Finding(one.text, one.kind, one.score, one.threshold, one.map, one.low, one.high, one.found)
-        for one in explain(encoder, square, names, prompts=prompts)
+        for one in explain(encoder, square, asked, prompts=prompts)
     ]
     return Prediction(made, encoder.preprocess, encoder.identity)

@@ -63,8 +63,12 @@ class PromptSet:
         return self._texts(kind, False)
 
     def plain_denials(self, kind: str) -> tuple[str, ...]:
-        """'no X' for each phrase of the kind; nothing for No_Finding, of which 'no no finding' would be the denial."""
-        return () if kind == NO_FINDING else tuple(f"no {phrase}" for phrase in self.phrases(kind))
+        """'no X' for each phrase of the kind; nothing for No_Finding, of which 'no no finding' would be the denial, and for
+        a kind of one's own that has a pair of texts but no phrase.
+        """
+        if kind == NO_FINDING or (kind not in kinds() and kind not in self.synonyms):
+            return ()
+        return tuple(f"no {phrase}" for phrase in self.phrases(kind))
 
     def phrases(self, kind: str) -> tuple[str, ...]:
         """The words that templates name a kind by.
