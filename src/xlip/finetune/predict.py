@@ -96,7 +96,8 @@ def predict_to(config: PredictConfig, classifier: Classifier | None = None) -> P
         XLIPError: no model, nothing readable, or `config.out` cannot be written.
     """
     check_target(Path(config.out))
-    refuse_input(config.out, config.data, config.model)
+    # The folder of a run may hold predictions of an earlier call, which may be written over; its weights may not.
+    refuse_input(config.out, config.data, *map(str, Path(config.model).rglob("*.safetensors") if config.model else ()))
     classifier = classifier or open_classifier(config.model)
     dropped: list[tuple[str, str]] = []
     readable = _readable(_listed(config, dropped), classifier, dropped)

@@ -63,8 +63,8 @@ class PromptSet:
         return self._texts(kind, False)
 
     def plain_denials(self, kind: str) -> tuple[str, ...]:
-        """'no X' for each phrase of the kind; nothing for No_Finding, of which 'no no finding' would be the denial, and for
-        a kind of one's own that has a pair of texts but no phrase.
+        """'no X' for each phrase of the kind; nothing for No_Finding, of which 'no no finding' would be the denial, and
+        nothing for a kind of one's own that has a pair of texts but no phrase.
         """
         if kind == NO_FINDING or (kind not in kinds() and kind not in self.synonyms):
             return ()
