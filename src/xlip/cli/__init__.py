@@ -15,8 +15,8 @@ from xlip.errors import Stopped, XLIPError
 __all__ = ["COMMANDS", "main"]
 TRAINING = frozenset({
     *("accelerate", "charset_normalizer", "datasets", "duckdb", "huggingface_hub", "jinja2", "matplotlib", "openpyxl"),
-    *("psutil", "pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl", "torch"),
-    *("transformers", "upath"),
+    *("psutil", "pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl"),
+    *("torch", "transformers", "upath"),
 })  # fmt: skip
 """Modules of the extra `[train]`: the core alone has none of them."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
