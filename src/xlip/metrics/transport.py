@@ -42,10 +42,11 @@ def operating_threshold(labels: Array, scores: Array, goal: str) -> float:
     order = np.argsort(-known, kind="stable")
     ends = np.flatnonzero(np.r_[np.diff(known[order]) != 0, True])
     hits, passed = np.cumsum(truth[order])[ends], np.cumsum(~truth[order])[ends]
-    sensitivity, specificity = hits / truth.sum(), 1 - passed / (~truth).sum()
+    present, absent = int(truth.sum()), int((~truth).sum())
+    sensitivity, specificity = hits / present, (absent - passed) / absent
     thresholds = known[order][ends]
-    if goal == "youden":
-        return float(thresholds[np.argmax(sensitivity + specificity)])
+    if goal == "youden":  # in whole numbers, where equal sums are equal
+        return float(thresholds[np.argmax(hits * absent - passed * present)])
     if goal == "sensitivity 95":
         return float(thresholds[np.flatnonzero(sensitivity >= GOAL)[0]])
     if goal == "specificity 95":
