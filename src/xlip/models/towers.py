@@ -73,20 +73,24 @@ class ImageTower(nn.Module):
 
     def reset_stem(self) -> None:
         """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
-        if self._stem is not None:
-            self._stem.reset_parameters()
+        if self.conv_stem is not None:
+            self.conv_stem.reset_parameters()
 
     def forward(self, pixels: Tensor) -> Encoded:
         """Encode whole images; B may be 0."""
         if pixels.shape[0] == 0:  # not `len`, which an export would take for a constant
             return self.forward(pixels.new_zeros(1, *pixels.shape[1:])).none()
         embedded = self._embed(pixels)
-        shallow = stem.take_shallow() if (stem := self._stem) is not None else None
+        shallow = stem.take_shallow() if (stem := self.conv_stem) is not None else None
         return self._encode(embedded)._replace(shallow=shallow)
 
     def shallow(self, pixels: Tensor) -> Tensor | None:
         """The local stages of a conv stem alone, (B, C, h, w); None where there are none."""
-        return self._stem.local(self.normalised(pixels)) if self._stem is not None and self.local_features else None
+        return (
+            self.conv_stem.local(self.normalised(pixels))
+            if self.conv_stem is not None and self.local_features
+            else None
+        )
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] as the stem takes them, in the weights' own format: half precision takes the same pixels."""
@@ -94,7 +98,8 @@ class ImageTower(nn.Module):
         return made
 
     @property
-    def _stem(self) -> ConvStem | None:
+    def conv_stem(self) -> ConvStem | None:
+        """The convolutions in place of one projection; None where there are none."""
         stem = self.encoder.embeddings.patch_embeddings.projection
         return stem if isinstance(stem, ConvStem) else None
 
@@ -113,8 +118,8 @@ class ImageTower(nn.Module):
         embedded = self._embed(pixels.masked_fill(blank.repeat_interleave(self.patch_size, 3), self.mean))
         index = (~hidden).nonzero()[:, 1].view(len(hidden), -1, 1).expand(-1, -1, embedded.shape[-1])
         kept = torch.cat([embedded[:, :1], embedded[:, 1:].gather(1, index)], 1)
-        if self._stem is not None:
-            self._stem.take_shallow()
+        if self.conv_stem is not None:
+            self.conv_stem.take_shallow()
         encoded = self._encode(kept)
         tokens = encoded.tokens.new_zeros(*hidden.shape, embedded.shape[-1]).scatter(1, index, encoded.tokens)
         return Encoded(tokens, encoded.pooled)
