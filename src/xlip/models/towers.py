@@ -86,11 +86,8 @@ class ImageTower(nn.Module):
 
     def shallow(self, pixels: Tensor) -> Tensor | None:
         """The local stages of a conv stem alone, (B, C, h, w); None where there are none."""
-        return (
-            self.conv_stem.local(self.normalised(pixels))
-            if self.conv_stem is not None and self.local_features
-            else None
-        )
+        stem = self.conv_stem if self.local_features else None
+        return None if stem is None else stem.local(self.normalised(pixels))
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] as the stem takes them, in the weights' own format: half precision takes the same pixels."""
