@@ -71,6 +71,18 @@ def test_programs_load_by_torch_alone(exported: Exported) -> None:
         assert torch.allclose(program(pixels=pixels), model.encode_pixels(pixels), atol=1e-5)
 
 
+def test_a_file_holds_the_weights_of_its_own_tower_alone(exported: Exported) -> None:
+    model = XLIPAdapter.load(str(exported.checkpoint)).model
+    for name, parts in (
+        ("image", (model.image_tower, model.image_head)),
+        ("text", (model.text_tower, model.text_head)),
+    ):
+        kept = torch.export.load(exported.folder / f"{name}.pt2").state_dict.values()
+        assert sum(weights.numel() for weights in kept) == sum(
+            weights.numel() for part in parts for weights in part.state_dict().values()
+        )
+
+
 def test_evaluators_see_in_an_exported_folder_what_they_see_in_the_checkpoint(exported: Exported) -> None:
     own, other = load_model(str(exported.checkpoint)), load_model(str(exported.folder))
     assert isinstance(own, XLIPAdapter)

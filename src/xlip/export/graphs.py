@@ -11,21 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
 
 from xlip.finetune.classifier import XLIPClassifier
+from xlip.models.local import LocalHead
 from xlip.models.xlip import XLIPModel
 
 
 class ImageGraph(nn.Module):
-    """(n, 1, S, S) in [0, 1] -> (n, E), L2-normalised."""
+    """(n, 1, S, S) in [0, 1] -> (n, E), L2-normalised. It holds what it needs alone: `.pt2` keeps all."""
 
     def __init__(self, model: XLIPModel) -> None:
         super().__init__()
-        self.model = model
+        self.tower, self.head = model.image_tower, model.image_head
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Tower, head, norm."""
-        return self.model.get_image_features(pixels)
+        """As `XLIPModel.images`."""
+        return F.normalize(self.head(self.tower(pixels).pooled).float(), dim=-1)
 
 
 class TextGraph(nn.Module):
@@ -33,26 +35,23 @@ class TextGraph(nn.Module):
 
     def __init__(self, model: XLIPModel) -> None:
         super().__init__()
-        self.model = model
+        self.tower, self.head = model.text_tower, model.text_head
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Tower, head, norm."""
-        return self.model.get_text_features(ids, mask)
+        """As `XLIPModel.texts`."""
+        return F.normalize(self.head(self.tower(ids, mask.bool()).pooled).float(), dim=-1)
 
 
 class MapGraph(nn.Module):
     """(n, 1, S, S) in [0, 1] and queries (K, E) -> (n, K, h, w), logits: the local head with its scale."""
 
-    def __init__(self, model: XLIPModel) -> None:
+    def __init__(self, model: XLIPModel, local: LocalHead) -> None:
         super().__init__()
-        self.model = model
+        self.local, self.mean, self.std = local, model.config.pixel_mean, model.config.pixel_std
 
     def forward(self, pixels: Tensor, queries: Tensor) -> Tensor:
-        """As `LocalHead.answers`."""
-        places = self.model.places(pixels)
-        assert places is not None
-        assert self.model.local is not None
-        return self.model.local.answers(places, queries)
+        """As `XLIPModel.places` and `LocalHead.answers`."""
+        return self.local.answers(self.local((pixels - self.mean) / self.std), queries)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,9 @@ def graphs_of(model: XLIPModel) -> list[Graph]:
     if model.local is not None:
         queries = torch.rand(3, model.config.embed_dim)
         free = {"pixels": {0: images}, "queries": {0: Dim("queries", min=1)}}
-        found.append(Graph("map", MapGraph(model), {"pixels": pixels, "queries": queries}, free, "answers"))
+        found.append(
+            Graph("map", MapGraph(model, model.local), {"pixels": pixels, "queries": queries}, free, "answers")
+        )
     return found
 
 

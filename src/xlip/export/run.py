@@ -154,7 +154,9 @@ class _Work:
         for name, (graph, program) in self.traced.items():
             write_program(program, self.folder / f"{name}.pt2")
             run, pairs = program_runner(self.folder / f"{name}.pt2"), []
-            for inputs in self.subject.inputs(graph, self.squares):
+            with quiet():
+                several = list(self.subject.inputs(graph, self.squares))
+            for inputs in several:
                 with torch.no_grad():
                     pairs.append((graph.module(**inputs).numpy(), run(**inputs)))
             self.parity.add("pt2", name, pairs)
