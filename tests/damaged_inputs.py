@@ -73,6 +73,7 @@ def build_inputs(root: Path) -> Path:
         _towers(root)
         _fault(root / "fault")
         _evaluations(root)
+        _asked(root)
     return root
 
 
@@ -178,3 +179,25 @@ def _evaluations(root: Path) -> None:
         for file in (root / name).rglob("*"):
             if file.suffix in (".html", ".md", ".png"):
                 file.unlink()
+
+
+def _asked(root: Path) -> None:
+    """What explain, triage, search, serve and the commands that speak DICOM read."""
+    (root / "films").mkdir()
+    for number in range(2):
+        _film(root / "films" / f"{number}.dcm", number)
+    (root / "key").write_text("0123456789abcdef" * 4 + "\n")
+    (root / "tokens.txt").write_text("ann:0123456789abcdef0123456789abcdef\n")
+    (root / "uids.txt").write_text("1.2.3\n1.2.4\n")
+    calls = [
+        f"abstain --model {root}/model --data {root}/set --split train --specificity 0.5 --out {root}/rule.json",
+        f"embed --model {root}/model --data {root}/set --workers 0 --out {root}/index",
+    ]
+    for words in calls:
+        assert main(words.split()) == 0, words
+
+
+def _film(path: Path, number: int) -> None:
+    from films import encoded, film
+
+    path.write_bytes(encoded(film(number)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from damaged_inputs import FINETUNE, RAW, build_inputs
 from damages import DAMAGES, Damage, cut, flip, flip_one_bit, folder_in_its_place, missing, without_override
@@ -22,7 +23,10 @@ PER_CASE = 1
 OFTEN = ("csv", "folder", "dicom", "openi")
 """Of the sources, those that the default suite takes."""
 """Damages of each case in the default suite; the slow one takes all."""
-READS_NOTHING = {"demo": "it makes phantoms and reads none of its own files again"}
+READS_NOTHING = {
+    "demo": "it makes phantoms and reads none of its own files again",
+    "pacs listen": "it reads what peers send, which tests/pacs/test_listen.py damages",
+}
 TOLD = re.compile(
     r"dropped|warning|damaged|cannot|could not|not read|unreadable|missing|anew|passed over|empty|without|HTML", re.I
 )
@@ -56,6 +60,8 @@ PREPARE = {
     for name, words in RAW.items()
 }
 SCORED = "metrics.json scores.csv"
+NOBODY = "http://127.0.0.1:9/dicom-web"
+"""No server answers there: what is read before is read nevertheless."""
 CASES = {
     **PREPARE,
     "audit": Case("audit {}/set --against {}/other --exclusions {}/exclusions.csv --workers 0 --out {out}/audit.json",
@@ -98,6 +104,39 @@ CASES = {
                            "scores.csv", loose="table"),
     "ablate": Case("ablate {}/plan.yaml --quick --replicates 20 --out {out}", "plan.yaml base.yaml other", "table.md"),
     "ablate-again": Case("ablate {}/plan.yaml --quick --replicates 20 --out {}/ablation", "ablation"),
+    "explain": Case("explain {}/table/mine.csv --model {}/model --report own --rule {}/rule.json --prompts "
+                    "{}/prompts.yaml --side 64 --out {out}", "model table rule.json prompts.yaml", "boxes.csv"),
+    "explain-folder": Case("explain {}/films --model {}/model --kinds Effusion --side 64 --out {out}", "films",
+                           "boxes.csv", loose="films"),
+    "triage": Case("triage {}/films --model {}/model --reference {}/set --rule {}/rule.json --no_maps --out "
+                   "{out}/list.csv", "films model set rule.json", "list.csv", loose="films"),
+    "triage-index": Case("triage {}/films --model {}/model --reference {}/index --no_maps --out {out}/list.csv",
+                         "index", "list.csv"),
+    "abstain": Case("abstain --model {}/model --data {}/set --split train --prompts {}/prompts.yaml --specificity 0.5 "
+                    "--out {out}/rule.json", "model set prompts.yaml", "rule.json"),
+    "abstain-table": Case("abstain --model {}/model --data {}/table/mine.csv --specificity 0.5 --out {out}/rule.json",
+                          "table", "rule.json"),
+    "embed": Case("embed --model {}/model --data {}/set --workers 0 --out {out}", "model set", "index.json"),
+    "embed-table": Case("embed --model {}/model --data {}/table/mine.csv --workers 0 --out {out}", "table",
+                        "index.json"),
+    "embed-films": Case("embed --model {}/model --data {}/films --key {}/key --any_picture --workers 0 --out {out}",
+                        "films key", "index.json", loose="films"),
+    "embed-again": Case("embed --model {}/model --data {}/other --workers 0 --out {}/index", "index"),
+    "search": Case("search {}/index --text effusion --html {out}/page.html --out {out}/hits.csv", "index model",
+                   "hits.csv"),
+    "search-image": Case("search {}/index --image {}/table/0.png --out {out}/hits.csv", "table", "hits.csv",
+                         loose="table"),
+    "index": Case("index {}/index --compact", "index"),
+    "export": Case("export --model {}/model --data {}/table/mine.csv --out {out}", "model table", "export.json"),
+    "save": Case("save --model {}/model --evaluation {}/scores --out {out}", "model scores", "README.md"),
+    "push": Case("push mine/model --model {}/classifier --evaluation {}/scores --dry_run", "classifier scores"),
+    "pacs-pull": Case(f"pacs pull {NOBODY} --studies {{}}/uids.txt --access.attempts 1 --out {{out}}", "uids.txt"),
+    "pacs-write": Case("pacs write {}/films --model {}/model --kinds Effusion --objects sc --prompts {}/prompts.yaml "
+                       "--out {out}", "films model prompts.yaml", "*/*.dcm", loose="films"),
+    "pacs-send": Case(f"pacs send {{}}/films --to {NOBODY} --access.attempts 1", "films"),
+    "serve": Case("serve --model {}/model --port 0 --tokens {}/tokens.txt --prompts {}/prompts.yaml --kinds Effusion "
+                  "--index {}/index --population {}/scores --calibration {}/scores",
+                  "model tokens.txt prompts.yaml index scores"),
 }  # fmt: skip
 
 
@@ -108,7 +147,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command_has_a_case() -> None:
     for name in COMMANDS:
-        has = any(case.words.split()[0] == name for case in CASES.values())
+        has = any(case.words.startswith(f"{name} ") for case in CASES.values())
         assert has != (name in READS_NOTHING), (
             f"the command {name} needs a line in CASES of tests/test_damaged_files.py: its words and the files that it "
             "reads (tests/damaged_inputs.py makes them); or one in READS_NOTHING with the reason"
@@ -164,6 +203,7 @@ def called(case: Case, place: Path, out: Path, capfd: pytest.CaptureFixture[str]
         patch.setenv("XLIP_CACHE", str(place / "cache"))
         for name in ("histograms", "contact_sheet"):  # most of the time of a small set
             patch.setattr(card, name, lambda *arguments: b"")
+        patch.setattr(uvicorn.Server, "run", lambda *arguments, **options: None)  # all is read before it answers
         code = main([word.replace("{out}", str(out)).replace("{}", str(place)) for word in case.words.split()])
     said, error = capfd.readouterr()
     written = [file for pattern in case.result.split() for file in sorted(out.glob(pattern))] if not within else []

@@ -8,7 +8,17 @@ import pytest
 
 from xlip import files
 from xlip.errors import XLIPError
-from xlip.files import brought_back, check_target, reading, take_place, whole_file, whole_folder, write_whole, writing
+from xlip.files import (
+    brought_back,
+    check_target,
+    meant_by,
+    reading,
+    take_place,
+    whole_file,
+    whole_folder,
+    write_whole,
+    writing,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -164,3 +174,12 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
         with pytest.raises(XLIPError, match=r"choose another --out$"):
             check_target(path, folder=folder)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_partial_name_says_what_is_meant(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a.b.json"):
+        (inside,) = tmp_path.iterdir()
+        assert meant_by(str(inside)) == str(tmp_path / "a.b.json")
+    with whole_folder(tmp_path / "run.1") as folder:
+        assert meant_by(str(folder / "x.png")) == str(tmp_path / "run.1")
+    assert meant_by(str(tmp_path / ".cache" / "x")) == str(tmp_path / ".cache" / "x")

@@ -90,6 +90,18 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
 
 
+def meant_by(path: str) -> str:
+    """Where what is written at `path` is to lie: of the partial files and folders of this process, their places."""
+    parts = Path(path).parts
+    for index, name in enumerate(parts):
+        if name.startswith(".") and name.endswith(".partial"):
+            stem = name[1:].removesuffix(".partial")
+            own = f".{node()}-{os.getpid()}"
+            stem = stem.removesuffix(own) if stem.endswith(own) else stem.rpartition(".")[0]
+            return str(Path(*parts[:index], stem))
+    return path
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file that is whole or not there."""
     with whole_file(path) as stream:

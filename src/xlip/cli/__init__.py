@@ -11,6 +11,7 @@ import threading
 from xlip.cli.commands import COMMANDS
 from xlip.cli.parse import parse
 from xlip.errors import Stopped, XLIPError
+from xlip.files import meant_by
 
 __all__ = ["COMMANDS", "main"]
 TRAINING = frozenset({
@@ -60,9 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         # What no reading or writing site expected: a disk that is full, storage that is gone, a right that is missing.
         if error.filename is None and error.errno not in FULL:
             raise
-        print(
-            f"xlip: {error.filename or 'a file'}: {error.strerror}; make room, or choose another place", file=sys.stderr
-        )
+        print(f"xlip: {_unexpected(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("xlip: interrupted", file=sys.stderr)
@@ -70,6 +69,15 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, before)
+
+
+def _unexpected(error: OSError) -> str:
+    """What could not be done where. Files are written beside their places (`files.py`), and users know the place."""
+    path = str(error.filename or "a file")
+    place = meant_by(path)
+    if place == path and error.errno not in FULL:
+        return f"{path}: {error.strerror}; expected a file or folder that can be used; look at its place and rights"
+    return f"{place}: cannot write ({error.strerror}); make room, or choose another place"
 
 
 def _stop(number: int, frame: object) -> None:

@@ -44,10 +44,9 @@ def probe(config: InteractionConfig) -> dict[str, Any]:
         XLIPError: no model there, or nowhere to write to.
     """
     folder = Path(config.out or config.run)
-    if config.out:
-        check_target(folder, folder=True)
     if not config.out and not folder.is_dir():
         raise XLIPError(f"{config.run}: no folder to write to; name one with --out")
+    check_target(folder, folder=True)
     if config.singles < 2:
         raise XLIPError(f"probe.singles: expected at least 2, got {config.singles}")
     model = load_checked(config.run)
