@@ -35,7 +35,8 @@ def run_abstain(config: AbstainConfig) -> None:
     """Choose thresholds."""
     from xlip.explain.choosing import choose_rule
 
-    rule, file = choose_rule(config, open_encoder(config.model))
+    rule, file, left_out = choose_rule(config, open_encoder(config.model))
+    print_dropped(left_out)
     for kind, threshold in sorted(rule.of_kind.items()):
         print(f"{kind} {threshold:.3f}")
     print(f"other words {rule.threshold:.3f}")

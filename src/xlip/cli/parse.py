@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from xlip.cli.commands import COMMANDS, Command
@@ -54,6 +55,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     parser.add_class_arguments(cls, skip=skip, as_positional=False)
     try:
         words = [_underscored(word) for word in rest]
+        _check_config(words)
         parsed = parser.parse_args(_with_true(command.words(words) if command.words else words, cls))
         values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
@@ -67,6 +69,19 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     made = cls(**values)
     _check_numbers(made)
     return command, made
+
+
+def _check_config(words: list[str]) -> None:
+    """Refuse a file of options that is no YAML, by its name: the parser would say where in the text, not in which."""
+    import yaml
+
+    from xlip.files import reading
+
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name = after if word == "--config" else word.removeprefix("--config=") if "--config=" in word[:9] else ""
+        if name and Path(name).is_file():
+            with reading(name, "expected a YAML file of options"):
+                yaml.safe_load(Path(name).read_text("utf-8"))
 
 
 def _check_numbers(config: Any, above: str = "") -> None:

@@ -63,9 +63,12 @@ def _counted_cuts() -> Iterator[list[logging.LogRecord]]:
 
 def run_search(config: SearchConfig) -> None:
     """Search an index."""
+    from xlip.files import check_target
     from xlip.search.ask import search
     from xlip.search.open import open_store
 
+    for target in filter(None, (config.out, config.html)):
+        check_target(Path(target))
     store = open_store(config.index)
     opened: list[Encoder] = []
 
@@ -76,13 +79,13 @@ def run_search(config: SearchConfig) -> None:
 
     found = search(config, store, encoder)
     _print_hits(found)
-    if config.out:
-        _write_table(found, Path(config.out))
-        print(f"all of them: {config.out}")
-    if config.html:
+    if config.html:  # first: it reads the most, and where that fails no table is to be left
         with _counted_cuts():  # the maps of long reports are those of their beginnings
             _write_page(config, found, store, encoder)
         print(f"look at {config.html}")
+    if config.out:
+        _write_table(found, Path(config.out))
+        print(f"all of them: {config.out}")
 
 
 def _encoder_of(config: SearchConfig, store: Store) -> Encoder:
@@ -114,6 +117,8 @@ def _write_table(found: Found, path: Path) -> None:
     from xlip.files import whole_text, writing
 
     names = list(dict.fromkeys(name for hit in found.hits for name in hit.columns))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path), whole_text(path) as stream:
         writer = csv.writer(stream)
         writer.writerow(["rank", "id", "score", *names])
@@ -131,10 +136,11 @@ def _write_page(config: SearchConfig, found: Found, store: Store, encoder: Calla
     if config.like:
         query = store.thumbnail(config.like) or b""
     with writing(Path(config.html)):
-        write_page(Path(config.html), found, _pictures(found, store, encoder), facts, query)
+        Path(config.html).parent.mkdir(parents=True, exist_ok=True)
+        write_page(Path(config.html), found, _pictures(found, store, encoder, config.index), facts, query)
 
 
-def _pictures(found: Found, store: Store, encoder: Callable[[], Encoder]) -> list[Pictures]:
+def _pictures(found: Found, store: Store, encoder: Callable[[], Encoder], index: str) -> list[Pictures]:
     """Of each hit its thumbnail, and the map of what it was found by."""
     from xlip.cli.search_maps import mapped
     from xlip.search.page import Pictures
@@ -142,11 +148,24 @@ def _pictures(found: Found, store: Store, encoder: Callable[[], Encoder]) -> lis
 
     shown = []
     for hit, text in zip(found.hits, found.fitting, strict=True):
-        image = store.thumbnail(hit.id) or b""
+        image = _picture(store, hit.id, index)
         over = found.query if found.find != IMAGES else (image or None)
         overlay, note = mapped(encoder, over, text) if text and over is not None else (b"", "")
         shown.append(Pictures(image, overlay, note))
     return shown
+
+
+def _picture(store: Store, id_: str, index: str) -> bytes:
+    """The picture of a hit; b'' where the index holds none."""
+    from xlip.images.any_form import gray
+
+    image = store.thumbnail(id_) or b""
+    try:
+        if image:
+            gray(image)
+    except XLIPError as error:
+        raise XLIPError(f"{index}: the picture of {id_} is damaged ({error}); make the index again") from error
+    return image
 
 
 def run_index(config: IndexConfig) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.explain.abstention import FILE, Rule
 from xlip.explain.asked import ask
-from xlip.explain.films import Film, film_of
+from xlip.explain.films import Film, fault_of, film_of, refused_id
 from xlip.explain.scoring import scored
 from xlip.files import check_target, write_json, writing
 from xlip.identity import split_id
@@ -46,8 +46,8 @@ class AbstainConfig:
     """A shipped prompt set or a YAML file."""
 
 
-def choose_rule(config: AbstainConfig, encoder: Encoder) -> tuple[Rule, Path]:
-    """The thresholds, and the file that they were written to.
+def choose_rule(config: AbstainConfig, encoder: Encoder) -> tuple[Rule, Path, list[tuple[str, str]]]:
+    """The thresholds, the file that they were written to, and the images that could not be used, with the reason.
 
     Raises:
         XLIPError: no labels, too few images without a finding, or nowhere to write to.
@@ -58,14 +58,15 @@ def choose_rule(config: AbstainConfig, encoder: Encoder) -> tuple[Rule, Path]:
         raise XLIPError(f"{config.model}: no folder to write to; name a file with --out")
     file = Path(config.out) if config.out else Path(config.model) / FILE
     check_target(file)
-    ids, kinds, scores, absent = _measured(config, encoder)
+    left_out: list[tuple[str, str]] = []
+    ids, kinds, scores, absent = _measured(config, encoder, left_out)
     name = Path(config.data).stem + (f"/{config.split}" if config.split else "")
     where = f"{split_id(name, ids)} by {encoder.identity}"
     rule = thresholds(scores, absent, kinds, config.specificity, where)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, rule.to_json())
-    return rule, file
+        write_json(file, rule.to_json())
+    return rule, file, left_out
 
 
 def thresholds(scores: Array, absent: Array, kinds: Sequence[str], specificity: float, where: str) -> Rule:
@@ -102,7 +103,9 @@ def _least(scores: Array, specificity: float) -> float:
     return float(min(1.0, np.ceil(float(ordered[len(ordered) - 1 - allowed]) * 1e6 + 0.5) / 1e6))
 
 
-def _measured(config: AbstainConfig, encoder: Encoder) -> tuple[list[str], list[str], Array, Array]:
+def _measured(
+    config: AbstainConfig, encoder: Encoder, left_out: list[tuple[str, str]]
+) -> tuple[list[str], list[str], Array, Array]:
     """Ids, kinds, scores (n, K), and which kinds are known to be absent (n, K)."""
     labels = _labels(config)
     kinds = sorted({kind for one in labels.values() for kind in one})
@@ -118,12 +121,13 @@ def _measured(config: AbstainConfig, encoder: Encoder) -> tuple[list[str], list[
             parts.append(scored(encoder, np.stack([film.square for film in waiting]), asked).scores)
             waiting.clear()
 
-    for item in images_of(config.data):
+    for item in images_of(config.data, lambda row, why: left_out.append((refused_id(row), why))):
         if item.id in labels:
             try:
                 waiting.append(film_of(item, encoder, given=True))
-            except XLIPError:
-                continue  # a damaged image decides nothing
+            except XLIPError as error:  # a damaged image decides nothing
+                left_out.append((refused_id(item.id), fault_of(error, item)))
+                continue
             ids.append(item.id)
         if len(waiting) == BATCH:
             flush()

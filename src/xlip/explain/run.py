@@ -17,7 +17,7 @@ from xlip.explain.asked import Asked, ask, ask_report
 from xlip.explain.explanation import SPANS, Explanation, explain, method
 from xlip.explain.films import Film, fault_of, file_name, film_of, is_file, refused_id, several
 from xlip.explain.picture import NOTICE, UNITS, picture, to_png
-from xlip.files import check_target, whole_text, write_json, write_whole, writing
+from xlip.files import check_target, reading, whole_text, write_json, write_whole, writing
 from xlip.images.files import encode
 from xlip.images.square import fit, unfitted
 from xlip.runtime.encoder import Encoder
@@ -92,7 +92,7 @@ def explain_films(config: ExplainConfig, encoder: Encoder, say: Callable[[str], 
         )
     if not films:
         first = f" ({len(left_out)} left out; first: {': '.join(left_out[0])})" if left_out else ""
-        raise XLIPError(f"explain: expected at least one readable image, got none{first}")
+        raise XLIPError(f"{', '.join(config.images[:3])}: expected at least one readable image, got none{first}")
     low, high = SPANS[how]
     result = {
         "checkpoint": encoder.identity,
@@ -127,13 +127,26 @@ def _asked(config: ExplainConfig, encoder: Encoder) -> list[Asked]:
     words = [canonical(name.strip()) for name in config.kinds.split(",") if name.strip()] + config.text
     asked = ask(encoder, words, config.prompts)
     if config.report and config.report != OWN:
-        text = Path(config.report).read_text("utf-8", "replace") if is_file(config.report) else config.report
-        asked += ask_report(encoder, text, config.prompts)
+        asked += _asked_by(config, encoder)
     if config.report == OWN and asked:
         raise XLIPError("explain.report: own takes no --kinds or --text beside it; run twice")
     if not asked and config.report != OWN:
         raise XLIPError("explain: name what to look for, by --kinds, --text or --report")
     return asked
+
+
+def _asked_by(config: ExplainConfig, encoder: Encoder) -> list[Asked]:
+    """What the report asks, which is text or a file."""
+    if not is_file(config.report):
+        if not config.report.strip().count(" ") and Path(config.report).suffix:  # one word with a dot: no sentence
+            raise XLIPError(f"{config.report}: expected a file with a report, or its text; nothing is there")
+        return ask_report(encoder, config.report, config.prompts)
+    with reading(config.report):
+        text = Path(config.report).read_text("utf-8", "replace")
+    try:
+        return ask_report(encoder, text, config.prompts)
+    except XLIPError as error:
+        raise XLIPError(f"{config.report}: {error}") from error
 
 
 def _films(config: ExplainConfig, encoder: Encoder, left_out: list[tuple[str, str]]) -> Iterator[Film]:

@@ -24,6 +24,7 @@ from xlip.processes import in_order
 from xlip.runtime.encoder import Array, Encoder
 from xlip.runtime.inputs import Input, images_of
 from xlip.runtime.quality import judge
+from xlip.search.manifest import NAME
 from xlip.search.open import BACKENDS, create_store
 from xlip.search.part import check_names
 from xlip.search.store import Records, Store, facts_of
@@ -116,14 +117,20 @@ def embed(config: EmbedConfig, encoder: Encoder, progress: Progress | None = Non
     _check(config)
     out = open_path(config.out)
     check_target(out, folder=True)
+    known = (out / NAME).exists()
     store = create_store(config.out, facts_of(encoder, _model_name(config)), config.backend)
     made = Embedded(refused=_read_refused(out))
     run = _Run(config, encoder, store, made, out)
-    run.embed(progress or (lambda done, total: None))
-    made.rows = len(store)
-    if not made.rows:
-        first = next(iter(made.refused.values()), "")
-        raise XLIPError(f"{config.data}: no image could be used ({len(made.refused)} refused; first: {first})")
+    try:
+        run.embed(progress or (lambda done, total: None))
+        made.rows = len(store)
+        if not made.rows:
+            first = next(iter(made.refused.values()), "")
+            raise XLIPError(f"{config.data}: no image could be used ({len(made.refused)} refused; first: {first})")
+    except (XLIPError, OSError):
+        if not known and not len(store):  # an index of nothing would answer every search, with nothing
+            (out / NAME).unlink(missing_ok=True)
+        raise
     return made
 
 
