@@ -30,7 +30,8 @@ READS_NOTHING = {
     "pacs listen": "it reads what peers send, which tests/pacs/test_listen.py damages",
 }
 TOLD = re.compile(
-    r"dropped|warning|damaged|cannot|could not|not read|unreadable|missing|anew|passed over|empty|without|left out|HTML",
+    r"dropped|warning|damaged|cannot|could not|not read|unreadable|missing|anew|passed over|empty|without|"
+    r"left out|HTML",
     re.I,
 )
 """What a line says that tells of something lost."""

@@ -77,7 +77,7 @@ def _check_config(words: list[str]) -> None:
 
     from xlip.files import reading
 
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         name = after if word == "--config" else word.removeprefix("--config=") if "--config=" in word[:9] else ""
         if name and Path(name).is_file():
             with reading(name, "expected a YAML file of options"):

@@ -117,7 +117,7 @@ def embed(config: EmbedConfig, encoder: Encoder, progress: Progress | None = Non
     _check(config)
     out = open_path(config.out)
     check_target(out, folder=True)
-    known = (out / NAME).exists()
+    known = not is_local(out) or (out / NAME).exists()
     store = create_store(config.out, facts_of(encoder, _model_name(config)), config.backend)
     made = Embedded(refused=_read_refused(out))
     run = _Run(config, encoder, store, made, out)
