@@ -184,7 +184,9 @@ def _repaired(lines: _Lines, form: _Form) -> tuple[list[str] | None, int]:
     for count in range(2, _MOST_LINES):
         if '"' in _line(lines, count - 1):
             cells = form.fitted(_loose("".join(taken[:count]), form.delimiter))
-            if cells and not _swallowed(taken[:count], cells, form.delimiter):
+            last = taken[count - 1]
+            whole = last.count('"') % 2 == 0 and form.fitted(_loose(last, form.delimiter))  # a row by itself
+            if cells and not whole and not _swallowed(taken[:count], cells, form.delimiter):
                 return [_without_stray(cell) for cell in cells], count
     return ([_without_stray(cell) for cell in alone], 1) if alone is not None else (None, 1)
 
@@ -243,6 +245,10 @@ def _swallowed(taken: list[str], cells: list[str], delimiter: str) -> bool:
             number for number in range(len(cells)) if number < holder or (number > holder and parts is not inner[-1])
         ]
         pairs += [(cells[number], parts[number]) for number in others if cells[number] and parts[number]]
+    # A mark in the first column leaves no column of the inner lines to compare: the first line without it is one.
+    alone = _loose(taken[0].replace('"', "", 1), delimiter)
+    if not pairs and len(alone) == len(cells):
+        pairs = [(a, b) for a, b in zip(alone[holder + 1 :], cells[holder + 1 :], strict=True) if a and b]
     return bool(pairs) and 2 * sum(_shape(a) == _shape(b) for a, b in pairs) >= len(pairs)
 
 
