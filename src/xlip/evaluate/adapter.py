@@ -15,6 +15,7 @@ from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
 from xlip.models.local import LocalHead
 from xlip.models.xlip import XLIPModel
+from xlip.runtime.encoder import no_map
 from xlip.runtime.export_facts import is_exported
 from xlip.runtime.exported import ExportedModel
 
@@ -121,7 +122,7 @@ class XLIPAdapter:
 
     def _local(self) -> LocalHead:
         if self.model.local is None:
-            raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
+            raise no_map(self.identity)
         return self.model.local
 
     @torch.no_grad()

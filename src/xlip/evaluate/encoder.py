@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from xlip.batches.pixels import as_pixels
-from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.map_model import with_maps
 from xlip.images.gray import Gray
-from xlip.runtime.encoder import Array
+from xlip.runtime.encoder import Array, no_map
 
 
 @dataclass(frozen=True)
@@ -72,5 +71,5 @@ class TorchEncoder:
             XLIPError: a model without a local head.
         """
         if (mapped := with_maps(self.model)) is None:
-            raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
+            raise no_map(self.identity)
         return np.asarray(mapped.maps(as_pixels(squares), torch.from_numpy(queries)).numpy(), np.float32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor
 
-from xlip.models.local import whole
+from xlip.runtime.scores import map_answers, map_queries
 
 
 class MapModel(Protocol):
@@ -30,9 +31,7 @@ def with_maps(model: object) -> MapModel | None:
 
 
 def local_answers(model: MapModel, pixels: Tensor, pairs: Tensor) -> Tensor:
-    """How much some place speaks for each kind, less how much some place speaks for its denial.
-
-    Exchanging positive and negative prompts changes the sign, as it does of a difference of cosines.
+    """`map_answers` of a model of tensors.
 
     Args:
         model: one with a local head.
@@ -40,7 +39,7 @@ def local_answers(model: MapModel, pixels: Tensor, pairs: Tensor) -> Tensor:
         pairs: (K, 2, E), positive and negative prompt embeddings.
 
     Returns:
-        (n, K), logits.
+        (n, K) fp32, logits.
     """
-    answers = whole(model.maps(pixels, pairs.flatten(0, 1)))
-    return answers[:, ::2] - answers[:, 1::2]
+    maps = model.maps(pixels, torch.from_numpy(map_queries(pairs.numpy())))
+    return torch.from_numpy(map_answers(maps.numpy())).float()

@@ -7,9 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from xlip.errors import XLIPError
 from xlip.images.gray import Gray
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def no_map(identity: str) -> XLIPError:
+    """The error for a map that is asked of a model without a local head."""
+    return XLIPError(f"{identity}: this model has no local head (model.local), so no map of its own")
 
 
 class Encoder(Protocol):

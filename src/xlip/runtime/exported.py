@@ -16,7 +16,7 @@ from xlip.files import reading
 from xlip.images.any_form import ImageLike, several_images
 from xlip.images.any_form import squares as fitted
 from xlip.images.gray import Gray
-from xlip.runtime.encoder import Array
+from xlip.runtime.encoder import Array, no_map
 from xlip.runtime.export_facts import CLASSIFIER, EMBEDDING, TOKENIZER, ExportFacts, is_exported, read_facts
 from xlip.runtime.texts import checked_texts
 
@@ -191,7 +191,7 @@ class ExportedModel:
             XLIPError: a model without a local head.
         """
         if not self.has_maps:
-            raise XLIPError(f"{self.identity}: this model has no local head (model.local), so no map of its own")
+            raise no_map(self.identity)
         given = np.ascontiguousarray(queries, np.float32)
         blank = [np.zeros((1, *pixels.shape[1:]), np.float32)]  # says h and w where there is no image
         parts = _parts(pixels, IMAGES_PER_PASS) or blank
