@@ -14,6 +14,9 @@ from xlip.phantom import generate
 from xlip.preparation.run import prepare
 
 
+SUITE = "suite: mine\ndata: {mine: {split: test}}\nentries: {one: {evaluator: zeroshot, data: mine}}\n"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("odd")
@@ -30,6 +33,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "note").write_text("a file")
     (root / "header.csv").write_text("path,Effusion\n")
     (root / "list.yaml").write_text("- 1\n")
+    (root / "suite.yaml").write_text(SUITE)
+    (root / "plan.yaml").write_text(f"test: {root / 'set'}\nvariants: {{whole: {{}}}}\n")
     (root / "locked").mkdir(mode=0o555)
     return root
 
@@ -55,6 +60,10 @@ CALLS = {
     "tag {}/notes.jsonl --out {}/locked/x.jsonl": "cannot write",
     "audit {}/set --out {}/locked/x.json": "cannot write",
     "probe {}/model --singles 8 --out {}/locked/x": "Permission denied",
+    "finetune --model {}/model --data {}/set --out {}/locked/x": "choose another --out",
+    "finetune --model {}/model --data {}/set --out {}/note": "a file is there already",
+    "evaluate --suite {}/suite.yaml --model {}/model --data mine={}/set --out {}/locked/x": "choose another --out",
+    "ablate {}/plan.yaml --out {}/locked/x": "choose another --out",
     # numbers that cannot be
     f"{ZEROSHOT} --data {{}}/set --out {{}}/x --seed -1": "seed: expected at least 0, got -1",
     f"{ZEROSHOT} --data {{}}/set --out {{}}/x --replicates -5": "replicates: expected at least 0, got -5",

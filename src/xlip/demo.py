@@ -96,7 +96,8 @@ def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
     results, models = {}, {}
     for name, run in _runs(config, sets, out).items():
         say(f"training {name}: {config.steps} steps")
-        remove_tree(out / name)  # a demo begins anew; `pretrain` would not write over an earlier run
+        if (out / name / "run.json").is_file():
+            remove_tree(out / name)  # a demo begins anew; `pretrain` would not write over an earlier run
         models[name] = pretrain(run).model
         results[name] = evaluate_zero_shot(str(out / name), sets["test"], seed=config.seed, cache=False)
         say(f"{name}: macro zero-shot AUROC {results[name].macro_auroc:.3f}")

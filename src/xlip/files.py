@@ -19,9 +19,14 @@ from uuid import uuid4
 from xlip.errors import XLIPError
 
 
-def cache_folder() -> Path:
-    """`$XLIP_CACHE`, or `~/.cache/xlip`."""
-    return Path(os.environ.get("XLIP_CACHE") or Path.home() / ".cache" / "xlip")
+def cache_folder() -> Path | None:
+    """`$XLIP_CACHE`, or `~/.cache/xlip`; None for a user without a home, as containers know some."""
+    if place := os.environ.get("XLIP_CACHE"):
+        return Path(place)
+    try:
+        return Path.home() / ".cache" / "xlip"
+    except RuntimeError:
+        return None
 
 
 def is_local(path: Path) -> bool:

@@ -79,7 +79,7 @@ def test_a_run_that_died_goes_on_exactly(
     same_run(whole, tmp_path / "run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_lets_the_step_end_saves_and_says_how_to_go_on(
     number: signal.Signals,
     data: dict[str, str],

@@ -20,7 +20,7 @@ from xlip.evaluate.cases import open_cases
 from xlip.evaluate.interaction import probe_cases
 from xlip.evaluate.interaction_run import attmim_of, interaction_figures
 from xlip.evaluate.zeroshot import ZeroShot
-from xlip.files import reading, whole_folder
+from xlip.files import check_target, reading, whole_folder
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import build_objectives
 from xlip.preparation.run import prepare
@@ -54,6 +54,7 @@ def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
         XLIPError: a fault in the plan, or in a cell's config or data.
     """
     plan, out = read_plan(config.plan, quick=config.quick), Path(config.out)
+    check_target(out, folder=True)
     try:
         for cell in plan.cells:
             cell_key(cell)

@@ -20,6 +20,7 @@ from xlip.batches.batch import Batch
 from xlip.batches.denials import Denial, denied_columns, drawn_denial
 from xlip.batches.descriptions import describe
 from xlip.batches.draws import row_draws, seed_of
+from xlip.batches.mapped import mapped
 from xlip.batches.pixels import as_pixels
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
@@ -287,13 +288,11 @@ class BatchSampler:
 def _open(path: str) -> Any:
     import datasets
 
-    datasets.disable_progress_bars()
     files = parquet_files(path)
     texts = [name for name in schema().names if name not in {column.partition(".")[0] for column in PICTURES}]
     for file in files:
         check_pages(file, texts)  # `datasets` does not; pictures show damage when they are decoded
-    with reading(path, DAMAGED):
-        table = datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+    table = mapped(path, files, DAMAGED)
     # The bytes as they are: `datasets` would decode an image column on its own.
     return table.cast_column("image", datasets.Image(decode=False)) if "image" in table.features else table
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from xlip.cli.commands import COMMANDS
 from xlip.cli.parse import parse
+from xlip.cli.surroundings import check_folder, flush, lacks_memory, make_usable, of_system, reader_gone, silence
 from xlip.errors import Stopped, XLIPError
-from xlip.files import meant_by
 
 __all__ = ["COMMANDS", "main"]
 TRAINING = frozenset({
@@ -20,16 +21,76 @@ TRAINING = frozenset({
     *("torch", "transformers", "upath"),
 })  # fmt: skip
 """Modules of the extra `[train]`: the core alone has none of them."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What schedulers send before they kill; what a terminal sends that is closed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `xlip`; returns the exit code.
 
-    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 128 + the signal that
-    stopped it (130: Ctrl-C, 143: SIGTERM).
+    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input or in what surrounds the
+    command; 128 + the signal that stopped it (130: Ctrl-C, 143: SIGTERM; 141: nobody reads the output any more).
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    make_usable()
+    try:
+        with _signals():
+            code = _guarded(sys.argv[1:] if arguments is None else arguments)
+            if code != 2:
+                flush()
+        return code
+    except BrokenPipeError:
+        if not reader_gone():
+            raise
+        return 128 + getattr(signal, "SIGPIPE", 13)
+    except OSError as error:  # of printing: a disk that is full behind `>`, a terminal that is gone
+        silence()
+        _say(f"standard output: {of_system(error)}")
+        return 2
+    finally:
+        silence()
+
+
+def _guarded(arguments: list[str]) -> int:
+    """The exit code of a command, its faults as one line."""
+    try:
+        return _called(arguments)
+    except XLIPError as error:
+        said = str(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAINING:
+            raise
+        said = f"this needs the package {error.name}; run `pip install 'xlip[train]'`"
+    except Stopped as stopped:
+        _say(str(stopped))
+        return 128 + stopped.signal
+    except BrokenPipeError:
+        if reader_gone():
+            raise
+        said = "another program closed its end of a connection; is it still running?"
+    except OSError as error:
+        # What no reading or writing site expected: a disk that is full, storage that is gone, a right that is missing.
+        said = of_system(error)
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= letter <= "\udfff" for letter in str(error.object)):
+            raise
+        said = f"{str(error.object)[:200]!r} is not UTF-8 and cannot be written; expected a name in UTF-8; rename it"
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        said = f"out of memory ({' '.join(str(error).split())[:200]}); expected more; lower the batch size or --workers"
+    _say(said)
+    return 2
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody may be there to read it; the exit code says it too
+        print(f"xlip: {line}", file=sys.stderr)
+
+
+def _called(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         return 0 if arguments else 2
@@ -38,51 +99,33 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(xlip.__version__)
         return 0
+    check_folder()
     # Before torch is imported: spinning OpenMP threads make a shared machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of weights read from a local folder
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _stop) if in_main else None
+    command, config = parse(arguments)
+    return command.run(config) or 0
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Within the block a request to stop is an exception: what is half written is removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler != signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+            signal.signal(number, _stop)
     try:
-        command, config = parse(arguments)
-        return command.run(config) or 0
-    except XLIPError as error:
-        print(f"xlip: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in TRAINING:
-            raise
-        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[train]'`", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        print(f"xlip: {stopped}", file=sys.stderr)
-        return 128 + stopped.signal
-    except OSError as error:
-        # What no reading or writing site expected: a disk that is full, storage that is gone, a right that is missing.
-        if error.filename is None and error.errno not in FULL:
-            raise
-        print(f"xlip: {_unexpected(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("xlip: interrupted", file=sys.stderr)
-        return 130
+        yield
     finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _unexpected(error: OSError) -> str:
-    """What could not be done where. Files are written beside their places (`files.py`), and users know the place."""
-    path = str(error.filename or "a file")
-    place = meant_by(path)
-    if place == path and error.errno not in FULL:
-        return f"{path}: {error.strerror}; expected a file or folder that can be used; look at its place and rights"
-    return f"{place}: cannot write ({error.strerror}); make room, or choose another place"
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, frame: object) -> None:
-    # As an exception: what is half written is removed on the way out.
-    raise Stopped("stopped by SIGTERM", number)
+    raise Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _overview() -> str:

@@ -95,11 +95,12 @@ def _compute(model: ImageTextModel, cases: Cases, batch_size: int, further: Furt
 
 
 def _cache_file(model: ImageTextModel, cases: Cases, further: str) -> Path | None:
-    if model.identity == IN_MEMORY or cases.origin is None:
+    folder = cache_folder()
+    if model.identity == IN_MEMORY or cases.origin is None or folder is None:
         return None
     parts = [VERSION, model.identity, preprocessing_id(model), cases.origin.fingerprint(), further]
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-    return cache_folder() / "embeddings" / f"{name}.safetensors"
+    return folder / "embeddings" / f"{name}.safetensors"
 
 
 def _read(file: Path, cases: Cases) -> Embedded | None:

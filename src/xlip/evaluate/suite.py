@@ -14,7 +14,7 @@ from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
-from xlip.files import reading, write_json, write_whole
+from xlip.files import check_target, reading, write_json, write_whole
 from xlip.identity import split_id
 from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
@@ -94,8 +94,9 @@ def run_suite(
         say: called with a line for every entry.
 
     Raises:
-        XLIPError: `places` names a set that the suite does not have.
+        XLIPError: `places` names a set that the suite does not have; `out` cannot be written.
     """
+    check_target(out, folder=True)
     for name in places or {}:
         if name not in suite.data:
             raise XLIPError(f"--data {name}=...: suite {suite.name} has no such set; expected {', '.join(suite.data)}")

@@ -13,7 +13,7 @@ import torch
 
 from xlip.batches.augmentation import Augment
 from xlip.errors import XLIPError
-from xlip.files import reading, whole_folder
+from xlip.files import check_target, reading, whole_folder
 from xlip.finetune.cell import Cell, Rows, Scored, divide, read_cell, train_cell, write_cell
 from xlip.finetune.classifier import CONFIG, XLIPClassifier
 from xlip.finetune.images import Columns, LabelledImages, read_labelled
@@ -102,6 +102,7 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
     Raises:
         XLIPError: a fault in config or data; cells of other settings in `config.out`.
     """
+    check_target(Path(config.out), folder=True)
     cells = wanted_cells(config)
     model, checkpoint = (model, config.model) if model else (load_checked(config.model), checkpoint_id(config.model))
     if config.recipe.init == "scratch":

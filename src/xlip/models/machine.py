@@ -99,7 +99,10 @@ def _fastest(ways: dict[str, Callable[[], object]], device: torch.device, rounds
 
 def _kept(device: torch.device, name: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
     """What was measured under a name on this machine, or is measured now; without a cache, every time."""
-    file = cache_folder() / "machine" / f"{_machine(device)}.json"
+    folder = cache_folder()
+    if folder is None:
+        return measure()
+    file = folder / "machine" / f"{_machine(device)}.json"
     try:
         known = json.loads(file.read_text("utf-8"))
         return {str(key): float(value) for key, value in known[name].items()}

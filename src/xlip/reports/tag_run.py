@@ -231,8 +231,12 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 def _write(payloads: Iterable[Any], out: str) -> None:
     """To a file that is whole or not there, or to standard output."""
     if not out:
+        binary = getattr(sys.stdout, "buffer", None)  # JSON is UTF-8 whatever the terminal shows
         for payload in payloads:
-            sys.stdout.write(payload)
+            if binary:
+                binary.write(payload.encode("utf-8"))
+            else:
+                sys.stdout.write(payload)
         return
     path = Path(out)
     with writing(path):

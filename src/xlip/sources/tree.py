@@ -9,6 +9,7 @@ from pathlib import Path
 from xlip.files import is_local
 from xlip.sources.source import Dropped, files_under
 
+NOT_UTF_8 = "its name is not UTF-8, which tables and Parquet hold; rename it"
 TWICE = "linked folder that was read already: a link is followed once"
 
 
@@ -16,7 +17,7 @@ def tree(root: Path) -> Iterator[tuple[str, Path | str] | Dropped]:
     """Every file below `root`, hidden ones too: where it stands (forward slashes), and its path.
 
     In the order of the names. What cannot be read comes as `Dropped`: a link that leads nowhere, a folder reached a
-    second time, anything that is neither a file nor a folder.
+    second time, a name in another encoding than UTF-8, anything that is neither a file nor a folder.
 
     Raises:
         OSError: the root, or a folder in it, is not there or may not be read.
@@ -36,6 +37,9 @@ def _below(folder: str, inside: str, seen: set[tuple[int, int]]) -> Iterator[tup
         below = []
         for entry in entries:
             place = inside + entry.name
+            if shown := not_utf_8(place):
+                yield Dropped(shown, NOT_UTF_8)
+                continue
             kind = _kind(entry)
             if kind == "folder":
                 identity = _identity(entry.path)
@@ -49,6 +53,15 @@ def _below(folder: str, inside: str, seen: set[tuple[int, int]]) -> Iterator[tup
             else:
                 yield Dropped(place, kind)
         ahead += reversed(below)
+
+
+def not_utf_8(name: str) -> str:
+    """A name that holds bytes of another encoding, as it can be shown; '' for any other name."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return ""
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,22 @@ from xlip.files import write_whole, writing
 CONFIG_NAME = "config.yaml"
 PLAIN_SECONDS = 30.0
 """Without a terminal, a line of text this often."""
+
+
+class _Unfailing:
+    """Standard error, and nothing once nobody reads it (`2>&1 | head`, a closed terminal): no reason to stop a run."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 class RunLog:
@@ -65,7 +83,7 @@ class RunLog:
         write_whole(self.folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in self.curve).encode())
         self._lines = (self.folder / "log.jsonl").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start)
-        self._console = Console(stderr=True)
+        self._console = Console(file=_Unfailing())  # type: ignore[arg-type]
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[terms]}"), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console, refresh_per_second=2)
         if self._console.is_terminal:

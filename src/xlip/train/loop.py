@@ -52,7 +52,7 @@ def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
 
     Raises:
         XLIPError: a fault in config or data, a used folder without `resume`, a loss that is not finite.
-        Stopped: SIGINT, SIGTERM or SIGUSR1 arrived; a checkpoint was written.
+        Stopped: SIGINT, SIGTERM, SIGUSR1 or SIGHUP arrived; a checkpoint was written.
     """
     stop = StopRequest()
     with stop.listening():

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C; what schedulers send before they kill; what SLURM sends ahead of a time limit (`--signal=USR1@60`)."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""Ctrl-C; what schedulers send before they kill; what SLURM sends ahead of a time limit (`--signal=USR1@60`); what a
+terminal sends that is closed."""
 
 SAME_REQUEST = 3.0
 """Seconds within which a signal that comes twice is one request: launchers hand on what the terminal already sent."""
@@ -41,7 +42,8 @@ class StopRequest:
                 signal.raise_signal(number)
 
         for number in SIGNALS:
-            signal.signal(number, note)
+            if number != signal.SIGHUP or before[number] != signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+                signal.signal(number, note)
         try:
             yield
         finally:
