@@ -13,7 +13,6 @@ from xlip.cli import main
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
 
-
 SUITE = "suite: mine\ndata: {mine: {split: test}}\nentries: {one: {evaluator: zeroshot, data: mine}}\n"
 
 
@@ -71,6 +70,23 @@ CALLS = {
     "compare {}/x {}/y --replicates -5": "replicates: expected at least 0, got -5",
     "probe {}/model --out {}/x --seed -1": "seed: expected at least 0, got -1",
     "pretrain --out {}/x --optim.lr -1": "optim.lr: expected at least 0, got -1",
+    "pretrain --out {}/x --seed 99999999999999": "seed: expected at most 4294967295, got 99999999999999",
+    "pretrain --out {}/x --workers -1": "workers: expected at least 0, got -1",
+    "prepare phantom --out {}/x --workers -2": "workers: expected at least 0, got -2",
+    "explain {}/set --model {}/model --side 0": "side: expected at least 1, got 0",
+    "serve --model {}/model --port 70000": "port: expected",
+    "pretrain --out {}/x --optim.beta2 1.5": "optim.beta2: expected at least 0 and below 1, got 1.5",
+    "pretrain --out {}/x --optim.text_rate -1": "optim.text_rate: expected at least 0, got -1",
+    "pretrain --out {}/x --model.patch_size 0": "model.patch_size: expected at least 1, got 0",
+    "pretrain --out {}/x --model.image_size -16": "model.image_size: expected at least 1, got -16",
+    "pretrain --out {}/x --model.text_heads 5": "model.text_heads: expected a divisor of model.text_width 384, got 5",
+    "pretrain --out {}/x --model.max_tokens 2": "model.max_tokens: expected at least 8, got 2",
+    "pretrain --out {}/x --model.dropout 2": "model.dropout: expected at least 0 and below 1, got 2",
+    "pretrain --out {}/x --model.preprocess crop": "model.preprocess: expected one of letterbox, clip, squash",
+    'pretrain --out {}/x --objectives {"contrastive":{"weight":"x"}}': "weight: expected a number, got 'x'",
+    'pretrain --out {}/x --objectives {"contrastive":{"weight":-1}}': "weight: expected at least 0, got -1",
+    'pretrain --out {}/x --objectives {"kind_contrast":{"denials":1}}': "denials: expected true or false, got 1",
+    'pretrain --out {}/x --data.pairs [{"path":"{}/set"}] --data.mix {"pairs":-2}': "data.mix.pairs: expected a number",
     "pretrain --out {}/x --log_every 0": "log_every: expected at least 1, got 0",
     "pretrain --out {}/x --evaluate.every -1": "evaluate.every: expected at least 0, got -1",
     # something of another kind

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ViTConfig, ViTModel
 
 from tiny import CONFIG, tiny_processor
@@ -96,8 +97,28 @@ def test_images_that_the_patches_do_not_divide_or_that_are_not_square_are_refuse
     square = vit(tmp_path / "square")
     with pytest.raises(XLIPError, match=r"model\.image_size 72 is no multiple of .*16 pixels; take 64"):
         build(image_checkpoint=square, image_size=72)
-    with pytest.raises(XLIPError, match="expected a square grid of patches, got 8 patches"):
-        build(image_checkpoint=vit(tmp_path / "wide", image_size=[64, 32]))
+    for sides in ([64, 32], [32, 128]):  # the second has as many patches as a square
+        with pytest.raises(XLIPError, match=r"wide: expected square images, got \["):
+            build(image_checkpoint=vit(tmp_path / "wide", image_size=sides))
+
+
+@pytest.mark.parametrize("harm", ["lacks", "nan"])
+@pytest.mark.parametrize("option", ["image_checkpoint", "text_checkpoint"])
+def test_weights_that_are_not_there_or_not_finite_are_refused(
+    harm: str, option: str, bert: Path, tmp_path: Path
+) -> None:
+    """The library draws what is missing at random, and says so in a log that nobody reads."""
+    folder = bert if option == "text_checkpoint" else Path(vit(tmp_path / "vit"))
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("query.weight") or name.endswith("q_proj.weight"))
+    if harm == "nan":
+        weights[name][0, 0] = torch.nan
+    else:
+        del weights[name]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    said = "hold NaN" if harm == "nan" else r"lack .*\(1 in all\)"
+    with pytest.raises(XLIPError, match=rf"model\.{option} .*: its weights .*{said}"):
+        build(**{option: str(folder)})
 
 
 def test_another_family_is_refused_with_the_option_that_named_it(bert: Path, tmp_path: Path) -> None:

@@ -19,8 +19,12 @@ LEAST = {
     **dict.fromkeys(("seed", "replicates", "steps", "checkpoint_every", "gradient_norms_every", "every", "keep"), 0),
     **dict.fromkeys(("lr", "weight_decay", "warmup_steps", "clip", "worker_timeout"), 0),
     **dict.fromkeys(("log_every", "peer_timeout", "short_side", "batch_size"), 1),
+    **dict.fromkeys(("workers", "reserve", "wait", "idle", "most", "port"), 0),
+    **dict.fromkeys(("width", "side", "page", "megabytes", "associations", "attempts"), 1),
 }
 """The least that an option may be, wherever it stands; each command checks what is its own."""
+MOST = {"seed": 2**32 - 1, "port": 65535}
+"""The most; the libraries that draw at random take no larger seed."""
 
 
 def parse(arguments: list[str]) -> tuple[Command, Any]:
@@ -85,13 +89,15 @@ def _check_config(words: list[str]) -> None:
 
 
 def _check_numbers(config: Any, above: str = "") -> None:
-    """Refuse numbers below what an option of that name can be, in a config and in those within it."""
+    """Refuse numbers that an option of that name cannot be, in a config and in those within it."""
     for item in fields(config):
         value, name = getattr(config, item.name), f"{above}{item.name}"
         if is_dataclass(value) and not isinstance(value, type):
             _check_numbers(value, f"{name}.")
         elif item.name in LEAST and isinstance(value, int | float) and not value >= LEAST[item.name]:
             raise XLIPError(f"{name}: expected at least {LEAST[item.name]}, got {value}")
+        elif item.name in MOST and isinstance(value, int) and value > MOST[item.name]:
+            raise XLIPError(f"{name}: expected at most {MOST[item.name]}, got {value}")
 
 
 def _with_true(arguments: list[str], config: Any) -> list[str]:

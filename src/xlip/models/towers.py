@@ -237,9 +237,20 @@ def checkpoint_config(path: str, option: str = "model.image_checkpoint") -> dict
 
 
 def _source(path: str, option: str) -> dict[str, Tensor]:
-    """The weights of a checkpoint, in fp32."""
-    with reading(f"{option} {path}: its weights", "copy or download the checkpoint again"):
-        found: dict[str, Tensor] = AutoModel.from_pretrained(path, dtype=torch.float32).state_dict()
+    """The weights of a checkpoint, in fp32.
+
+    Raises:
+        XLIPError: they cannot be read, some are missing (the library would draw them at random), or are not finite.
+    """
+    advice = "copy or download the checkpoint again"
+    with reading(f"{option} {path}: its weights", advice):
+        model, told = AutoModel.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    if lacking := sorted(name for name in told["missing_keys"] if "pooler" not in name):
+        raise XLIPError(f"{option} {path}: its weights lack {lacking[0]} ({len(lacking)} in all); {advice}")
+    found: dict[str, Tensor] = model.state_dict()
+    for name, tensor in found.items():
+        if not torch.isfinite(tensor).all():
+            raise XLIPError(f"{option} {path}: its weights {name} hold NaN or infinite numbers; {advice}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -46,11 +47,14 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
+
+
 def build_objectives(config: Mapping[str, Mapping[str, Any]]) -> list[Objective]:
     """Objectives from `{name: {option: value}}`.
 
     Raises:
-        XLIPError: an unknown objective or option, or none at all.
+        XLIPError: an unknown objective or option, a value that it cannot have, or no objective at all.
     """
     if not config:
         raise XLIPError(f"objectives: expected at least one of {', '.join(OBJECTIVES)}; got none")
@@ -65,9 +69,20 @@ def reads_denials(config: Mapping[str, Mapping[str, Any]]) -> bool:
 def _build(name: str, options: Mapping[str, Any]) -> Objective:
     if name not in OBJECTIVES:
         raise XLIPError(f"objectives: unknown objective {name!r}; expected one of {', '.join(OBJECTIVES)}")
-    known = [field.name for field in fields(OBJECTIVES[name]) if field.name != "name"]
+    known = {field.name: field.default for field in fields(OBJECTIVES[name]) if field.name != "name"}
     for option in options:
         if option not in known:
             raise XLIPError(f"objectives.{name}: unknown option {option!r}; expected one of {', '.join(known)}")
+        _check(f"objectives.{name}.{option}", options[option], known[option])
     made: Objective = OBJECTIVES[name](**options)
     return made
+
+
+def _check(where: str, value: Any, default: Any) -> None:
+    """Refuse a value of another type than the option's default; numbers are never negative."""
+    wanted = type(default)
+    fits = isinstance(value, int | float if wanted is float else wanted) and isinstance(value, bool) == (wanted is bool)
+    if not fits:
+        raise XLIPError(f"{where}: expected {WORDS.get(wanted, wanted.__name__)}, got {value!r}")
+    if isinstance(value, int | float) and not 0 <= value < math.inf:
+        raise XLIPError(f"{where}: expected at least 0, got {value}")

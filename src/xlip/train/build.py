@@ -14,6 +14,7 @@ from xlip.batches.streams import STREAMS, Streams, StudyTable
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
 from xlip.files import reading
+from xlip.images.square import PREPROCESS
 from xlip.models.configuration import XLIPConfig
 from xlip.models.loading import load_checked
 from xlip.models.towers import (
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 
 PROBE = "no pleural effusion or pneumothorax."
 """Words that a tokenizer for reports must not take for unknown."""
+LEAST = {
+    **dict.fromkeys(("image_size", "patch_size", "width", "heads", "text_width", "text_heads", "embed_dim"), 1),
+    **dict.fromkeys(("decoder_width", "decoder_heads", "vocab_size"), 1),
+    **dict.fromkeys(("depth", "text_depth", "decoder_layers"), 0),
+    "max_tokens": 8,
+}
+"""The least that a size may be. Of a text two tokens are its start and end: with fewer than a few words between them
+all prompts would be equal."""
 TEXT_DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512}
 """What `transformers` takes where the config of a BERT does not say."""
 
@@ -75,6 +84,21 @@ class ModelConfig:
     text_checkpoint: str = ""
     """Local folder or hub id of a BERT with its tokenizer."""
 
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if not getattr(self, name) >= least:
+                raise XLIPError(f"model.{name}: expected at least {least}, got {getattr(self, name)}")
+        for width, heads in (("width", "heads"), ("text_width", "text_heads"), ("decoder_width", "decoder_heads")):
+            if getattr(self, width) % getattr(self, heads):
+                raise XLIPError(
+                    f"model.{heads}: expected a divisor of model.{width} {getattr(self, width)}, got "
+                    f"{getattr(self, heads)}"
+                )
+        if self.preprocess not in PREPROCESS:
+            raise XLIPError(f"model.preprocess: expected one of {', '.join(PREPROCESS)}; got {self.preprocess!r}")
+        if not 0 <= self.dropout < 1:
+            raise XLIPError(f"model.dropout: expected at least 0 and below 1, got {self.dropout}")
+
 
 def build_tables(data: Streams) -> dict[str, StudyTable]:
     """The studies of each stream.
@@ -86,6 +110,8 @@ def build_tables(data: Streams) -> dict[str, StudyTable]:
     for name, count in data.mix.items():
         if name not in STREAMS:
             raise XLIPError(f"data.mix: unknown stream {name!r}; expected {', '.join(STREAMS)}")
+        if not isinstance(count, int) or count < 0:
+            raise XLIPError(f"data.mix.{name}: expected a number of studies, at least 0; got {count!r}")
         if count and not getattr(data, name):
             raise XLIPError(f"data.mix.{name}: {count} studies a step, but data.{name} lists no set; add one or set 0")
     if not any(data.mix.values()):
@@ -205,15 +231,14 @@ def _local_stages(config: ModelConfig) -> int:
 def _image_config(config: ModelConfig) -> dict[str, Any]:
     if config.image_checkpoint:
         found = checkpoint_config(config.image_checkpoint)
-        patch = found.get("patch_size", 16)
-        if not isinstance(patch, int):
-            raise XLIPError(f"model.image_checkpoint {config.image_checkpoint}: expected square patches, got {patch}")
+        patch = _side(found.get("patch_size", 16), "patches", config.image_checkpoint)
+        _side(found.get("image_size", 224), "images", config.image_checkpoint)
         if config.image_size % patch:
             raise XLIPError(
                 f"model.image_size {config.image_size} is no multiple of the patches of model.image_checkpoint "
                 f"{config.image_checkpoint}, {patch} pixels; take {max(config.image_size // patch, 1) * patch}"
             )
-        return {**found, "num_channels": 1, "image_size": config.image_size}
+        return {**found, "num_channels": 1, "image_size": config.image_size, "patch_size": patch}
     if config.image_size % config.patch_size:
         raise XLIPError(f"model.image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
     return {
@@ -228,6 +253,19 @@ def _image_config(config: ModelConfig) -> dict[str, Any]:
         "hidden_dropout_prob": config.dropout,
         "initializer_range": config.width**-0.5,
     }
+
+
+def _side(size: Any, of: str, path: str) -> int:
+    """The side of a square, written as a number or twice.
+
+    Raises:
+        XLIPError: of no square.
+    """
+    sides = set(size) if isinstance(size, list | tuple) else {size}
+    if len(sides) != 1 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise XLIPError(f"model.image_checkpoint {path}: expected square {of}, got {size}; take another checkpoint")
+    side: int = sides.pop()
+    return side
 
 
 def _text_config(config: ModelConfig, vocabulary: int) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from xlip.errors import XLIPError
+
 
 @dataclass(frozen=True)
 class OptimConfig:
@@ -25,6 +27,13 @@ class OptimConfig:
     `build_optimizer`)."""
     word_rate: float = 1.0
     """Learning rate of the word embeddings, as a multiple of `lr`; from scratch, 5."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta2 < 1:
+            raise XLIPError(f"optim.beta2: expected at least 0 and below 1, got {self.beta2}")
+        for name in ("lr", "text_rate", "word_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise XLIPError(f"optim.{name}: expected at least 0, got {getattr(self, name)}")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
