@@ -20,6 +20,7 @@ from xlip.batches.streams import SetConfig
 from xlip.cli import main
 from xlip.errors import Stopped, XLIPError
 from xlip.preparation.run import prepare
+from xlip.study.parquet import read_studies, write_studies
 from xlip.train import session
 from xlip.train.config import PretrainConfig
 from xlip.train.loop import pretrain
@@ -185,6 +186,38 @@ def test_another_report_set_is_refused_and_a_moved_one_is_not(
     other = replace(moved.data, texts=[SetConfig(str(tmp_path / "more"))])
     with pytest.raises(XLIPError, match=r"data.texts holds other studies .*24 studies.*9 studies.*vocabulary"):
         pretrain(replace(moved, data=other))
+
+
+def test_prompts_go_by_their_texts_wherever_their_file_lies(data: dict[str, str], tmp_path: Path) -> None:
+    file, moved = tmp_path / "mine.yaml", tmp_path / "elsewhere.yaml"
+    kinds = "{No_Finding: {positive: [normal.], negative: [abnormal.]}}"
+    file.write_text(
+        f"sets: {{mine: {{version: 1, positive: ['{{}} is seen.'], negative: ['no {{}}.'], kinds: {kinds}}}}}\n"
+    )
+    config = small_run(data, tmp_path / "run", prompts=str(file), steps=2)
+    pretrain(config)
+    file.rename(moved)
+    pretrain(replace(config, prompts=str(moved), steps=3, resume=True))
+    moved.write_text(moved.read_text().replace("is seen", "is not seen"))
+    with pytest.raises(XLIPError, match=r"prompts was .*elsewhere.* with other texts"):
+        pretrain(replace(config, prompts=str(moved), steps=4, resume=True))
+
+
+def test_the_same_studies_with_other_reports_are_refused(data: dict[str, str], whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    studies = [
+        study._replace(report=f"{study.report} Unchanged.", entities=()) for study in read_studies(data["texts"])
+    ]
+    (tmp_path / "again").mkdir()
+    write_studies(tmp_path / "again" / "part-00000-of-00001.parquet", studies)
+    again = small_run({**data, "texts": str(tmp_path / "again")}, tmp_path / "run", resume=True, steps=6)
+    with pytest.raises(XLIPError, match=r"data\.texts holds the same studies with other reports or labels"):
+        pretrain(again)
+
+
+def test_fewer_steps_than_were_made_are_refused(data: dict[str, str], whole: Path) -> None:
+    with pytest.raises(XLIPError, match=r"made 4 steps already, --steps 3 are fewer"):
+        pretrain(small_run(data, whole, resume="auto", steps=3))
 
 
 def test_what_may_change_is_used_and_said(data: dict[str, str], whole: Path, tmp_path: Path, capfd) -> None:

@@ -7,6 +7,7 @@ the stream): nothing to save, nothing to lose on resume, and any number of ranks
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 STREAMS = ("pairs", "images", "texts")
 CACHE_BYTES = 1 << 30
 """Decoded images are kept in memory up to this; beyond it they are decoded again every epoch."""
+SAMPLED = 500
+"""Studies of a set that `StudyTable.content` looks at, about."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,18 @@ class StudyTable:
         for study_id in self._values("study_id"):
             found.update(f"{study_id}\n".encode())
         return f"{len(self)} studies, {found.hexdigest()[:12]}"
+
+    def content(self) -> str:
+        """A hash over reports and labels of some studies, evenly spread over each set: it tells whether the same
+        studies were prepared in another way.
+        """
+        found = hashlib.sha256()
+        for number, (table, _) in enumerate(self._tables):
+            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
+            chosen = wanted[:: max(len(wanted) // SAMPLED, 1)].tolist()
+            columns = table.select_columns([name for name in ("report", "labels") if name in table.column_names])
+            found.update(json.dumps(columns[chosen], sort_keys=True, default=str).encode())
+        return found.hexdigest()[:12]
 
     def reports(self) -> Iterator[str]:
         """The texts of all sets, once each; lone images have none."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xlip.batches.streams import BatchSampler
+from xlip.batches.streams import BatchSampler, StudyTable
 from xlip.errors import XLIPError
 from xlip.files import check_target, whole_folder, writing
+from xlip.identity import digest
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.registry import build_objectives, reads_denials
-from xlip.study.prompts import load_prompts
+from xlip.study.prompts import PromptSet, load_prompts
 from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
 from xlip.train.config import DuringTraining, PretrainConfig
@@ -22,7 +24,7 @@ from xlip.train.log import RunLog
 from xlip.train.optim import build_optimizer, build_schedule
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.processes import from_main, start_accelerator, start_processes
-from xlip.train.resume import as_written, compare, compare_studies
+from xlip.train.resume import as_written, compare, compare_data
 from xlip.train.session import Evaluate, Session
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
@@ -65,20 +67,21 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     objectives, prompts = build_objectives(config.objectives), load_prompts(config.prompts)
     found = from_main(processes, lambda: _starting_point(config, out))
     checkpoint = read_checkpoint(Path(found)) if found else None
-    notes = compare(checkpoint.config, as_written(config), found) if checkpoint else []
+    aside = ("prompts",) if checkpoint and "prompt_texts" in checkpoint.facts else ()  # their texts are compared
+    notes = compare(checkpoint.config, as_written(config), found, aside) if checkpoint else []
     tables = build_tables(config.data)
     if attributes := ImageAttributes.name in config.objectives:
         refuse_without_headers(tables)
-    studies = {name: table.fingerprint() for name, table in tables.items()}
+    given = _facts_of_data(tables, prompts)
     if checkpoint:
-        compare_studies(checkpoint.facts["studies"], studies, found)
+        compare_data(checkpoint.facts, given, (checkpoint.config["prompts"], config.prompts), found)
         model, kinds = checkpoint.model(), checkpoint.facts["kinds"]
     else:
         kinds = training_kinds(tables, prompts)
         processor = build_processor(config.model, tables, prompts, attributes=attributes)
         model = build_model(config.model, processor, config.seed)
     chosen = from_main(processes, lambda: _machine_facts(config, model, checkpoint, processes.device))
-    facts = {"kinds": kinds, "studies": studies, "ranks": processes.num_processes, **chosen}
+    facts = {"kinds": kinds, "ranks": processes.num_processes, **given, **chosen}
     accelerator = start_accelerator(chosen["precision"], config.trackers, config.out)
     model = model.to(accelerator.device)
     optimizer = build_optimizer(model, config.optim)
@@ -101,16 +104,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         attributes=attributes,
         denials=reads_denials(config.objectives),
     )
-    log = RunLog(
-        out,
-        as_written(config),
-        facts=facts,
-        enabled=processes.is_main_process,
-        steps=config.steps,
-        rows=checkpoint.rows if checkpoint else (),
-        start=start,
-        trackers=accelerator if config.trackers else None,
-    )
+    log = _run_log(config, facts, checkpoint, accelerator if config.trackers else None, processes.is_main_process)
     with log:
         for line in (*notes, *_machine_lines(facts)):
             log.say(line)
@@ -133,12 +127,41 @@ def _starting_point(config: PretrainConfig, out: Path) -> str:
         raise XLIPError(
             f"{out}: no checkpoint to resume from; leave --resume out, or take --resume auto, to start anew"
         )
+    if checkpoint and checkpoint.step > config.steps:
+        raise XLIPError(
+            f"{out}: made {checkpoint.step} steps already, --steps {config.steps} are fewer; take {checkpoint.step} or "
+            "more, or start a new run in another --out"
+        )
     used = [name for name in ("run.json", "log.jsonl", "config.json", FOLDER) if (out / name).exists()]
     if not config.resume and used:
         raise XLIPError(
             f"{out}: holds a run already ({used[0]}); go on with it by --resume auto, or choose another --out"
         )
     return str(checkpoint.folder) if checkpoint else ""
+
+
+def _run_log(
+    config: PretrainConfig, facts: dict[str, Any], checkpoint: Checkpoint | None, trackers: Any, enabled: bool
+) -> RunLog:
+    return RunLog(
+        Path(config.out),
+        as_written(config),
+        facts=facts,
+        enabled=enabled,
+        steps=config.steps,
+        rows=checkpoint.rows if checkpoint else (),
+        start=checkpoint.step if checkpoint else 0,
+        trackers=trackers,
+    )
+
+
+def _facts_of_data(tables: Mapping[str, StudyTable], prompts: PromptSet) -> dict[str, Any]:
+    """What a run that goes on compares with what it began with."""
+    return {
+        "studies": {name: table.fingerprint() for name, table in tables.items()},
+        "content": {name: table.content() for name, table in tables.items()},
+        "prompt_texts": digest(asdict(prompts)),
+    }
 
 
 def _machine_facts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ def as_written(config: PretrainConfig) -> dict[str, Any]:
     return written
 
 
-def compare(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> list[str]:
-    """What changed of what may change the rest of the run, one sentence each.
+def compare(before: Mapping[str, Any], now: Mapping[str, Any], where: str, aside: Container[str] = ()) -> list[str]:
+    """What changed of what may change the rest of the run, one sentence each; options `aside` are not looked at.
 
     Raises:
         XLIPError: something changed that may not.
@@ -46,7 +46,7 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> li
     notes = []
     for name in sorted(old.keys() | new.keys()):
         was, is_now = (json.dumps(one[name]) if name in one else "not there" for one in (old, new))
-        if was == is_now or FREE.fullmatch(name):
+        if was == is_now or FREE.fullmatch(name) or name in aside:
             continue
         if not CHANGES_THE_REST.fullmatch(name):
             reason = REASONS.get(name.split(".")[0], "it is part of the result")
@@ -69,6 +69,32 @@ def compare_studies(before: Mapping[str, str], now: Mapping[str, str], where: st
             raise XLIPError(
                 f"{where}: data.{name} holds other studies than at the checkpoint ({before.get(name)}, now "
                 f"{now.get(name)}): {REASONS['data']}; name the same sets, or start a new run in another --out"
+            )
+
+
+def compare_data(before: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, str], where: str) -> None:
+    """Refuse streams of other studies than the checkpoint's, or of the same with other content, and other prompts.
+
+    Args:
+        before: facts of the checkpoint; those of an earlier version say nothing of either.
+        now: what `facts_of_data` finds.
+        names: the prompts' names, then and now; of files, which may lie elsewhere.
+        where: the checkpoint.
+
+    Raises:
+        XLIPError: something differs.
+    """
+    compare_studies(before["studies"], now["studies"], where)
+    if before.get("prompt_texts", now["prompt_texts"]) != now["prompt_texts"]:
+        raise XLIPError(
+            f"{where}: prompts was {names[0]} and is {names[1]} now, with other texts: {REASONS['prompts']}; put it "
+            "back, or start a new run in another --out"
+        )
+    for name, found in sorted(now["content"].items()):
+        if before.get("content", now["content"]).get(name) != found:
+            raise XLIPError(
+                f"{where}: data.{name} holds the same studies with other reports or labels than at the checkpoint; "
+                "name the sets as they were prepared then, or start a new run in another --out"
             )
 
 
