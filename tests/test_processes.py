@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from xlip.errors import XLIPError
 from xlip.processes import in_order
 
 
@@ -32,3 +35,14 @@ def test_jobs_are_drawn_as_answers_are_taken() -> None:
 def test_the_fault_of_a_job_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         list(in_order(int, ["1", "x"], 1))
+
+
+def killed(job: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL if job == 2 else signal.SIGINT)  # the first is what a shortage of memory does
+
+
+def test_a_process_that_is_killed_is_one_line_and_ctrl_c_is_left_to_the_caller() -> None:
+    answers = in_order(killed, range(4), 1)
+    assert next(answers) is None
+    with pytest.raises(XLIPError, match=r"a worker process was killed.*--workers"):
+        list(answers)

@@ -8,7 +8,6 @@ row to quarantine and does the rest of the unit again.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from xlip.errors import XLIPError
 from xlip.preparation.part import InterruptedRunError, Settings, run_unit
 from xlip.preparation.plan import Unit
+from xlip.processes import leave_with_parent
 
 STALL_SECONDS = 120.0
 """A row that takes longer is taken for a decoder that hangs."""
@@ -174,7 +174,8 @@ def _serve(pipe: Connection, place: Any, settings: Settings) -> None:
     """A worker: units in, answers out, until the parent goes."""
     # spaCy, which the tagger stands on, imports torch where it is installed: 180 MB and two seconds for nothing.
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    # They must not go on writing behind the next run's back.
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
     def tick(number: int) -> None:
         place.value = number
@@ -193,11 +194,3 @@ def _serve(pipe: Connection, place: Any, settings: Settings) -> None:
             return
         with suppress(BrokenPipeError):
             pipe.send(answer)
-
-
-def _leave_with_parent() -> None:
-    # A parent that was killed cannot end its workers; they must not go on writing behind the next run's back.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
