@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from xlip.errors import XLIPError
 from xlip.train import log
 from xlip.train.log import RunLog
 
@@ -42,20 +45,53 @@ def test_rows_after_the_checkpoint_are_written_anew(tmp_path: Path) -> None:
     assert "resume" not in (tmp_path / "config.yaml").read_text()
 
 
+class Trackers:
+    """An `Accelerator` as far as a log asks it; a tracker that fails at what it is told to."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.fails_at = fails_at
+        self.said: list[object] = []
+        self.trackers = [self]
+
+    def _hear(self, what: str, said: object) -> None:
+        if what == self.fails_at:
+            raise ConnectionError("no route\nto host")
+        self.said.append(said)
+
+    def init_trackers(self, name: str) -> None:
+        self._hear("start", name)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self._hear("log", (step, values["total"]))
+
+    def finish(self) -> None:
+        self._hear("finish", "end")
+
+
 def test_trackers_get_what_the_log_gets(tmp_path: Path) -> None:
-    class Trackers:
-        def __init__(self) -> None:
-            self.said: list[object] = []
-
-        def init_trackers(self, name: str) -> None:
-            self.said.append(name)
-
-        def log(self, values: dict[str, float], step: int) -> None:
-            self.said.append((step, values["total"]))
-
-        def end_training(self) -> None:
-            self.said.append("end")
-
     trackers = Trackers()
     run(tmp_path, range(9), trackers=trackers)
     assert trackers.said == ["xlip", (0, 3.0), (3, 3.0), (6, 3.0), (8, 3.0), "end"]
+
+
+def test_a_tracker_that_cannot_start_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(XLIPError, match=r"trackers: cannot start \(no route to host\); log in to it, or leave it out"):
+        run(tmp_path / "run", range(9), trackers=Trackers("start"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("when", ["log", "finish"])
+def test_a_tracker_that_is_lost_ends_no_run(when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, range(9), trackers=Trackers(when))
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
+    assert capsys.readouterr().err.count("no route to host") == 1
+
+
+def test_a_log_that_nobody_reads_any_more_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    run(tmp_path, range(9))
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xlip.errors import XLIPError
 from xlip.files import write_whole, writing
 
 CONFIG_NAME = "config.yaml"
@@ -57,13 +58,17 @@ class RunLog:
         self.steps, self.start, self.trackers = steps, start, trackers
         self.curve: list[dict[str, float]] = [dict(row) for row in rows]
         self._said = -PLAIN_SECONDS
+        self._lost = False
 
     def __enter__(self) -> Self:
+        if self.trackers:
+            try:
+                self.trackers.init_trackers("xlip")
+            except Exception as error:  # each tracker has faults of its own
+                raise XLIPError(f"trackers: cannot start ({_reason(error)}); log in to it, or leave it out") from error
         if self.enabled:
             with writing(self.folder):
                 self._open()
-        if self.trackers:
-            self.trackers.init_trackers("xlip")
         return self
 
     def _open(self) -> None:
@@ -112,8 +117,16 @@ class RunLog:
                 self._lines.flush()
             for name, value in values.items():
                 self._events.add_scalar(name, value, step)
-            if self.trackers:
-                self.trackers.log(dict(values), step=step)
+            self._track(values, step)
+
+    def _track(self, values: Mapping[str, float], step: int) -> None:
+        if not self.trackers or self._lost:
+            return
+        try:
+            self.trackers.log(dict(values), step=step)
+        except Exception as error:  # a network that is gone for a while must not end a run of days
+            self._lost = True
+            self.say(f"trackers: cannot be reached ({_reason(error)}); the run goes on without them")
 
     def spike(self, step: int, total: float, expected: float, studies: Sequence[str]) -> None:
         """A loss far above those before: which studies were in the step."""
@@ -134,8 +147,16 @@ class RunLog:
                 self._bar.stop()
             self._lines.close()
             self._events.close()
-        if self.trackers:
-            self.trackers.end_training()
+        # Not `end_training`, which would also take away the connection between the processes.
+        for tracker in self.trackers.trackers if self.trackers else ():
+            try:
+                tracker.finish()
+            except Exception as error:
+                self.say(f"trackers: not finished ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _summary(values: Mapping[str, float]) -> str:
