@@ -45,6 +45,7 @@ def test_no_image_gives_no_pixels_and_any_size_gives_squares() -> None:
         (np.full((4, 4), 1.5), r"floats in \[0, 1\].*1.5"),
         (np.full((4, 4), -1, np.int64), r"floats in \[0, 1\].*-1"),
         (np.full((4, 4), np.nan), r"floats in \[0, 1\].*nan"),
+        (np.zeros((0, 4), np.uint8), r"got shape \(0, 4\)"),
         ("nowhere.png", r"nowhere\.png.*cannot read"),
     ],
 )
@@ -163,3 +164,23 @@ def test_a_text_that_the_vocabulary_lacks_is_refused_and_a_cut_one_is_said(caplo
     assert f"cut after {PROCESSOR.max_tokens - 2} of its 200 tokens" in caplog.text
     with pytest.raises(XLIPError, match="expected texts, got float"):
         PROCESSOR.queries([1.5])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("text", [5, None, b"effusion", ["effusion", None]])
+def test_what_is_no_text_is_refused_in_one_line(text: Any) -> None:
+    with pytest.raises(XLIPError, match=r"expected .*text"):
+        PROCESSOR.queries(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Kyphoskoliose mit Zwerchfellhochstand", "are single letters: the model's vocabulary lacks its words"),
+        ("  ", "it holds no words"),
+        ("left pleural effusion, no pneumothorax", ""),
+    ],
+)
+def test_a_text_of_strange_words_or_none_is_said(text: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    PROCESSOR.queries(text)
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text)

@@ -9,6 +9,10 @@ from xlip.errors import XLIPError
 
 UNREADABLE = 0.5
 """Share of a text's words that may be unknown; with more, its embedding says nothing of it."""
+SPELT = 0.6
+"""Share of a text's tokens that may be single letters; with more, its words are none that the model has read."""
+FEW = 6
+"""Tokens below which single letters say nothing."""
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +30,8 @@ def checked_texts(
     Raises:
         XLIPError: no text; or one most of whose words the vocabulary lacks.
     """
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise XLIPError(f"expected a text or several, got {type(texts).__name__} {str(texts)[:40]!r}")
     several = [texts] if isinstance(texts, str) else list(texts)
     for text in several:
         if not isinstance(text, str):
@@ -44,6 +50,16 @@ def _check(text: str, tokens: Sequence[str], unknown: str | None, room: int) -> 
         )
     if lacking:
         logger.warning("a text: %d of its %d tokens are unknown to the model's vocabulary", lacking, len(tokens))
+    letters = sum(len(part := token.removeprefix("##")) == 1 and part.isalpha() for token in tokens)
+    if len(tokens) >= FEW and letters > SPELT * len(tokens):
+        logger.warning(
+            "a text: %d of its %d tokens are single letters: the model's vocabulary lacks its words; is it in the "
+            "language of the reports that the model was trained on?",
+            letters,
+            len(tokens),
+        )
+    if not tokens:
+        logger.warning("a text: it holds no words")
     if len(tokens) > room:
         # Not the text itself: it may be a patient's report.
         logger.warning("a text: cut after %d of its %d tokens, which is what the model takes", room, len(tokens))
