@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,15 @@ def test_a_set_without_labels_or_without_images_is_refused(tmp_path: Path, prepa
     write_studies([Study("a/1", "p", "a", b"nothing", labels={"Edema": 1})], tmp_path / "bad.parquet")
     with pytest.raises(XLIPError, match=r"no labelled image could be read \(1 dropped; first: "):
         read_labelled(str(tmp_path / "bad.parquet"), 64, "letterbox")
+
+
+def test_a_full_disk_is_named_before_any_image_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where room is not taken first, the first write to mapped memory ends the process by a signal."""
+
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(xlip.finetune.images, "MEMORY_BYTES", 10)
+    with pytest.raises(XLIPError, match=r"cannot write \(No space left.*GB are needed.*TMPDIR"):
+        xlip.finetune.images._pixel_array(3, 64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.files import open_path
+from xlip.files import open_path, writing
 from xlip.images.any_form import square
 from xlip.sources.csv import studies as csv_studies
 from xlip.sources.source import Candidate, Dropped, is_table
@@ -144,9 +146,23 @@ def _table(
 def _pixel_array(count: int, size: int) -> Array:
     if count * size * size <= MEMORY_BYTES:
         return np.zeros((count, size, size), np.uint8)
+    needed = count * size * size
+    advice = f"{needed / 1e9:.1f} GB are needed: make room, or set TMPDIR to a folder that has it"
     # The file has no name from the start on systems that allow it: nothing stays behind, however the run ends.
-    with tempfile.TemporaryFile() as file:
+    with writing(Path(tempfile.gettempdir()), advice), tempfile.TemporaryFile() as file:
+        _reserve(file.fileno(), needed)
         return np.memmap(file, np.uint8, "w+", shape=(count, size, size))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take room on the disk now: where there is none, writing to mapped memory would end the process without a word."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
+            raise
 
 
 def _of(wanted: list[str]) -> str:
