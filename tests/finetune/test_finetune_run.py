@@ -61,6 +61,13 @@ def test_every_cell_is_trained_once_and_the_best_model_is_kept(data: str, tmp_pa
     finetune(replace(asked, recipe=replace(RECIPE, patch_keep=1.0)), model=MODEL)  # what a shallow tower does anyhow
     with pytest.raises(XLIPError, match="was made with another model, data or recipe"):
         finetune(replace(asked, recipe=replace(RECIPE, least_steps=4, most_steps=4)), model=MODEL)
+    other = tmp_path / "relabelled" / Path(data).name
+    swapped = (
+        replace_labels(one, {**one.labels, "Effusion": 1 - one.labels["Effusion"]}) for one in read_studies(data)
+    )
+    write_studies(swapped, other / "part-00000-of-00001.parquet")
+    with pytest.raises(XLIPError, match="was made with another model, data or recipe"):
+        finetune(replace(asked, data=str(other)), model=MODEL)  # the same studies under the same names
 
 
 def test_the_start_is_the_zero_shot_result_of_the_same_images(data: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +29,8 @@ from xlip.study.prompts import load_prompts
 Array = np.ndarray[Any, Any]
 Say = Callable[[str], None]
 CELLS, MODEL = "cells", "model"
+SAMPLED = 500
+"""Images of a set whose pixels tell whether it is the same, about."""
 ARCHITECTURE = ("image", "stem", "pool", "embed_dim", "pixel_mean", "pixel_std")
 """What training from scratch takes from a checkpoint: other weights of the same architecture give the same cells."""
 
@@ -125,9 +128,19 @@ def finetune(config: FinetuneConfig, say: Say = lambda line: None, model: XLIPMo
         "start": _start_name(config),
         "recipe": digest(asdict(recipe), config.augment and asdict(config.augment), config.precision),
     }
-    settings = digest(identity, data.kinds, config.validation, split_id("", data.study_ids))
+    settings = digest(identity, data.kinds, config.validation, split_id("", data.study_ids), _content(config, data))
     scored = list(_all_cells(config, cells, model, data, parts, settings, say))
     return FineTuned(data, scored, _zero_shot(config, model, data, tested), left_out, identity)
+
+
+def _content(config: FinetuneConfig, data: LabelledImages) -> str:
+    """A hash over what stands behind names that stay: labels, parts, patients, some pixels, the prompts' texts."""
+    found = hashlib.sha256(np.ascontiguousarray(data.codes).tobytes())
+    for names in (data.splits, data.patients):
+        found.update("\n".join(names.tolist()).encode())
+    found.update(np.ascontiguousarray(data.pixels[:: max(len(data) // SAMPLED, 1)]).tobytes())
+    texts = asdict(load_prompts(config.prompts)) if config.recipe.from_zero_shot else None
+    return digest(found.hexdigest(), texts)
 
 
 def wanted_cells(config: FinetuneConfig) -> list[Cell]:

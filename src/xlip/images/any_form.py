@@ -71,7 +71,7 @@ def gray(image: ImageLike) -> np.ndarray[Any, Any]:
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
         array = array.squeeze(0 if array.shape[0] == 1 else -1)
     if array.ndim != 2 or not array.size:
-        raise XLIPError(f"expected a grayscale image (H, W) of one pixel or more, got shape {array.shape}")
+        raise XLIPError(f"expected a grayscale image (H, W), got shape {array.shape}")
     if array.dtype == np.uint8:
         return array
     if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
