@@ -179,7 +179,10 @@ def copied(case: Case, inputs: Path, place: Path) -> None:
     own = {part.split("/")[0] for part in (*case.reads.split(), "cache", *_within(case))}
     for one in inputs.iterdir():
         if one.suffix == ".yaml":
-            (place / one.name).write_text(one.read_text("utf-8").replace(str(inputs), str(place)), "utf-8")
+            text = one.read_text("utf-8")
+            for name in own:  # the rest stays where it is: what is kept under the names of its inputs is found again
+                text = text.replace(f"{inputs}/{name}", f"{place}/{name}")
+            (place / one.name).write_text(text, "utf-8")
         elif one.name not in own:
             (place / one.name).symlink_to(one)
         elif one.is_dir():
