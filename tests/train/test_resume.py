@@ -208,8 +208,7 @@ def test_the_same_studies_with_other_reports_are_refused(data: dict[str, str], w
     studies = [
         study._replace(report=f"{study.report} Unchanged.", entities=()) for study in read_studies(data["texts"])
     ]
-    (tmp_path / "again").mkdir()
-    write_studies(tmp_path / "again" / "part-00000-of-00001.parquet", studies)
+    write_studies(studies, tmp_path / "again" / "part-00000-of-00001.parquet")
     again = small_run({**data, "texts": str(tmp_path / "again")}, tmp_path / "run", resume=True, steps=6)
     with pytest.raises(XLIPError, match=r"data\.texts holds the same studies with other reports or labels"):
         pretrain(again)
