@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -179,8 +180,8 @@ class _Scores:
 
 
 def evaluate_zero_shot(
-    model: str | XLIPModel | ImageTextModel,
-    data: str,
+    model: str | os.PathLike[str] | XLIPModel | ImageTextModel,
+    data: str | os.PathLike[str],
     *,
     cache: bool = True,
     **options: Any,
@@ -191,18 +192,26 @@ def evaluate_zero_shot(
         model: in memory, or its folder or hub id.
         data: prepared Parquet (folder or file), or a CSV file.
         cache: read and keep image embeddings.
-        options: any other field of `ZeroShotConfig` that says what is scored and how.
+        options: any other field of `ZeroShotConfig` that says what is scored and how; `kinds` may be a list.
 
     Raises:
         TypeError: `ZeroShotConfig` has no such field.
-        XLIPError: a fault in the data, or no readable image.
+        XLIPError: data in memory, a fault in the data, or no readable image.
     """
+    if not isinstance(data, str | os.PathLike):
+        raise XLIPError(
+            f"data: expected the path of a prepared set or a table, got {type(data).__name__}; write a DataFrame by "
+            "to_csv('table.csv', index=False), and name that file"
+        )
+    data = os.fspath(data)
+    if not isinstance(kinds := options.get("kinds", ""), str):
+        options["kinds"] = ",".join(kinds)
     config = ZeroShotConfig(model="", data=data, out="", **options)
     load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
     choices = {name: getattr(config, name) for name in ("prompts", "scoring", "batch_size", "replicates", "seed")}
     cases, evaluator = open_cases(data, **columns), ZeroShot(cache=cache, **choices)
-    return evaluator.run(load_model(model) if isinstance(model, str) else model, cases)
+    return evaluator.run(load_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else model, cases)
 
 
 def text_classifier(model: XLIPModel | ImageTextModel, prompts: PromptSet, kinds: Sequence[str]) -> Tensor:
