@@ -244,7 +244,7 @@ def test_scores_do_not_depend_on_the_batch_size(table: Path, result: Result) -> 
 
 
 def test_paths_and_lists_of_kinds_are_taken_and_data_in_memory_is_refused_in_one_line(table: Path) -> None:
-    found = evaluate_zero_shot(MODEL, table, kinds=["Effusion"], replicates=2)
-    assert found.identity == evaluate_zero_shot(MODEL, str(table), kinds="Effusion", replicates=2).identity
+    found = evaluate_zero_shot(MODEL, table, kinds=["Pleural_Thickening"], replicates=2)
+    assert found.identity == evaluate_zero_shot(MODEL, str(table), kinds="Pleural_Thickening", replicates=2).identity
     with pytest.raises(XLIPError, match=r"data: expected the path .* got dict; write a DataFrame by to_csv"):
         evaluate_zero_shot(MODEL, {"path": ["a.png"], "Effusion": [1]})  # type: ignore[arg-type]
