@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from xlip.reports.words import expand, fold
 
-LANGUAGES = ("en", "es", "de", "fr", "pt")
+LANGUAGES = ("en", "es", "de", "fr", "pt", "it")
 ADMINISTRATIVE = "administrative"
 """Names, dates and numbers: such a section ends with its line or sentence."""
 EXAM_TITLE = "exam_title"
@@ -79,6 +79,14 @@ def header_phrases(language: str) -> Iterator[tuple[str, list[str]]]:
         if group["section"] != ADMINISTRATIVE:
             weak = group.get("weak", ()) if language in LANGUAGES else ()
             yield group["asserts"], [*group.get(language, ()), *weak]
+
+
+def single_headers() -> Iterator[tuple[str, str]]:
+    """(language, header in lower case with its accents) of the headers of one word, but for those of names and dates."""
+    for group in _groups():
+        for language in LANGUAGES if group["section"] != ADMINISTRATIVE else ():
+            words = _expanded(group.get(language, ()))
+            yield from ((language, word.casefold()) for word in words if word.isalpha() and len(word) > 3)
 
 
 def find_headers(text: str) -> list[Header]:
