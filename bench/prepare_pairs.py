@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -84,15 +85,24 @@ def folder(root: Path, count: int, side: int, form: str) -> Path:
     return root / "img"
 
 
-def table(root: Path, count: int, side: int, form: str) -> Path:
-    """Image files and a table of paths, reports, patients and labels; no two reports are equal."""
-    folder(root, count, side, form)
-    known = bank(64)
-    rows: list[list[Any]] = [["path", "report", "patient", "Effusion"]]
+def reports_of(count: int) -> list[tuple[str, bool]]:
+    """Reports whose sentences are shuffled, so that hardly two are equal, and whether something is found."""
+    known = [(report, found) for _, report, found in bank(64)]
+    made = []
     for number in range(count):
-        _, report, found = known[number % BANK]
-        said = f"{report} Stable since study {number}."
-        rows.append([f"img/{number:06d}.{form.lower()}", said, f"p{number // 2}", int(found)])
+        report, found = known[number % BANK]
+        sentences = report.rstrip(".").split(". ")
+        random.Random(number).shuffle(sentences)
+        made.append((". ".join(sentences) + ".", found))
+    return made
+
+
+def table(root: Path, count: int, side: int, form: str) -> Path:
+    """Image files and a table of paths, reports, patients and labels."""
+    folder(root, count, side, form)
+    rows: list[list[Any]] = [["path", "report", "patient", "Effusion"]]
+    for number, (report, found) in enumerate(reports_of(count)):
+        rows.append([f"img/{number:06d}.{form.lower()}", report, f"p{number // 2}", int(found)])
     return written(root / "table.csv", rows)
 
 
@@ -100,13 +110,8 @@ def reports(root: Path, count: int, side: int, form: str) -> Path:
     """A table of reports without images."""
     root.mkdir(parents=True)
     rows = [["report", "patient"]]
-    rows += [[f"{bank_report} Stable since study {n}.", f"p{n // 2}"] for n, bank_report in _reports(count)]
+    rows += [[report, f"p{number // 2}"] for number, (report, _) in enumerate(reports_of(count))]
     return written(root / "table.csv", rows)
-
-
-def _reports(count: int) -> list[tuple[int, str]]:
-    known = [report for _, report, _ in bank(64)]
-    return [(number, known[number % BANK]) for number in range(count)]
 
 
 def nih(root: Path, count: int, side: int, form: str) -> Path:

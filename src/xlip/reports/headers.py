@@ -99,8 +99,7 @@ def find_headers(text: str) -> list[Header]:
     found = [header for match in _COLON.finditer(text) if (header := _before_colon(text, match))]
     found += (Header(*match.span(), *_named(match.group(1))) for match in _BARE.finditer(text))
     found += _without_colon(text)
-    signed = _by_pattern().finditer(text)
-    found += (Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical") for match in signed)
+    found += _signed(text)
     found.sort(key=lambda header: (header.start, -header.end))
     kept: list[Header] = []
     for header in found:
@@ -151,6 +150,14 @@ def _without_colon(text: str) -> Iterator[Header]:
                 break
 
 
+def _signed(text: str) -> Iterator[Header]:
+    """'Signed by ...'; most reports have none of the last words of these phrases, for which they are searched first."""
+    words = " " + " ".join(text.lower().split())
+    if any(word in words for word in _by_words()):
+        for match in _by_pattern().finditer(text):
+            yield Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical")
+
+
 def _opens(text: str, line: int, start: int) -> bool:
     """Whether nothing of the sentence stands before: a line, a list mark or the end of another sentence does."""
     before = text[line:start]
@@ -169,9 +176,19 @@ def _part_pattern() -> re.Pattern[str]:
     return re.compile(rf"(?i)(?:both |the |other |right |left )?(?:{parts})[^\W\d_]*(?:[ /&,]+[^\W\d_]+){{0,4}}")
 
 
+def _by_phrases() -> list[str]:
+    return [phrase for group in _groups() for phrase in _expanded(group.get("by", ()))]
+
+
+@cache
+def _by_words() -> tuple[str, ...]:
+    """The last words of the phrases, with the space before: ' by', ' por'."""
+    return tuple(sorted({" " + phrase.split()[-1] for phrase in _by_phrases()}))
+
+
 @cache
 def _by_pattern() -> re.Pattern[str]:
-    phrases = [phrase for group in _groups() for phrase in _expanded(group.get("by", ()))]
+    phrases = _by_phrases()
     longest = sorted((re.escape(phrase).replace(r"\ ", r"\s+") for phrase in phrases), key=len, reverse=True)
     return re.compile(rf"(?im)(?:^[ \t]*|(?<=[.;!?|)])[ \t]+|,[ \t])({'|'.join(longest)})\b[.:]?")
 
