@@ -109,15 +109,15 @@ def load_for_storage(
         with _opened(name, data, smallest=0 if writing == "full" else short_side) as image:
             if image is not None:
                 width, height = image.info.get("xlip_size", image.size)
-                gray = None
-                if not _storable(image, data, short_side):
-                    gray = to_gray(image)
-                    width, height = _original_size(image, gray)
+                storable = _storable(image, data, short_side)
+                gray = None if storable and writing == "no" else np.asarray(image) if storable else to_gray(image)
                 samples = sampled(image if gray is None else gray)
-                if writing != "no":
-                    _say_writing(to_gray(image) if gray is None else gray)
-                kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
-                return Stored(kept, width, height, None, samples)
+                if gray is not None and writing != "no":
+                    _say_writing(gray)
+                if storable or gray is None:
+                    return Stored(data, width, height, None, samples)
+                width, height = _original_size(image, gray)
+                return Stored(encode(shrink(gray, short_side), lossless=lossless), width, height, None, samples)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
     _say_writing(found.pixels)

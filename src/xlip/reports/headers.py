@@ -38,6 +38,11 @@ _SHOUTED = re.compile(
 _CAPITALS = re.compile(rf"[{_UPPER}][{_UPPER}0-9 ,/()&.\-]{{2,70}}")
 _BARE = re.compile(r"(?m)^[ \t]*(ADDENDUM|ADDENDA|WET READ|FINAL REPORT)[^\n:]{0,40}(?::(?!\d)|$)")
 _EXAM_WORDS = re.compile(r"CHEST|RADIOGRAPH|X-?RAY|PORTABLE|FRONTAL|LATERAL|\bPA\b|\bAP\b|CXR|VIEWS?|T[OÓ]RAX|THORAX")
+_SHORT = 70
+"""Characters; a shorter text may be a header by itself."""
+_PLAIN = frozenset("\n\r:\uff1a\u2013\u2014|;_")
+"""Signs without one of which there is no line, no colon, no long dash, and nothing to take out at the end."""
+_CAPITAL_RUN = re.compile(rf"[{_UPPER}]{{4}}")
 _STARTERS = ".!?;|)]}"
 """A header in any case may follow these."""
 
@@ -87,6 +92,13 @@ def single_headers() -> Iterator[tuple[str, str]]:
         for language in LANGUAGES if group["section"] != ADMINISTRATIVE else ():
             words = _expanded(group.get(language, ()))
             yield from ((language, word.casefold()) for word in words if word.isalpha() and len(word) > 3)
+
+
+def may_hold_headers(text: str) -> bool:
+    """Whether a text has more than one line or anything else that a header needs; False is certain."""
+    if len(text) <= _SHORT or " -" in text or not _PLAIN.isdisjoint(text) or _CAPITAL_RUN.search(text):
+        return True
+    return _may_be_signed(text)
 
 
 def find_headers(text: str) -> list[Header]:
@@ -152,10 +164,14 @@ def _without_colon(text: str) -> Iterator[Header]:
 
 def _signed(text: str) -> Iterator[Header]:
     """'Signed by ...'; most reports have none of the last words of these phrases, for which they are searched first."""
-    words = " " + " ".join(text.lower().split())
-    if any(word in words for word in _by_words()):
+    if _may_be_signed(text):
         for match in _by_pattern().finditer(text):
             yield Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical")
+
+
+def _may_be_signed(text: str) -> bool:
+    words = " " + " ".join(text.lower().split())
+    return any(word in words for word in _by_words())
 
 
 def _opens(text: str, line: int, start: int) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from xlip.errors import XLIPError
-from xlip.reports.headers import ADMINISTRATIVE, EXAM_TITLE, PART, find_headers
+from xlip.reports.headers import ADMINISTRATIVE, EXAM_TITLE, PART, find_headers, may_hold_headers
 
 SECTIONS = (
     *("findings", "impression", "indication", "history", "comparison", "technique", "examination"),
@@ -73,6 +73,9 @@ def sections(text: str) -> dict[str, str]:
     follows the line, or the sentence, of an administrative header ('MRN: 123', 'Dictated by ...') belongs to the
     section before it. A report without findings and impression also gets `last_paragraph`.
     """
+    if not may_hold_headers(text):  # most reports of some archives, and a third of the cost
+        whole = clean(text)
+        return {"preamble": whole, "last_paragraph": whole} if whole else {}
     parts, last_header = _parts(text)
     named = {name for name, body in parts if clean(body)}
     found: dict[str, str] = {}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 READING = "xlip"
+OTHER = "\u00b7"
+"""Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
 
 
 class Cue(NamedTuple):

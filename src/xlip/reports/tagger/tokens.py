@@ -9,11 +9,10 @@ from spacy.tokens import Doc
 
 from xlip.reports.tagger.lexicon import WORD, Lexicon
 from xlip.reports.tagger.misspelling import KEPT, Spelling
-from xlip.reports.tagger.reading import READING, Reading
+from xlip.reports.tagger.places import PLAIN_WORDS
+from xlip.reports.tagger.reading import OTHER, READING, Reading
 from xlip.reports.words import fold
 
-OTHER = "\u00b7"
-"""Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
 MARKS = frozenset(".,;:?!()/-\u2013\u2014")
 JOINERS = ("and", "or", "nor")
 """Words that make a list; a lexicon of another language spells its own as these."""
@@ -40,7 +39,7 @@ class ReportTokenizer:
 
     def __init__(self, vocab: Any, lexicon: Lexicon) -> None:
         self.vocab = vocab
-        known = {**{word: word for word in (*MARKS, *JOINERS)}, **lexicon.spelling}
+        known = {**{word: word for word in (*MARKS, *JOINERS, *PLAIN_WORDS)}, **lexicon.spelling}
         self._known = _Folded(Spelling(known, lexicon.guessed, lexicon.never_guessed, OTHER))
 
     def __call__(self, text: str) -> Doc:
