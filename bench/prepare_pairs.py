@@ -118,7 +118,15 @@ def nih(root: Path, count: int, side: int, form: str) -> Path:
     """The layout of ChestX-ray14."""
     folder(root, count, side, form)
     (root / "img").rename(root / "images")
-    head = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position".split(",")
+    head = [
+        "Image Index",
+        "Finding Labels",
+        "Follow-up #",
+        "Patient ID",
+        "Patient Age",
+        "Patient Gender",
+        "View Position",
+    ]
     rows: list[list[Any]] = [head]
     for number in range(count):
         name = f"{number:06d}.{form.lower()}"
@@ -211,9 +219,10 @@ def pair(trees: tuple[Path, Path], job: list[Any], keywords: dict[str, Any], pla
     return found
 
 
-def measured(name: str, trees: tuple[Path, Path], pairs: int, keywords: dict[str, Any]) -> dict[str, Any]:
+def measured(name: str, trees: tuple[Path, Path], pairs: int, most: int, keywords: dict[str, Any]) -> dict[str, Any]:
     """Ratios of one set."""
     source, make, side, form, count, options = SETS[name]
+    count = min(count, most)
     with tempfile.TemporaryDirectory() as folder_name:
         place = Path(folder_name)
         small, large = make(place / "small", 20, side, form), make(place / "large", count, side, form)
@@ -234,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default=BASE, help="the earlier commit")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--most", type=int, default=10_000, help="studies of a set at most")
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--keywords", default="{}", help="more options of `prepare` as JSON, for the program of now")
     parser.add_argument("--out", type=Path, help="file to write the figures to")
@@ -242,7 +252,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         trees = (tree_of(options.base, Path(name) / "base"), ROOT / "src")
         for wanted in options.only:
-            row = measured(wanted, trees, options.pairs, result["keywords"])
+            row = measured(wanted, trees, options.pairs, options.most, result["keywords"])
             result.setdefault("sets", {})[wanted] = row
             print(f"{wanted}: {row}", flush=True)
     if options.out:

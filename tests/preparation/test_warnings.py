@@ -17,6 +17,7 @@ from xlip.notices import notice, noticed
 from xlip.preparation import part as part_module
 from xlip.preparation import pool
 from xlip.preparation import run as module
+from xlip.preparation.part import Sample
 from xlip.preparation.run import prepare
 from xlip.sources.source import Candidate, Dropped, Noticed, Row
 from xlip.study.record import Study

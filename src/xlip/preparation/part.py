@@ -216,9 +216,7 @@ def _loaded(
     account.noticed += [line[1:] for line in sorted(said, key=itemgetter(0))]
 
 
-def _study(
-    row: Candidate, fatal: str | None, settings: Settings, samples: list[bytes], sample: Sample
-) -> Study:
+def _study(row: Candidate, fatal: str | None, settings: Settings, samples: list[bytes], sample: Sample) -> Study:
     if fatal is not None:
         raise XLIPError(f"{row.file or row.study.study_id}: {fatal}")
     return _tagged(load_study(row, settings, samples, sample))

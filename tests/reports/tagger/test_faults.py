@@ -24,7 +24,9 @@ def sentences(half: str) -> list[tuple[str, dict[str, str]]]:
     return [(text, dict(item.split() for item in wanted.split(", "))) for text, _, wanted in rows]
 
 
-@pytest.mark.parametrize("half", ["dev", "held", "second_dev", "second_held", "third_held", "fourth_dev", "fourth_held", "fifth_held"])
+@pytest.mark.parametrize(
+    "half", ["dev", "held", "second_dev", "second_held", "third_held", "fourth_dev", "fourth_held", "fifth_held"]
+)
 def test_sentences_of_known_kinds_of_faults_are_read_rightly(half: str) -> None:
     rows = sentences(half)
     assert len(rows) >= 50

@@ -25,7 +25,9 @@ _ASIDES = ("although", "though", "while")
 """'Pneumonia, although less likely, ...'"""
 _TURNING = frozenset({"unlikely", "improbable", "implausible", "doubtful", "doubted"})
 """Cues of one such word stand behind their finding ('pneumonia unlikely') or, where none is there, before it."""
-_TRAILING = frozenset({"possible", "probable", "likely", "possibly", "probably", "questionable", "suspected", "presumed", "equivocal"})
+_TRAILING = frozenset(
+    {"possible", "probable", "likely", "possibly", "probably", "questionable", "suspected", "presumed", "equivocal"}
+)
 """Words of doubt that act ahead ('probable effusion'), but back where their clause ends with them: 'effusion probable.'"""
 _CLOSING = frozenset(".,;:)")
 _SINGULAR = ("is", "was", "has")
