@@ -18,7 +18,7 @@ GAP, OVERLAP = 1.2, 0.6
 """Space between two signs, in heights; and how much of the smaller one's height both share."""
 _HEIGHTS = (5, 48)
 _STRIDE, _LAG, _STEEP, _EDGES = 2, 3, 60, 8
-"""Of the quick look: every so many rows; gray levels that a stroke rises within so many pixels; such places of a row."""
+"""Of the quick look: every so many rows; gray levels that a stroke rises in so many pixels; such places of a row."""
 
 
 def text_lines(image: Gray) -> int:
@@ -40,7 +40,7 @@ def text_lines(image: Gray) -> int:
 
 
 def _may_hold_writing(image: Gray) -> bool:
-    """Whether at least two of the rows looked at cross many steep edges, as rows of signs do; few radiographs have them.
+    """Whether at least two of the rows looked at cross many steep edges, as writing does; few radiographs have them.
 
     Costs a twentieth of the search itself, which most pictures are spared.
     """

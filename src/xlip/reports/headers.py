@@ -87,7 +87,7 @@ def header_phrases(language: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def single_headers() -> Iterator[tuple[str, str]]:
-    """(language, header in lower case with its accents) of the headers of one word, but for those of names and dates."""
+    """(language, header in lower case with its accents) of headers of one word, but for those of names and dates."""
     for group in _groups():
         for language in LANGUAGES if group["section"] != ADMINISTRATIVE else ():
             words = _expanded(group.get(language, ()))

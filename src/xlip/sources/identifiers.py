@@ -59,7 +59,7 @@ def without_identifiers(text: str, identifiers: Iterable[str]) -> str:
 
 
 def _absent(word: str, lower: str) -> bool:
-    """Whether a word stands nowhere in a text in lower case; spares the making of an expression for nearly every word."""
+    """Whether a word stands nowhere in a text in lower case: nearly every word, for which no expression is made."""
     return word.isascii() and word.lower() not in lower
 
 

@@ -28,7 +28,7 @@ _TURNING = frozenset({"unlikely", "improbable", "implausible", "doubtful", "doub
 _TRAILING = frozenset(
     {"possible", "probable", "likely", "possibly", "probably", "questionable", "suspected", "presumed", "equivocal"}
 )
-"""Words of doubt that act ahead ('probable effusion'), but back where their clause ends with them: 'effusion probable.'"""
+"""Words of doubt that act ahead ('probable effusion'), but back where the clause ends with them: 'effusion likely.'"""
 _CLOSING = frozenset(".,;:)")
 _SINGULAR = ("is", "was", "has")
 """'Edema and effusion is not seen' denies the effusion alone."""
