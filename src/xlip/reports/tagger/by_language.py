@@ -46,8 +46,8 @@ class LanguageTagger:
 
 
 def tagged_language(text: str) -> str:
-    """The language by which a text is tagged: its own; where its words decide nothing, `DEFAULT` if it knows most of them
-    ('Cardiomegaly.'), else `UNKNOWN`.
+    """The language by which a text is tagged: its own; where its words decide nothing, `DEFAULT` if it has most of
+    them ('Cardiomegaly.'), else `UNKNOWN`.
     """
     lower = text[:2000].lower()
     if any(word in lower for word in _ENGLISH):
