@@ -55,4 +55,5 @@ def tagged_language(text: str) -> str:
     if language := language_of(text):
         return language
     words, known = _WORD.findall(lower), load_lexicon(DEFAULT).spelling
-    return DEFAULT if not words or 2 * sum(fold(word) in known for word in words) > len(words) else UNKNOWN
+    # One word alone tells nothing, and makes no wrong kinds either.
+    return DEFAULT if len(words) < 2 or 2 * sum(fold(word) in known for word in words) > len(words) else UNKNOWN
