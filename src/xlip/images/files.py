@@ -110,7 +110,9 @@ def load_for_storage(
             if image is not None:
                 width, height = image.info.get("xlip_size", image.size)
                 storable = _storable(image, data, short_side)
-                gray = None if storable and writing == "no" else np.asarray(image) if storable else to_gray(image)
+                gray: Gray | None = (
+                    None if storable and writing == "no" else np.asarray(image) if storable else to_gray(image)
+                )
                 samples = sampled(image if gray is None else gray)
                 if gray is not None and writing != "no":
                     _say_writing(gray)
