@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -58,6 +58,7 @@ def test_writing_is_looked_for_in_files_of_any_form_where_it_is_asked_for(form: 
             assert asked.data == plain.data
 
 
+@settings(deadline=None, max_examples=40)
 @given(picture=st.integers(0, 30), size=st.integers(12, 40), left=st.integers(0, 120), top=st.integers(0, 330))
 def test_the_quick_look_spares_no_picture_that_the_search_finds(picture: int, size: int, left: int, top: int) -> None:
     page = Image.fromarray(np.clip(phantom(picture), 0, 215))
