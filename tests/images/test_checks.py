@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from xlip.images import burned_in
 from xlip.images.burned_in import text_lines
 from xlip.images.files import encode, load_for_storage
 from xlip.images.gray import Gray
@@ -45,7 +48,7 @@ def test_writing_is_looked_for_in_files_of_any_form_where_it_is_asked_for(form: 
     Image.fromarray(picture).save(buffer, form, **({"quality": 95} if form == "JPEG" else {}))
     for short_side in (100, 1000):  # reduced, and kept byte for byte where it can be
         with noticed() as said:
-            asked = load_for_storage(buffer.getvalue(), short_side, writing=True)
+            asked = load_for_storage(buffer.getvalue(), short_side, writing="full")
         assert said == ["burned-in text: 1 lines of writing in the picture"]
         with noticed() as said:
             plain = load_for_storage(buffer.getvalue(), short_side)
@@ -53,6 +56,18 @@ def test_writing_is_looked_for_in_files_of_any_form_where_it_is_asked_for(form: 
         assert (asked.width, asked.height) == (plain.width, plain.height) == (384, 384)
         if short_side == 1000:
             assert asked.data == plain.data
+
+
+@settings(deadline=None, max_examples=40)
+@given(picture=st.integers(0, 30), size=st.integers(12, 40), left=st.integers(0, 120), top=st.integers(0, 330))
+def test_the_quick_look_spares_no_picture_that_the_search_finds(picture: int, size: int, left: int, top: int) -> None:
+    page = Image.fromarray(np.clip(phantom(picture), 0, 215))
+    ImageDraw.Draw(page).text((left, top), "Vandersloot, Ingrid", fill=255 if picture % 2 else 0, font_size=size)
+    image = np.asarray(page)
+    with pytest.MonkeyPatch.context() as patch:
+        quick = text_lines(image)
+        patch.setattr(burned_in, "_may_hold_writing", lambda image: True)
+        assert quick == text_lines(image)
 
 
 def test_black_white_uniform_and_inverted_pictures_are_named_and_good_ones_are_not() -> None:

@@ -17,6 +17,7 @@ from xlip.notices import notice, noticed
 from xlip.preparation import part as part_module
 from xlip.preparation import pool
 from xlip.preparation import run as module
+from xlip.preparation.part import Sample
 from xlip.preparation.run import prepare
 from xlip.sources.source import Candidate, Dropped, Noticed, Row
 from xlip.study.record import Study
@@ -126,3 +127,16 @@ def test_a_notice_is_heard_once_and_only_where_somebody_collects() -> None:
             notice("two")
         notice("one")
     assert (found, inner) == (["one"], ["two"])
+
+
+def test_by_sample_all_pictures_are_looked_at_once_writing_was_found() -> None:
+    sample = Sample("sample")
+    before = [sample.next() for _ in range(200)]
+    assert before[:4] == ["full"] * 4
+    assert 0 < before[4:].count("full") < 10
+    assert set(before[4:]) == {"full", "decoded"}
+    notices = ["burned-in text: 2 lines of writing in the picture"]
+    sample.take(notices)
+    assert len(notices) == 2
+    assert {sample.next() for _ in range(70)} == {"full"}
+    assert {Sample("full").next(), Sample("no").next()} == {"full", "no"}

@@ -17,6 +17,7 @@ MAIN = {
     "de": ("Befund", "Beurteilung", "Fragestellung"),
     "fr": ("Résultats", "Synthèse", "Renseignements cliniques"),
     "pt": ("Achados", "Impressão", "Indicação clínica"),
+    "it": ("Reperti", "Conclusioni", "Quesito clinico"),
 }
 LAYOUTS = (
     "{0}: Aa bb.\n{1}: Cc dd.",

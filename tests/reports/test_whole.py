@@ -16,7 +16,7 @@ from real_data import real_data
 from xlip.notices import noticed
 from xlip.preparation.run import prepare
 from xlip.reports.deidentify import MARKS, deidentify, find_identifiers
-from xlip.reports.entities import kinds_of, tag
+from xlip.reports.entities import kinds_of, tag, tag_report
 from xlip.reports.language import language_of
 from xlip.reports.sections import compose
 from xlip.reports.tagger.rules import rule_tagger
@@ -53,6 +53,34 @@ def test_languages_are_told_from_a_sentence(half: str) -> None:
 def test_a_language_without_a_lexicon_gives_no_kinds(half: str) -> None:
     wrong = [text for language, text in languages(half) if language not in ("en", "es") and kinds_of(text, tag(text))]
     assert wrong == []
+
+
+def short_reports(half: str) -> list[tuple[str, str]]:
+    rows = [line.split(" | ", 1) for line in LANGUAGES.with_name("languages_short.txt").read_text("utf-8").splitlines()]
+    return [(language, text) for language, text in rows if _half(text) == half]
+
+
+@pytest.mark.parametrize("half", ["dev", "held"])
+def test_the_language_of_a_short_report_is_stored(half: str) -> None:
+    """With headers and without; `und` where neither a list of words nor the lexicon knows a word."""
+    rows, wrong = short_reports(half), []
+    for language, text in rows:
+        study = tag_report(read_whole_report(Study("a", "a", "csv", report=text)))
+        if study.language != language:
+            wrong.append((language, study.language, text))
+        assert study.language in ("en", "es") or not study.report_kinds, text
+    assert len(rows) > 50
+    assert len(wrong) <= 0.05 * len(rows), wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Hallazgos: Normal. Impresión: Normal.", "es"), ("Befund: normal.", "de"), ("Findings: Normal.", "en")],
+)
+def test_headers_tell_the_language_of_what_stands_below_them(text: str, language: str) -> None:
+    study = tag_report(read_whole_report(Study("a", "a", "csv", report=text), "impression|findings"))
+    assert study.report is not None
+    assert (study.report.lower(), study.language) == ("normal.", language)
 
 
 def test_spanish_is_read_as_spanish() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -26,6 +26,10 @@ from xlip.notices import notice
 
 MAX_BYTES = 1 << 30
 """A larger file is not read."""
+BURNED_IN = "burned-in text"
+"""How the notice of writing in a picture begins."""
+Look = Literal["no", "decoded", "full"]
+"""How writing is looked for in pictures that are no DICOM files."""
 _FIRST_BYTES = 1 << 18
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _HARMLESS_INFO = frozenset({
@@ -81,7 +85,7 @@ def encode(image: Gray, *, lossless: bool = False) -> bytes:
 
 
 def load_for_storage(
-    source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False, writing: bool = False
+    source: str | os.PathLike[str] | bytes, short_side: int, *, lossless: bool = False, writing: Look = "no"
 ) -> Stored:
     """The bytes to store for an image file, whose pixels were checked by decoding them.
 
@@ -93,26 +97,29 @@ def load_for_storage(
         source: a path, or the bytes of a file.
         short_side: pixels; larger images are reduced.
         lossless: PNG instead of JPEG.
-        writing: look for burned-in writing in every picture, for which a JPEG is decoded at its full size; in DICOM
-            files it is looked for anyway.
+        writing: whether burned-in writing is looked for: `full` decodes a JPEG at its full size for it, `decoded` takes
+            what was decoded anyway, in which small letters of a large JPEG are gone. In DICOM files it is looked for
+            in any case.
 
     Raises:
         XLIPError: as `decode`.
     """
     name, data = _read(source)
     if data[128:132] != b"DICM":
-        with _opened(name, data, smallest=0 if writing else short_side) as image:
+        with _opened(name, data, smallest=0 if writing == "full" else short_side) as image:
             if image is not None:
                 width, height = image.info.get("xlip_size", image.size)
-                gray = None
-                if not _storable(image, data, short_side):
-                    gray = to_gray(image)
-                    width, height = _original_size(image, gray)
+                storable = _storable(image, data, short_side)
+                gray: Gray | None = (
+                    None if storable and writing == "no" else np.asarray(image) if storable else to_gray(image)
+                )
                 samples = sampled(image if gray is None else gray)
-                if writing:
-                    _say_writing(to_gray(image) if gray is None else gray)
-                kept = data if gray is None else encode(shrink(gray, short_side), lossless=lossless)
-                return Stored(kept, width, height, None, samples)
+                if gray is not None and writing != "no":
+                    _say_writing(gray)
+                if storable or gray is None:
+                    return Stored(data, width, height, None, samples)
+                width, height = _original_size(image, gray)
+                return Stored(encode(shrink(gray, short_side), lossless=lossless), width, height, None, samples)
     found = decode_dicom(name, data)
     height, width = found.pixels.shape
     _say_writing(found.pixels)
@@ -122,7 +129,7 @@ def load_for_storage(
 
 def _say_writing(image: Gray) -> None:
     if lines := text_lines(image):
-        notice(f"burned-in text: {lines} lines of writing in the picture")
+        notice(f"{BURNED_IN}: {lines} lines of writing in the picture")
 
 
 def _original_size(image: Image.Image, gray: Gray) -> tuple[int, int]:

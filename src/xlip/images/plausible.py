@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -30,8 +30,14 @@ def sampled(image: Gray | Image.Image) -> bytes:
             image if image.size == (SAMPLES, SAMPLES) else image.resize((SAMPLES, SAMPLES), Image.Resampling.NEAREST)
         )
         return small.tobytes() if small.mode == "L" else small.convert("L").tobytes()
-    rows, columns = (((2 * np.arange(SAMPLES) + 1) * side) // (2 * SAMPLES) for side in image.shape)
-    return bytes(image[rows][:, columns].tobytes())
+    return bytes(image[_grid(*image.shape)].tobytes())
+
+
+@lru_cache(256)
+def _grid(height: int, width: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Rows and columns of the samples, to index an image with."""
+    rows, columns = (((2 * np.arange(SAMPLES) + 1) * side) // (2 * SAMPLES) for side in (height, width))
+    return rows[:, None], columns[None, :]
 
 
 def samples_of(pictures: Sequence[bytes]) -> Gray:

@@ -15,7 +15,7 @@ import numpy as np
 from xlip import __version__
 from xlip.errors import XLIPError
 from xlip.files import whole_file, write_whole, writing
-from xlip.images.files import decode, encode, load_for_storage
+from xlip.images.files import BURNED_IN, Look, decode, encode, load_for_storage
 from xlip.images.plausible import faults
 from xlip.images.square import shrink
 from xlip.notices import noticed
@@ -29,6 +29,9 @@ from xlip.study.record import Box, Study
 
 JOURNAL = "journal"
 VERSION = __version__
+FIRST, EVERY = 4, 64
+"""Pictures of a part in which writing is looked for at full size: the first ones, and then one of so many."""
+EARLIER = "burned-in text was found by sample: other JPEG files before it may hold some; --writing true looks at each"
 OLDEST = 90.0
 """Years that stand for every higher age where a set is de-identified: so old people are few (45 CFR 164.514)."""
 
@@ -47,8 +50,35 @@ class Settings:
     lossless: bool
     priority: str
     deidentify: bool
-    writing: bool = False
-    """Whether writing is looked for in pictures that are no DICOM files."""
+    writing: str = "no"
+    """Whether writing is looked for in pictures that are no DICOM files: no, full, or by `sample` (see `Sample`)."""
+
+
+@dataclass
+class Sample:
+    """In which pictures of a part writing is looked for at full size, which is dear in a large JPEG.
+
+    By sample: the first ones of the part, and a few of the others; all of them from the first find on, for who writes
+    into one picture writes into many. The others are looked at as they were decoded.
+    """
+
+    how: str
+    seen: int = 0
+    found: bool = False
+
+    def next(self) -> Look:
+        """How to look at the next picture."""
+        self.seen += 1
+        if self.how != "sample":
+            return "full" if self.how == "full" else "no"
+        return "full" if self.found or self.seen <= FIRST or self.seen % EVERY == 0 else "decoded"
+
+    def take(self, notices: list[str]) -> None:
+        """Learn from what was noticed of a study; at the first find, says that earlier ones were not all looked at."""
+        if self.how == "sample" and not self.found and any(said.startswith(BURNED_IN) for said in notices):
+            self.found = True
+            if self.seen > FIRST:
+                notices.append(EARLIER)
 
 
 @dataclass
@@ -85,10 +115,11 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
     return kept
 
 
-def load_study(candidate: Candidate, settings: Settings, samples: list[bytes]) -> Study:
+def load_study(candidate: Candidate, settings: Settings, samples: list[bytes], sample: Sample) -> Study:
     """The whole study of a candidate: completed, report composed, image in storable form, boxes as shares.
 
-    `samples` gets what is asked of its picture later, together with the others of its part (`plausible.faults`).
+    `samples` gets what is asked of its picture later, together with the others of its part (`plausible.faults`);
+    `sample` says how writing is looked for in it.
 
     Raises:
         XLIPError: it cannot be used; the message says why.
@@ -103,7 +134,7 @@ def load_study(candidate: Candidate, settings: Settings, samples: list[bytes]) -
         study = study._replace(age=OLDEST)
     image = candidate.file if candidate.file is not None else study.image
     if image is not None:
-        study = _with_image(study, image, candidate, settings, samples)
+        study = _with_image(study, image, candidate, settings, samples, sample)
     elif study.report is None:
         raise XLIPError("neither a report nor an image")
     return candidate.look(study) if candidate.look else study
@@ -118,8 +149,10 @@ def _with_report(study: Study, settings: Settings, *, whole: bool) -> Study:
     return without_identifiers(study) if settings.deidentify and study.report else study
 
 
-def _with_image(study: Study, image: Any, candidate: Candidate, settings: Settings, samples: list[bytes]) -> Study:
-    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless, writing=settings.writing)
+def _with_image(
+    study: Study, image: Any, candidate: Candidate, settings: Settings, samples: list[bytes], sample: Sample
+) -> Study:
+    stored = load_for_storage(image, settings.short_side, lossless=settings.lossless, writing=sample.next())
     samples.append(stored.samples)
     known = (study.width, study.height) if study.width and study.height else (stored.width, stored.height)
     return study._replace(
@@ -156,6 +189,7 @@ def _loaded(
     said: list[tuple[int, str, str, str]] = []
     pictures: list[bytes] = []
     shown: list[tuple[int, str, str]] = []
+    sample = Sample(settings.writing)
     with noticed() as found:
         for number, row in enumerate(unit.rows):
             if isinstance(row, Dropped):
@@ -168,10 +202,11 @@ def _loaded(
             found.clear()
             samples: list[bytes] = []
             try:
-                study = _study(row, fatal.get(number), settings, samples)
+                study = _study(row, fatal.get(number), settings, samples, sample)
             except (XLIPError, OSError) as error:
                 _drop(row, error, settings, account)
                 continue
+            sample.take(found)
             said += [(number, study.study_id, study.image_path, reason) for reason in found]
             if samples:
                 pictures += samples
@@ -181,10 +216,10 @@ def _loaded(
     account.noticed += [line[1:] for line in sorted(said, key=itemgetter(0))]
 
 
-def _study(row: Candidate, fatal: str | None, settings: Settings, samples: list[bytes]) -> Study:
+def _study(row: Candidate, fatal: str | None, settings: Settings, samples: list[bytes], sample: Sample) -> Study:
     if fatal is not None:
         raise XLIPError(f"{row.file or row.study.study_id}: {fatal}")
-    return _tagged(load_study(row, settings, samples))
+    return _tagged(load_study(row, settings, samples, sample))
 
 
 def _drop(row: Candidate, error: XLIPError | OSError, settings: Settings, account: Account) -> None:

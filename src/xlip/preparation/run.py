@@ -78,7 +78,9 @@ class PrepareConfig:
     executor: str = "processes"
     """Who makes the parts: processes (of this machine) or ray (a cluster, or a local one that it starts)."""
     writing: bool | None = None
-    """Look for writing burned into pictures that are no DICOM files too (some milliseconds each); default: in `csv`."""
+    """Look for writing burned into pictures that are no DICOM files too, in each at its full size (a large JPEG takes
+    three times as long); default: in `csv`, where JPEG files are looked at in full by sample, and all of them from the
+    first find on."""
     strict: bool = False
     """Take warnings for errors: no set is written where anything was guessed, repaired or lost."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +124,7 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
     run_units = _executor(config.executor)
     named = {name: getattr(config, name) for name in ("short_side", "encoding", "sections", "split")}
     hidden = config.source in OWN if config.deidentify is None else config.deidentify
-    writing = config.source == "csv" if config.writing is None else config.writing
+    writing = _writing(config)
     # The tagger's version too: a set that another one began is not gone on with.
     shares = {name: getattr(config, name) for name in ("holdout", "validation", "seed")}
     hiding = {"deidentify": hidden, "writing": writing}
@@ -138,6 +140,13 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
         run_units(_unfinished(wanted, target, meter), worker, config.workers, meter.add)
         meter.close()
         return finish(target, plan, config.source, _shown(settings, config), strict=config.strict)
+
+
+def _writing(config: PrepareConfig) -> str:
+    """How writing is looked for: see `part.Settings`."""
+    if config.writing is None:
+        return "sample" if config.source == "csv" else "no"
+    return "full" if config.writing else "no"
 
 
 def _shown(settings: dict[str, Any], config: PrepareConfig) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from xlip.reports.deidentify_patterns import CAPITAL, UPPER, lists, patterns
 from xlip.reports.headers import known_headers
-from xlip.reports.language import profiles
+from xlip.reports.language import KEPT, profiles
 from xlip.reports.words import expand, fold
 
 MARKS = ("NAME", "DATE", "PHONE", "ID", "ADDRESS", "EMAIL", "AGE")
@@ -24,6 +24,8 @@ _CAPITALISED = re.compile(CAPITAL)
 _DIGIT = re.compile(r"\d")
 _DATED = re.compile(r"\d[-/.]\d{1,2}[-/.]\d\d|\d{8}|\b(?:on|dated|from|since) \d")
 _LONG_NUMBER = re.compile(r"\d[\d ()./+-]{4,}\d|\d{5}|[A-Z]-?\d{3}")
+_THREE_DIGITS = re.compile(r"\d(?:[A-Z0-9./ -]*\d){2}")
+"""What every number that identifies has at least."""
 _COUNTED = re.compile(r"(?i)\b(?:no|nr)\b[ .:#]*[a-z]{0,4}-?\d{2}|[#º°]\s*[a-z]{0,4}\d")
 _CONTACT = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\bwww\.\S+")
 
@@ -85,7 +87,8 @@ def _digit_rules(text: str, words: set[str]) -> Iterator[Callable[[str], Iterabl
         yield _phones
     if _OLD.search(text):
         yield _ages
-    if words & triggers["id_labels"] or _LONG_NUMBER.search(text) or _COUNTED.search(text):
+    named = not words.isdisjoint(triggers["id_labels"])
+    if _THREE_DIGITS.search(text) and (named or _LONG_NUMBER.search(text) or _COUNTED.search(text)):
         yield _numbers
 
 
@@ -194,6 +197,7 @@ def _is_title(word: str) -> bool:
     return word[:1].isupper() and word[1:].strip(".").islower()
 
 
+@lru_cache(KEPT)
 def _is_word(word: str) -> bool:
     bare = word.strip(".,;:()")
     return len(bare) > 1 and fold(bare) in _words()

@@ -30,11 +30,14 @@ def tag(text: str) -> tuple[Entity, ...]:
 
 
 def tag_report(study: Study) -> Study:
-    """The study with the entities of its report, their tagger, the kinds and the language; notices an unknown one."""
+    """The study with the entities of its report, their tagger, the kinds and the language; notices an unknown one.
+
+    A language that the study has already counts: the whole report, with its headers, says more than a section of it.
+    """
     text = study.report or ""
-    tagger = _TAGGER.tagger_of(text)
+    language = study.language or tagged_language(text)
+    tagger = _TAGGER.tagger_of(text, language)
     if tagger is None:
-        language = study.language or tagged_language(text)
         notice(f"language not known to the tagger: {language}; the report says nothing of kinds")
         return with_entities(study._replace(language=language), (), "")
     return with_entities(study._replace(language=tagger.language), tagger.tag(text), tagger.id)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from xlip.reports.words import expand, fold
 
-LANGUAGES = ("en", "es", "de", "fr", "pt")
+LANGUAGES = ("en", "es", "de", "fr", "pt", "it")
 ADMINISTRATIVE = "administrative"
 """Names, dates and numbers: such a section ends with its line or sentence."""
 EXAM_TITLE = "exam_title"
@@ -38,6 +38,11 @@ _SHOUTED = re.compile(
 _CAPITALS = re.compile(rf"[{_UPPER}][{_UPPER}0-9 ,/()&.\-]{{2,70}}")
 _BARE = re.compile(r"(?m)^[ \t]*(ADDENDUM|ADDENDA|WET READ|FINAL REPORT)[^\n:]{0,40}(?::(?!\d)|$)")
 _EXAM_WORDS = re.compile(r"CHEST|RADIOGRAPH|X-?RAY|PORTABLE|FRONTAL|LATERAL|\bPA\b|\bAP\b|CXR|VIEWS?|T[OÓ]RAX|THORAX")
+_SHORT = 70
+"""Characters; a shorter text may be a header by itself."""
+_PLAIN = frozenset("\n\r:\uff1a\u2013\u2014|;_")
+"""Signs without one of which there is no line, no colon, no long dash, and nothing to take out at the end."""
+_CAPITAL_RUN = re.compile(rf"[{_UPPER}]{{4}}")
 _STARTERS = ".!?;|)]}"
 """A header in any case may follow these."""
 
@@ -81,6 +86,21 @@ def header_phrases(language: str) -> Iterator[tuple[str, list[str]]]:
             yield group["asserts"], [*group.get(language, ()), *weak]
 
 
+def single_headers() -> Iterator[tuple[str, str]]:
+    """(language, header in lower case with its accents) of headers of one word, but for those of names and dates."""
+    for group in _groups():
+        for language in LANGUAGES if group["section"] != ADMINISTRATIVE else ():
+            words = _expanded(group.get(language, ()))
+            yield from ((language, word.casefold()) for word in words if word.isalpha() and len(word) > 3)
+
+
+def may_hold_headers(text: str) -> bool:
+    """Whether a text has more than one line or anything else that a header needs; False is certain."""
+    if len(text) <= _SHORT or " -" in text or not _PLAIN.isdisjoint(text) or _CAPITAL_RUN.search(text):
+        return True
+    return _may_be_signed(text)
+
+
 def find_headers(text: str) -> list[Header]:
     """The headers of a text in order, none overlapping.
 
@@ -91,8 +111,7 @@ def find_headers(text: str) -> list[Header]:
     found = [header for match in _COLON.finditer(text) if (header := _before_colon(text, match))]
     found += (Header(*match.span(), *_named(match.group(1))) for match in _BARE.finditer(text))
     found += _without_colon(text)
-    signed = _by_pattern().finditer(text)
-    found += (Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical") for match in signed)
+    found += _signed(text)
     found.sort(key=lambda header: (header.start, -header.end))
     kept: list[Header] = []
     for header in found:
@@ -143,6 +162,18 @@ def _without_colon(text: str) -> Iterator[Header]:
                 break
 
 
+def _signed(text: str) -> Iterator[Header]:
+    """'Signed by ...'; most reports have none of the last words of these phrases, for which they are searched first."""
+    if _may_be_signed(text):
+        for match in _by_pattern().finditer(text):
+            yield Header(match.start(1), match.end(), ADMINISTRATIVE, "hypothetical")
+
+
+def _may_be_signed(text: str) -> bool:
+    words = " " + " ".join(text.lower().split())
+    return any(word in words for word in _by_words())
+
+
 def _opens(text: str, line: int, start: int) -> bool:
     """Whether nothing of the sentence stands before: a line, a list mark or the end of another sentence does."""
     before = text[line:start]
@@ -161,9 +192,19 @@ def _part_pattern() -> re.Pattern[str]:
     return re.compile(rf"(?i)(?:both |the |other |right |left )?(?:{parts})[^\W\d_]*(?:[ /&,]+[^\W\d_]+){{0,4}}")
 
 
+def _by_phrases() -> list[str]:
+    return [phrase for group in _groups() for phrase in _expanded(group.get("by", ()))]
+
+
+@cache
+def _by_words() -> tuple[str, ...]:
+    """The last words of the phrases, with the space before: ' by', ' por'."""
+    return tuple(sorted({" " + phrase.split()[-1] for phrase in _by_phrases()}))
+
+
 @cache
 def _by_pattern() -> re.Pattern[str]:
-    phrases = [phrase for group in _groups() for phrase in _expanded(group.get("by", ()))]
+    phrases = _by_phrases()
     longest = sorted((re.escape(phrase).replace(r"\ ", r"\s+") for phrase in phrases), key=len, reverse=True)
     return re.compile(rf"(?im)(?:^[ \t]*|(?<=[.;!?|)])[ \t]+|,[ \t])({'|'.join(longest)})\b[.:]?")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from xlip.errors import XLIPError
-from xlip.reports.headers import ADMINISTRATIVE, EXAM_TITLE, PART, find_headers
+from xlip.reports.headers import ADMINISTRATIVE, EXAM_TITLE, PART, find_headers, may_hold_headers
 
 SECTIONS = (
     *("findings", "impression", "indication", "history", "comparison", "technique", "examination"),
@@ -17,6 +17,7 @@ DEFAULT_PRIORITY = "findings,impression"
 """Which sections make up a report; see `compose_sections`."""
 
 _MARKS = re.compile(r"X{4,}|_{3,}|\[\*\*.*?\*\*\]")  # Open-i glues some to a word: no word boundary
+_LETTER = re.compile(r"\w")
 _NO_PARAGRAPH = re.compile(r"(?im)^\s*(?:final report|final|_+)\s*$")
 _READ = ("findings", "impression", "addendum", "wet_read", EXAM_TITLE)
 _ABBREVIATIONS = frozenset(
@@ -31,9 +32,12 @@ def clean(text: object) -> str | None:
     """Text without de-identification marks (`XXXX`, `___`, `[** **]`), single-spaced; None where nothing is left."""
     if not isinstance(text, str):
         return None
-    joined = re.sub(r"\s+", " ", _MARKS.sub(" ", text)).strip()
-    joined = re.sub(r"\s+([.,;:])", r"\1", joined)
-    return joined if re.search(r"\w", joined) else None
+    if "XXXX" in text or "___" in text or "[**" in text:
+        text = _MARKS.sub(" ", text)
+    joined = " ".join(text.split())
+    for mark in ".,;:":
+        joined = joined.replace(f" {mark}", mark)
+    return joined if _LETTER.search(joined) else None
 
 
 def compose(findings: object, impression: object) -> str | None:
@@ -69,6 +73,9 @@ def sections(text: str) -> dict[str, str]:
     follows the line, or the sentence, of an administrative header ('MRN: 123', 'Dictated by ...') belongs to the
     section before it. A report without findings and impression also gets `last_paragraph`.
     """
+    if not may_hold_headers(text):  # most reports of some archives, and a third of the cost
+        whole = clean(text)
+        return {"preamble": whole, "last_paragraph": whole} if whole else {}
     parts, last_header = _parts(text)
     named = {name for name, body in parts if clean(body)}
     found: dict[str, str] = {}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 MISSING = frozenset({"", "nan", "none", "null", "n/a", "na", "#n/a", "#na", "<na>", "nat", "nil"})
 """What stands for nothing in a cell, in any case."""
+_LONGEST_MISSING = max(map(len, MISSING))
 _FEMALE = frozenset({
     *("f", "female", "woman", "w", "weiblich", "frau", "mujer", "femenino", "femenina", "fem", "femme", "féminin"),
     *("feminin", "féminine", "feminine", "feminino", "feminina", "mulher", "femmina", "femminile", "donna", "vrouw"),
@@ -45,8 +46,10 @@ def is_missing(text: str) -> bool:
 
 def said(text: str | None) -> str:
     """The text of a cell without the space around it; '' where it says nothing."""
-    text = (text or "").strip()
-    return "" if text.lower() in MISSING else text
+    if not text:
+        return ""
+    text = text.strip()
+    return "" if len(text) <= _LONGEST_MISSING and text.lower() in MISSING else text
 
 
 def number(text: str) -> float | None:
@@ -61,12 +64,12 @@ def number(text: str) -> float | None:
 def identifier(text: str | None) -> str:
     """An id as it is compared: '123.0', which tables make of 123 when a row lacks it, is '123'; '' for nothing."""
     text = said(text)
-    return text.partition(".")[0] if re.fullmatch(r"\d+\.0+", text) else text
+    return text.partition(".")[0] if text.endswith("0") and "." in text and re.fullmatch(r"\d+\.0+", text) else text
 
 
 def is_rounded(text: str) -> bool:
     """Whether an id is what a spreadsheet leaves of a long number ('1.23457E+12'): several ids become one."""
-    return re.fullmatch(r"\d(?:[.,]\d+)?[eE]\+\d+", text.strip()) is not None
+    return "+" in text and re.fullmatch(r"\d(?:[.,]\d+)?[eE]\+\d+", text.strip()) is not None
 
 
 def sex_of(text: str, *, spanish: bool = False) -> str:

@@ -41,18 +41,26 @@ def without_identifiers(text: str, identifiers: Iterable[str]) -> str:
                     numbers.add(word)
             else:
                 names |= {spelt for half in (word, *word.split("-")) for spelt in _spellings(half)}
+    lower = text.lower()
     for word in sorted(numbers, key=len, reverse=True):
+        if _absent(word, lower):
+            continue
         alone = len(word) < 6  # a short number inside a longer one is another
         pattern = rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])" if alone else re.escape(word)
         text = re.sub(pattern, NUMBER, text, flags=re.IGNORECASE)
     spoken = {word for word in names if is_report_word(word)}
     for word in sorted(names, key=len, reverse=True):
-        if len(word) > 1 and word.lower() not in _COMMON and word not in spoken:
+        if len(word) > 1 and word.lower() not in _COMMON and word not in spoken and not _absent(word, lower):
             text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", NAME, text, flags=re.IGNORECASE)
     for word in spoken - _COMMON if NAME in text else ():
         beside = rf"(?<!\w){re.escape(word)}(?=,?\s+\[NAME\])|(?<=\[NAME\] ){re.escape(word)}(?!\w)"
         text = re.sub(rf"{beside}|(?<=\[NAME\], ){re.escape(word)}(?!\w)", NAME, text, flags=re.IGNORECASE)
     return text
+
+
+def _absent(word: str, lower: str) -> bool:
+    """Whether a word stands nowhere in a text in lower case: nearly every word, for which no expression is made."""
+    return word.isascii() and word.lower() not in lower
 
 
 def plain_name(column: str) -> str:

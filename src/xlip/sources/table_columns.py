@@ -40,16 +40,16 @@ def header_fields(
     cells: Mapping[str, str], columns: Columns, unclear: frozenset[int], notes: list[str], *, spanish: bool
 ) -> dict[str, Any] | str:
     """Split, view, sex and age of a row; a reason to drop it where its ids or its split cannot be trusted."""
-    for role in ("patient", "id"):
-        text = said(cells.get(getattr(columns, role)))
+    written = said(cells.get(columns.patient))
+    for column, text in ((columns.patient, written), (columns.id, said(cells.get(columns.id)))):
         if text and is_rounded(text):
-            return f"column {getattr(columns, role)}: a long number that a spreadsheet rounded; export it as text"
-    patient = identifier(cells.get(columns.patient))
+            return f"column {column}: a long number that a spreadsheet rounded; export it as text"
+    patient = identifier(written)
     if columns.patient and not patient:
         notes.append("no patient id: the row counts as a patient of its own")
     elif columns.patient and hash(plain_id(patient)) in unclear:
         notes.append("a patient id differs from another in capitals or zeros: they count as two patients")
-    if columns.patient and patient != said(cells.get(columns.patient)):
+    if columns.patient and patient != written:
         notes.append("a whole number as an id was written with a point: it is read without") if patient else None
     split = said(cells.get(columns.split))
     if split and split_of(split) is None:
@@ -61,7 +61,7 @@ def header_fields(
         "split": split_of(split) or "train",
         "view": view_of(view),
         "sex": sex_of(sex, spanish=spanish),
-        "age": years(age),
+        "age": years(age) if age else None,
     }
     if view and not made["view"] and (seen := projection(view)) != "FRONTAL":
         notes.append(f"a view is {'neither frontal nor lateral' if seen else 'not understood'}: it is left open")

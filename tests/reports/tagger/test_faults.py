@@ -1,7 +1,8 @@
 """Kinds of faults that users met: doubt behind a finding, mimics, parts outside the chest, misspellings.
 
 The sentences were invented and split in two by a hash before any rule was changed; rules were developed on `dev` alone.
-Two further lots came later: `second` in two halves, and `third`, set aside before the last change of the rules.
+Further lots came later: `second` and `fourth` in two halves, `third`, and `fifth`, which no rule was changed for. At
+first sight the rules read 44 of the 52 in `fourth_held` rightly, and 53 of the 55 in `fifth_held`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ def sentences(half: str) -> list[tuple[str, dict[str, str]]]:
     return [(text, dict(item.split() for item in wanted.split(", "))) for text, _, wanted in rows]
 
 
-@pytest.mark.parametrize("half", ["dev", "held", "second_dev", "second_held", "third_held"])
+@pytest.mark.parametrize(
+    "half", ["dev", "held", "second_dev", "second_held", "third_held", "fourth_dev", "fourth_held", "fifth_held"]
+)
 def test_sentences_of_known_kinds_of_faults_are_read_rightly(half: str) -> None:
     rows = sentences(half)
-    assert len(rows) >= 74
+    assert len(rows) >= 50
     wrong = []
     for text, wanted in rows:
         found = asserted(text)

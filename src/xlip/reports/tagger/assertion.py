@@ -23,6 +23,13 @@ NEAREST = 6
 """Cues on each side that may act on a finding; more of them only make bad input slow."""
 _ASIDES = ("although", "though", "while")
 """'Pneumonia, although less likely, ...'"""
+_TURNING = frozenset({"unlikely", "improbable", "implausible", "doubtful", "doubted"})
+"""Cues of one such word stand behind their finding ('pneumonia unlikely') or, where none is there, before it."""
+_TRAILING = frozenset(
+    {"possible", "probable", "likely", "possibly", "probably", "questionable", "suspected", "presumed", "equivocal"}
+)
+"""Words of doubt that act ahead ('probable effusion'), but back where the clause ends with them: 'effusion likely.'"""
+_CLOSING = frozenset(".,;:)")
 _SINGULAR = ("is", "was", "has")
 """'Edema and effusion is not seen' denies the effusion alone."""
 
@@ -58,6 +65,37 @@ class _Scope:
         self._ends = [cue for cue in sentence.cues if cue.group in _ENDS]
         self._before = [cue for cue in sentence.cues if cue.group.endswith(("_before", "_around"))]
         self._after = [cue for cue in sentence.cues if cue.group.endswith(("_after", "_around"))]
+        self._turn()
+
+    def _turn(self) -> None:
+        """Let words of doubt act in the other direction where nothing stands in theirs."""
+        judged = [mention for mention in self._mentions if mention.type in JUDGED]
+        turned = [cue for cue in self._after if self._leads(cue, judged)]
+        trailing = [cue for cue in self._before if self._trails(cue, judged)]
+        if turned:
+            self._before = sorted([*self._before, *turned])
+        if trailing:
+            self._before = [cue for cue in self._before if cue not in trailing]
+            self._after = sorted([*self._after, *trailing])
+
+    def _leads(self, cue: Cue, judged: list[Mention]) -> bool:
+        """'Unlikely pneumonia': one word of doubt behind nothing, right before what it doubts."""
+        words = self.between(cue.first, cue.last)
+        if len(words) > 1 or words[0] not in _TURNING:
+            return False
+        start = max((other.last for other in self._ends if other.last <= cue.first), default=self._first)
+        for place in range(cue.first - 1, start - 1, -1):
+            if self._words[place - self._first] in (",", "and", "or"):
+                start = place + 1
+                break
+        return not any(start <= mention.first < cue.first for mention in judged)
+
+    def _trails(self, cue: Cue, judged: list[Mention]) -> bool:
+        """'Effusion probable.': one word of doubt right behind a finding, at the end of its clause."""
+        words = self.between(cue.first, cue.last + 1)
+        if cue.last - cue.first > 1 or words[0] not in _TRAILING:
+            return False
+        return (len(words) == 1 or words[1] in _CLOSING) and any(mention.last == cue.first for mention in judged)
 
     def between(self, first: int, last: int) -> list[str]:
         """The words of tokens [first, last)."""
@@ -118,15 +156,17 @@ class _Scope:
 
     def _reaches_back(self, cue: Cue, mention: Mention) -> bool:
         """Whether a cue behind a mention acts on it; over commas only where 'and' or 'or' makes them a list."""
+        words = self.between(mention.last, cue.first)
+        if len(words) > 2 and words[0] == words[-1] == "," and words[1] in _ASIDES and "," not in words[1:-1]:
+            return True  # 'fibrosis, while not excluded, is less likely'
         if self._ended(mention.last, cue.first):
             return False
         number = bisect_left(self._before, (mention.last,))
         if number < len(self._before) and self._before[number].last <= cue.first:
             return False  # a cue of its own direction lies between: 'effusion, no nodule is seen'
-        words = self.between(mention.last, cue.first)
         if words == [","] and self.between(cue.first, cue.first + 1)[0] in _ASIDES:
             return True
-        if "and" in words and "," not in words and self.between(cue.first, cue.first + 1)[0] in _SINGULAR:
+        if "and" in words and words.count(",") < 2 and self.between(cue.first, cue.first + 1)[0] in _SINGULAR:
             return False
         return "," not in words or not {"and", "or", "nor"}.isdisjoint(words)
 

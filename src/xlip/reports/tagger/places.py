@@ -6,12 +6,14 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from xlip.reports.tagger.lexicon import Lexicon, load_lexicon
-from xlip.reports.tagger.reading import READING, Mention, Reading, Sentence
+from xlip.reports.tagger.reading import OTHER, READING, Mention, Reading, Sentence
 
+PLAIN_WORDS = frozenset({"contains", "contain", "containing", "involving", "pole", "his", "her"})
+"""Words of these rules that the lexicon lacks: the tokenizer keeps them all the same."""
 REACH = 7
 """Tokens between a finding and its part."""
 _OF = frozenset({"of", "in", "within", "involving", "about", "around", "at", "on", "to"})
-_SKIPPED = frozenset({"the", "a", "an", "and", "or", "joint", "wall", "pole", "his", "her"})
+_SKIPPED = frozenset({"the", "a", "an", "and", "or", "joint", "wall", "pole", "his", "her", "both"})
 _OWNS = frozenset({"contains", "contain", "shows", "show", "has", "have", "demonstrates", "reveals", "containing", ":"})
 
 
@@ -58,8 +60,8 @@ def _before(finding: Mention, at: dict[int, Mention], words: list[str], first: i
         mention = at.get(place)
         if mention is not None and mention.type == "anatomy":
             return mention
-        if mention is None and words[place] not in _SKIPPED:
-            return None
+        if mention is None and words[place] not in _SKIPPED and (words[place] != OTHER or place < finding.first - 1):
+            return None  # one word between that the lexicon lacks is an adjective: 'metatarsal stress fracture'
         if mention is not None and mention.type not in ("location", "severity"):
             return None
     return None
@@ -72,15 +74,19 @@ def _after(
     start = seen.get(finding.last, finding.last)
     if start >= last or words[start] not in _OF:
         return None
+    found: Mention | None = None
     for place in range(start + 1, min(last, start + REACH)):
         mention = at.get(place)
         if mention is not None and mention.type == "anatomy":
-            return mention
+            found = mention
+            if mention.last >= last or words[mention.last] != "of":
+                return found  # 'in both lobes of the liver' goes on to the liver
+            continue
         if mention is None and words[place] not in _SKIPPED and words[place] not in _OF:
-            return None
+            return found
         if mention is not None and mention.type not in ("location", "severity"):
-            return None
-    return None
+            return found
+    return found
 
 
 def _owner(finding: Mention, inside: list[Mention], words: list[str]) -> Mention | None:

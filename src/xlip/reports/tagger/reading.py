@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 READING = "xlip"
+OTHER = "\u00b7"
+"""Stands for every word outside the lexicon: spaCy keeps each distinct string for ever, a million reports must not."""
 
 
 class Cue(NamedTuple):
@@ -64,8 +66,17 @@ class Reading:
     borders: list[tuple[int, int, str]] = field(default_factory=list)
     """Of each sentence: first token, token after the last, assertion that its section imposes."""
 
-    def sentences(self) -> Iterator[Sentence]:
-        """The sentences that mention something, in order."""
+    _made: tuple[tuple[int, ...], list[Sentence]] = field(default=((), []), repr=False)
+    """The sentences and what they were made of."""
+
+    def sentences(self) -> list[Sentence]:
+        """The sentences that mention something, in order; every component asks, and they are made once."""
+        of = (id(self.mentions), len(self.mentions), id(self.cues), len(self.cues), id(self.borders), len(self.borders))
+        if self._made[0] != of:
+            self._made = of, list(self._sentences())
+        return self._made[1]
+
+    def _sentences(self) -> Iterator[Sentence]:
         mentions, cues = iter(self.mentions), iter(self.cues)
         mention, cue = next(mentions, None), next(cues, None)
         for first, last, imposed in self.borders:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from xlip.reports.tagger.reading import Mention, Reading
 
-VERSION = "3"
+VERSION = "4"
 """Raise it with every change of rules or lexicon: results are kept under it."""
 LONGEST_TEXT = 10**8
 """Characters; spaCy asks for a limit."""
@@ -74,7 +74,7 @@ class RuleTagger:
 
     def known_words(self, text: str) -> tuple[int, int]:
         """How many of the words of a text the lexicon knows, and how many there are."""
-        from xlip.reports.tagger.tokens import OTHER
+        from xlip.reports.tagger.reading import OTHER
 
         words = [token.text for token in self.pipeline.make_doc(text) if token.text == OTHER or token.text.isalnum()]
         return sum(word != OTHER for word in words), len(words)
