@@ -20,9 +20,9 @@ from xlip.cli import COMMANDS, main
 from xlip.preparation import card
 
 PER_CASE = 1
+"""Damages of each case in the default suite; the slow one takes all."""
 OFTEN = ("csv", "folder", "dicom", "openi")
 """Of the sources, those that the default suite takes."""
-"""Damages of each case in the default suite; the slow one takes all."""
 SELDOM = ("export",)
 """Tracing the graphs takes half a minute: only the slow suite does."""
 READS_NOTHING = {
