@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from xlip.explain.abstention import Rule
 from xlip.explain.asked import Asked
 from xlip.explain.explanation import Explanation, explain, overlay
 from xlip.images.gray import Gray
@@ -20,7 +21,7 @@ DIGITS = 4
 
 
 def finding_maps(
-    encoder: Encoder, square: Gray, asked: Sequence[Asked], how: str, *, drawn: bool
+    encoder: Encoder, square: Gray, asked: Sequence[Asked], how: str, rule: Rule, *, drawn: bool
 ) -> list[answers.FindingMap]:
     """A map for each kind or sentence; `drawn`: with the film under it, as PNG.
 
@@ -29,9 +30,10 @@ def finding_maps(
         square: (S, S).
         asked: the findings.
         how: response or occlusion.
+        rule: when something counts as found.
         drawn: whether an overlay is made.
     """
-    found = explain(encoder, square, asked, how=how)
+    found = explain(encoder, square, asked, how=how, rule=rule)
     return [_answer(one, square, drawn) for one in found]
 
 

@@ -12,20 +12,23 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.explain.abstention import rule_of
+from xlip.explain.explanation import Explanation, explain
 from xlip.images.files import encode
 from xlip.runtime.encoder import Array, Encoder
 from xlip.runtime.scores import NEUTRAL, kind_scores
 from xlip.serve import answers
-from xlip.serve.asks import EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
+from xlip.serve.asks import DicomAsk, EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
 from xlip.serve.batcher import Batcher, Encoded
 from xlip.serve.cases import Cases
 from xlip.serve.config import COMMON_KINDS, ServeConfig
 from xlip.serve.films import Film, read_film, shown
 from xlip.serve.findings import Findings
 from xlip.serve.maps import finding_maps
+from xlip.serve.objects import check_objects, no_objects, zipped_objects
 from xlip.serve.problems import RequestError
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
-from xlip.study.kinds import canonical, kinds
+from xlip.study.kinds import NO_FINDING, canonical, kinds
 from xlip.study.prompts import load_prompts
 
 MOST_SPREADS = 256
@@ -51,6 +54,7 @@ class Service:
             preprocessing=f"{self.encoder.preprocess}/{self.encoder.image_size}",
         )
         self.share = self.encoder.local_share
+        self.rule = rule_of(self.config.model, self.config.rule)
         self._scale = self.encoder.scale
         self._findings = Findings(self.encoder, prompts)
         named = [canonical(name.strip()) for name in self.config.kinds.split(",") if name.strip()]
@@ -164,15 +168,33 @@ class Service:
         """
         if not ask.kinds and not ask.texts:
             raise RequestError("invalid", "explain: expected at least one of kinds and texts")
-        how = ask.how or self.ways[0]
-        if how not in self.ways:
-            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+        how = self._way(ask.how)
 
         def work() -> list[answers.FindingMap]:
             asked = self._findings.asked(ask.kinds, ask.texts, ask.neutral)
-            return finding_maps(self.encoder, film.square, asked, how, drawn=ask.overlay)
+            return finding_maps(self.encoder, film.square, asked, how, self.rule, drawn=ask.overlay)
 
         return how, await self._ask_model(work)
+
+    async def dicom(self, film: Film, ask: DicomAsk) -> bytes:
+        """A ZIP file with the objects of one prediction: scores and maps as `explain` gives them.
+
+        Raises:
+            RequestError: this service makes none, the film is not DICOM or cannot be judged, or as `explain`.
+        """
+        check_objects(film)
+        how, named = self._way(ask.how), ask.kinds or ([] if ask.texts else list(self.kinds))
+        somewhere = [kind for kind in named if kind != NO_FINDING]
+
+        def work() -> list[Explanation]:
+            asked = self._findings.asked(somewhere, ask.texts, ask.neutral)
+            return explain(self.encoder, film.square, asked, how, rule=self.rule)
+
+        if not somewhere and not ask.texts:
+            raise RequestError("invalid", "dicom: expected at least one finding that can be somewhere")
+        found = await self._ask_model(work)
+        made = partial(zipped_objects, film, found, self.encoder.preprocess, self.encoder.identity, ask.objects)
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, made)
 
     async def search(self, film: Film | None, ask: SearchAsk) -> list[answers.Case]:
         """Cases like a film or a sentence, the most similar first.
@@ -214,7 +236,8 @@ class Service:
             maps=list(self.ways),
             index=len(self.cases) if self.cases is not None else None,
             columns=self.cases.columns if self.cases is not None else [],
-            dicom=False,
+            dicom=not no_objects(),
+            no_dicom=no_objects(),
             max_films=self.config.max_films,
             max_mb=self.config.max_mb,
         )
@@ -223,6 +246,11 @@ class Service:
     def ways(self) -> tuple[str, ...]:
         """Ways to say where, the usual one first."""
         return ("response", "occlusion") if self.encoder.has_maps else ("occlusion",)
+
+    def _way(self, how: str) -> str:
+        if how and how not in self.ways:
+            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+        return how or self.ways[0]
 
     def _sample(self) -> Array:
         assert self.cases is not None
