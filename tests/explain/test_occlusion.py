@@ -13,7 +13,9 @@ from xlip.batches.pixels import as_pixels
 from xlip.evaluate.adapter import XLIPAdapter
 from xlip.evaluate.encoder import TorchEncoder
 from xlip.evaluate.heatmap import occlusion as torch_occlusion
-from xlip.explain.occlusion import PASS, box_mean, occluded, occlusion
+from xlip.explain.asked import ask
+from xlip.explain.explanation import explain_all
+from xlip.explain.occlusion import PASS, box_mean, occlusion
 from xlip.phantom import generate
 
 MODEL = tiny_model().eval()
@@ -53,15 +55,34 @@ def test_figures_of_evaluation_stay_what_they_were(cells: int) -> None:
 
 
 def test_an_encoder_sees_the_same_up_to_the_rounding_of_gray_levels() -> None:
-    found = occluded(TorchEncoder(XLIPAdapter(MODEL, "abc")), SQUARES)
-    exact = before(as_pixels(SQUARES), 8).numpy()
-    assert found.shape == exact.shape == (2, 8, 8, 16)
+    """A model that adds no share of its map: the loss of the embedding along the words' direction, times the scale."""
+    encoder = TorchEncoder(XLIPAdapter(MODEL, "abc"))
+    asked = ask(encoder, ["Effusion", "Mass"])
+    found = np.stack([[one.map for one in row] for row in explain_all(encoder, SQUARES, asked, "occlusion")])
+    lost = before(as_pixels(SQUARES), 8).numpy()
+    exact = np.einsum("nhwe,ke->nkhw", lost, np.stack([one.direction for one in asked])) * encoder.scale
+    assert found.shape == exact.shape == (2, 2, 8, 8)
     assert np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
+
+
+def test_what_is_lost_is_lost_of_the_score_that_is_printed() -> None:
+    """Of a model that adds a share of its map, too: blurring everything at once takes the score down by as much."""
+    encoder = FakeEncoder(local_share=0.5)
+    image = np.zeros((SIZE, SIZE), np.uint8)
+    image[8:12, 8:12] = 200  # one of the 8 x 8 parts
+    (found,) = explain_all(encoder, image[None], ["Effusion"], "occlusion")[0]
+    blurred = box_mean(image.astype(np.float32), 2 * (SIZE // 8) + 1)
+    changed = image.copy()
+    changed[8:12, 8:12] = np.rint(blurred[8:12, 8:12])
+    scores = [explain_all(encoder, one[None], ["Effusion"])[0][0].score for one in (image, changed)]
+    logits = np.log(scores) - np.log1p(-np.array(scores))
+    assert found.map[2, 2] == pytest.approx(logits[0] - logits[1], abs=1e-4)
+    assert found.map[2, 2] == found.map.max() > 0
 
 
 def test_memory_is_bounded_whatever_the_number_of_images() -> None:
     encoder = FakeEncoder()
-    occluded(encoder, np.zeros((3, SIZE, SIZE), np.uint8))
+    occlusion(lambda images: encoder.encode_squares(images.astype(np.uint8)), np.zeros((3, SIZE, SIZE), np.float32))
     assert sum(encoder.passes) == 3 * 65
     assert max(encoder.passes) <= PASS
 

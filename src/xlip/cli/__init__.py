@@ -20,6 +20,8 @@ TRAINING = frozenset({
     *("torch", "transformers", "upath"),
 })  # fmt: skip
 """Modules of the extra `[train]`: the core alone has none of them."""
+SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "threadpoolctl"})
+"""Of these, what the extra `[search]` brings without torch; `[train]` has it too."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -52,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAINING:
             raise
-        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[train]'`", file=sys.stderr)
+        extra = "search" if (error.name or "").partition(".")[0] in SEARCHING else "train"
+        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[{extra}]'`", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"xlip: {stopped}", file=sys.stderr)

@@ -11,9 +11,9 @@ from xlip.errors import XLIPError
 from xlip.explain.abstention import Rule, shipped_rule
 from xlip.explain.asked import Asked, ask
 from xlip.explain.boxes import boxes
-from xlip.explain.occlusion import occluded
+from xlip.explain.occlusion import occlusion
 from xlip.explain.overlay import RGB, painted
-from xlip.explain.scoring import scored
+from xlip.explain.scoring import Scored, score_logits, scored
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
 from xlip.study.record import Box
@@ -93,12 +93,18 @@ def explain_all(
         raise XLIPError("explain: expected at least one kind or text to look for, got none")
     plain = iter(ask(encoder, [word for word in words if isinstance(word, str)], prompts))
     asked = [next(plain) if isinstance(word, str) else word for word in words]
-    found = scored(encoder, squares, asked, maps=by == "response")
-    heat = found.maps if by == "response" else _occlusion(encoder, squares, asked)
+    return explained(encoder, squares, asked, scored(encoder, squares, asked, maps=by == "response"), by, rule)
+
+
+def explained(
+    encoder: Encoder, squares: Gray, asked: Sequence[Asked], found: Scored, how: str, rule: Rule | None = None
+) -> list[list[Explanation]]:
+    """`explain_all` of images whose scores are known: `found` is of `squares` and `asked`, with maps for `response`."""
+    heat = found.maps if how == "response" else _occlusion(encoder, squares, asked)
     assert heat is not None
     used = rule or shipped_rule()
     return [
-        [_made(one, maps[k], float(row[k]), used, by) for k, one in enumerate(asked)]
+        [_made(one, maps[k], float(row[k]), used, how) for k, one in enumerate(asked)]
         for maps, row in zip(heat, found.scores, strict=True)
     ]
 
@@ -135,8 +141,11 @@ def overlay(image: Gray, explanation: Explanation) -> RGB:
 
 def _occlusion(encoder: Encoder, squares: Gray, asked: Sequence[Asked]) -> Array:
     """(n, K, cells, cells), logits: what the score's logit loses when a cell is blurred."""
-    directions = np.stack([one.direction for one in asked])
-    return np.asarray(np.einsum("nhwe,ke->nkhw", occluded(encoder, squares), directions) * encoder.scale, np.float32)
+
+    def logits(images: Array) -> Array:
+        return score_logits(encoder, np.rint(images).astype(np.uint8), asked)
+
+    return np.moveaxis(occlusion(logits, squares.astype(np.float32)), -1, 1)
 
 
 def _made(asked: Asked, heat: Array, score: float, rule: Rule, how: str) -> Explanation:

@@ -1,4 +1,4 @@
-"""Where an image answers to words: what its embedding loses when a part of the image is blurred. NumPy alone."""
+"""Where an image answers to words: what is lost when a part of the image is blurred. NumPy alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xlip.images.gray import Gray
-from xlip.runtime.encoder import Array, Encoder
+from xlip.runtime.encoder import Array
 
 CELLS = 8
 """Rows and columns of a map."""
@@ -18,13 +17,14 @@ PASS = 64
 
 
 def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELLS) -> Array:
-    """The embedding less that of the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
+    """The answer less that to the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
 
     A patch token's own cosine is no map: blocks mix the patches, and on the demo's model it finds the finding no better
     than chance (`docs/log.md`). Blurred, not gray: a gray square in a lung looks like a consolidation.
 
     Args:
-        encode: images (n, S, S) float32 -> (n, E); it is given each image `cells`^2 + 1 times.
+        encode: images (n, S, S) float32 -> (n, E), embeddings or the logits of scores; it is given each image
+            `cells`^2 + 1 times.
         pixels: (B, S, S) float32, of any scale.
         cells: rows and columns.
 
@@ -34,13 +34,6 @@ def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELL
     encoded = np.concatenate([encode(part) for part in _passes(pixels, cells)])
     each = encoded.reshape(len(pixels), cells * cells + 1, -1)
     return np.asarray((each[:, :1] - each[:, 1:]).reshape(len(pixels), cells, cells, -1), np.float32)
-
-
-def occluded(encoder: Encoder, squares: Gray, cells: int = CELLS) -> Array:
-    """`occlusion` of an encoder, which takes whole gray levels: uint8 (n, S, S) -> (n, cells, cells, E)."""
-    return occlusion(
-        lambda images: encoder.encode_squares(np.rint(images).astype(np.uint8)), squares.astype(np.float32), cells
-    )
 
 
 def _passes(pixels: Array, cells: int) -> Iterator[Array]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlip.explain.asked import Asked
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
-from xlip.runtime.scores import kind_scores, map_answers, map_queries
+from xlip.runtime.scores import kind_logits, map_answers, map_queries, probabilities
 
 
 class Scored(NamedTuple):
@@ -23,6 +23,11 @@ class Scored(NamedTuple):
     maps: Array | None
     """(n, K, h, w), logits, where they were needed."""
 
+    def rows(self, chosen: Sequence[int]) -> Scored:
+        """What is said of some of the images."""
+        some = np.array(chosen, np.intp)
+        return Scored(self.images[some], self.scores[some], None if self.maps is None else self.maps[some])
+
 
 def scored(encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool = False) -> Scored:
     """Embeddings and scores, and with `maps` the model's own response.
@@ -33,10 +38,23 @@ def scored(encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: boo
         asked: K of them.
         maps: whether they are wanted.
     """
-    images, share = encoder.encode_squares(squares), encoder.local_share
-    pairs = np.stack([one.pair for one in asked])
-    queries = map_queries(pairs) if share else pairs[:, 0]
-    local = encoder.maps(squares, queries) if maps or share else None
-    added = share * map_answers(local) if share and local is not None else 0.0
-    shown = None if local is None else local[:, : len(asked)]
-    return Scored(images, kind_scores(images, pairs, encoder.scale, added), shown)
+    images, logits, local = _answered(encoder, squares, asked, maps=maps)
+    return Scored(images, probabilities(logits), local)
+
+
+def score_logits(encoder: Encoder, squares: Gray, asked: Sequence[Asked]) -> Array:
+    """The logits of `scored`, (n, K): with the share of the map that the model adds."""
+    return np.asarray(_answered(encoder, squares, asked, maps=False)[1], np.float32)
+
+
+def _answered(
+    encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool
+) -> tuple[Array, np.ndarray[Any, np.dtype[np.float64]], Array | None]:
+    """Embeddings, logits, and maps where they were needed; one pass."""
+    share, pairs = encoder.local_share, np.stack([one.pair for one in asked])
+    if not (maps or share):
+        images = encoder.encode_squares(squares)
+        return images, kind_logits(images, pairs, encoder.scale), None
+    images, local = encoder.encode_and_map(squares, map_queries(pairs) if share else pairs[:, 0])
+    added = share * map_answers(local) if share else 0.0
+    return images, kind_logits(images, pairs, encoder.scale, added), local[:, : len(asked)]
