@@ -19,11 +19,14 @@ from xlip.runtime.encoder import Array, Encoder
 from xlip.study.record import Box
 
 HOW = ("auto", "response", "occlusion")
-SPANS = {"response": (0.0, 8.0), "occlusion": (0.4, 4.0)}
+SPANS = {"response": (0.0, 8.0), "occlusion": (0.5, 4.0)}
 """Ends of the scales, in logits: the same for all images, models and words, so that an absent finding stays dark.
 
 Of validation phantoms, 95 % of the cells of absent findings lie under the lower end of occlusion (docs/log.md).
 """
+WINDOW = 2
+"""Cells of a side of what occlusion blurs at a time: on validation phantoms windows of four cells, each cell in four of
+them, point better than single cells, and cost 50 encodings instead of 65 (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def explain_all(
         squares: uint8 (n, S, S), as `xlip.images.any_form.squares` makes them for this encoder.
         words: kinds, texts, or what `ask` made of them.
         how: `response`, the map by which training masks (one pass of the first layers); `occlusion`, what blurring a
-            cell takes from the score (65 encodings an image); `auto`: the first where the model has such a map.
+            few cells takes from the score (50 encodings an image); `auto`: the first where the model has such a map.
         prompts: what stands for kinds.
         rule: when something counts as found; default: the shipped one.
 
@@ -140,12 +143,12 @@ def overlay(image: Gray, explanation: Explanation) -> RGB:
 
 
 def _occlusion(encoder: Encoder, squares: Gray, asked: Sequence[Asked]) -> Array:
-    """(n, K, cells, cells), logits: what the score's logit loses when a cell is blurred."""
+    """(n, K, cells, cells), logits: what the score's logit loses when the windows over a cell are blurred."""
 
     def logits(images: Array) -> Array:
         return score_logits(encoder, np.rint(images).astype(np.uint8), asked)
 
-    return np.moveaxis(occlusion(logits, squares.astype(np.float32)), -1, 1)
+    return np.moveaxis(occlusion(logits, squares.astype(np.float32), side=WINDOW), -1, 1)
 
 
 def _made(asked: Asked, heat: Array, score: float, rule: Rule, how: str) -> Explanation:

@@ -49,7 +49,7 @@ class ExplainConfig:
     """A report or a file with one: each sentence that names a finding gets a map. `own`: each image's own report."""
     how: str = "auto"
     """response: the map that training masks by, at less than the cost of one encoding; occlusion: what blurring a part
-    takes from the score, for any model (65 encodings); auto: response where the model has it."""
+    takes from the score, for any model (50 encodings); auto: response where the model has it."""
     prompts: str = "xlip"
     """A shipped prompt set or a YAML file."""
     rule: str = ""

@@ -29,7 +29,9 @@ class Scored(NamedTuple):
         return Scored(self.images[some], self.scores[some], None if self.maps is None else self.maps[some])
 
 
-def scored(encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool = False) -> Scored:
+def scored(
+    encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool = False, known: Array | None = None
+) -> Scored:
     """Embeddings and scores, and with `maps` the model's own response.
 
     Args:
@@ -37,8 +39,9 @@ def scored(encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: boo
         squares: uint8 (n, S, S).
         asked: K of them.
         maps: whether they are wanted.
+        known: (n, E), the embeddings of these images, where they were computed before: the tower then rests.
     """
-    images, logits, local = _answered(encoder, squares, asked, maps=maps)
+    images, logits, local = _answered(encoder, squares, asked, maps=maps, known=known)
     return Scored(images, probabilities(logits), local)
 
 
@@ -48,13 +51,16 @@ def score_logits(encoder: Encoder, squares: Gray, asked: Sequence[Asked]) -> Arr
 
 
 def _answered(
-    encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool
+    encoder: Encoder, squares: Gray, asked: Sequence[Asked], *, maps: bool, known: Array | None = None
 ) -> tuple[Array, np.ndarray[Any, np.dtype[np.float64]], Array | None]:
     """Embeddings, logits, and maps where they were needed; one pass."""
     share, pairs = encoder.local_share, np.stack([one.pair for one in asked])
     if not (maps or share):
-        images = encoder.encode_squares(squares)
+        images = encoder.encode_squares(squares) if known is None else known
         return images, kind_logits(images, pairs, encoder.scale), None
-    images, local = encoder.encode_and_map(squares, map_queries(pairs) if share else pairs[:, 0])
+    queries = map_queries(pairs) if share else pairs[:, 0]
+    images, local = (
+        encoder.encode_and_map(squares, queries) if known is None else (known, encoder.maps(squares, queries))
+    )
     added = share * map_answers(local) if share else 0.0
     return images, kind_logits(images, pairs, encoder.scale, added), local[:, : len(asked)]
