@@ -18,6 +18,8 @@ from xlip.pacs.finding import WARNING
 from xlip.phantom import generate
 
 FILM = film(0, size=128)
+PATIENT_ENOUGH = 240
+"""Seconds: the first question imports what makes the objects."""
 
 
 def unzipped(answer: Any) -> dict[str, pydicom.Dataset]:
@@ -31,7 +33,7 @@ def unzipped(answer: Any) -> dict[str, pydicom.Dataset]:
 def test_all_objects_stand_in_the_films_study_and_say_what_explain_says(
     serving: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = serving(kinds="Effusion,Pneumothorax,No_Finding")
+    client = serving(kinds="Effusion,Pneumothorax,No_Finding", timeout=PATIENT_ENOUGH)
     asked = {"kinds": "Effusion", "texts": "a tube, in the trachea"}
     made = unzipped(client.post("/v1/dicom", files={"image": encoded(FILM)}, data=asked))
     assert set(made) == {"sc.dcm", "pm.dcm", "seg.dcm", "sr.dcm"}
@@ -52,7 +54,7 @@ def test_all_objects_stand_in_the_films_study_and_say_what_explain_says(
 
 
 def test_objects_are_chosen_and_the_usual_findings_are_taken_where_none_is_named(serving: Callable[..., Any]) -> None:
-    client = serving(kinds="Effusion,No_Finding")
+    client = serving(kinds="Effusion,No_Finding", timeout=PATIENT_ENOUGH)
     made = unzipped(client.post("/v1/dicom?objects=sc,sr", content=encoded(FILM)))
     assert set(made) == {"sc.dcm", "sr.dcm"}
     assert "Pleural effusion" in str(made["sr.dcm"])
@@ -62,7 +64,7 @@ def test_the_models_own_threshold_is_kept_by_maps_and_objects(serving: Callable[
     for threshold, found in ((0.0, True), (1.0, False)):
         rule = tmp_path / "rule.json"
         rule.write_text(json.dumps({"threshold": threshold, "of_kind": {}, "chosen_on": "a test"}))
-        client = serving(rule=str(rule))
+        client = serving(rule=str(rule), timeout=PATIENT_ENOUGH)
         (one,) = client.post("/v1/explain?kinds=Effusion", content=encoded(FILM)).json()["maps"]
         assert (one["found"], one["threshold"]) == (found, threshold)
         report = str(unzipped(client.post("/v1/dicom?kinds=Effusion&objects=sr", content=encoded(FILM)))["sr.dcm"])

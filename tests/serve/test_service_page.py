@@ -49,7 +49,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )
     keys = {"XLIP_TOKENS": f"page:{TOKEN}"}
     kinds = "Cardiomegaly,Effusion,Pneumothorax,No_Finding"
-    with served(folder / "log", keys, index=str(folder / "index"), audit=str(folder / "audit"), kinds=kinds) as one:
+    options = {"index": str(folder / "index"), "audit": str(folder / "audit"), "kinds": kinds, "timeout": 240}
+    with served(
+        folder / "log", keys, **options
+    ) as one:  # what makes DICOM objects is imported when it is first asked for
         yield one
 
 
@@ -202,7 +205,7 @@ def check_objects(page: Any) -> None:
     expect(reason).to_have_text("No export as DICOM: this film did not come as DICOM.")
     page.locator("#films button").nth(1).click()
     expect(reason).to_be_hidden()
-    with page.expect_download() as download:
+    with page.expect_download(timeout=240_000) as download:
         button.click()
     with zipfile.ZipFile(download.value.path()) as archive:
         made = {name: pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
