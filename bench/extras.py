@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def served(one: Environment, model: Path) -> dict[str, float]:
             try:
                 opener.open(f"{url}/ready").close()
                 break
-            except urllib.error.HTTPError:
+            except urllib.error.URLError:  # not there yet, or not ready: an HTTPError is one
                 time.sleep(0.01)
         wall = time.perf_counter() - start
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
