@@ -2,7 +2,9 @@
 
 `python bench/explain.py --model demo/xlip` writes docs/explain.json. Thresholds are chosen on the validation phantoms
 and everything is measured on test phantoms of another series; `--ship` also writes the thresholds that come with the
-package, of the first model. NAME=FOLDER gives a model another name than that of its folder.
+package, of the first model. NAME=FOLDER gives a model another name than that of its folder. `--part` measures parts of
+what docs/explain.json holds anew and leaves the others; it takes exported folders, too, whose cost stands beside the
+checkpoint's.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import torch
 from scipy.stats import spearmanr
 
 from facts import this_run
+from xlip.batches.pixels import as_pixels
+from xlip.cli.encoders import open_encoder
 from xlip.evaluate.adapter import XLIPAdapter, load_model
 from xlip.evaluate.encoder import TorchEncoder
 from xlip.evaluate.interaction import LESION_SHARE, probe_cases
@@ -32,6 +36,7 @@ from xlip.metrics.auroc import auroc
 from xlip.metrics.grounding import pointing_game
 from xlip.phantom import PHANTOM_KINDS, PHANTOM_NOTICE, Phantom
 from xlip.results.intervals import mean_with_interval
+from xlip.runtime.encoder import Encoder
 
 VALIDATION, TEST = 2_000_003, 1_000_003
 """Series of phantoms; training draws from others."""
@@ -47,7 +52,10 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=800)
     parser.add_argument("--out", default="docs/explain.json")
     parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--part", nargs="*", choices=("response", "occlusion", "cost"), default=[])
     options = parser.parse_args()
+    if options.part:
+        return renew(options)
     found: dict[str, Any] = {**this_run(), "notice": PHANTOM_NOTICE, "models": {}}
     for number, spec in enumerate(options.model):
         name, _, path = spec.rpartition("=")
@@ -62,15 +70,46 @@ def main() -> None:
             shipped.write_text(json.dumps(Rule(rule.threshold, {}, rule.chosen_on).to_json(), indent=2) + "\n")
         Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(figures, indent=1))
+    return None
 
 
-def measured(encoder: TorchEncoder, singles: int, validation: int) -> tuple[Rule, dict[str, Any]]:
-    """The rule from validation phantoms, and every figure on test phantoms."""
+def renew(options: argparse.Namespace) -> None:
+    """Measure some parts again, and say in the file by which run."""
+    found: dict[str, Any] = json.loads(Path(options.out).read_text("utf-8"))
+    for spec in options.model:
+        name, _, path = spec.rpartition("=")
+        encoder = open_encoder(path)
+        figures = found["models"][name or Path(path).name]
+        assert figures["checkpoint"] == encoder.identity, "the file holds figures of other weights"
+        exported = not isinstance(encoder, TorchEncoder)
+        for part in options.part:
+            if part == "cost":
+                one = phantoms(encoder.image_size, TEST, 1)[0]
+                made = cost(encoder, ask(encoder, PHANTOM_KINDS), one)
+                figures["cost of the exported model" if exported else "cost"] = made
+            else:
+                cases = probe_cases(encoder.image_size, singles=options.singles, seed=TEST, start=0)
+                rule, _ = chosen(encoder, options.validation)
+                made = pointing(encoder, [cases.phantoms[i] for i in cases.single], part, rule)
+                figures[part] = made
+            figures.setdefault("renewed", {})[part] = {**this_run(), "exported": exported}
+            Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+            print(json.dumps({part: made}, indent=1), flush=True)
+
+
+def chosen(encoder: Encoder, validation: int) -> tuple[Rule, int]:
+    """The rule from validation phantoms, and their number."""
     asked = ask(encoder, PHANTOM_KINDS)
     chosen_on = phantoms(encoder.image_size, VALIDATION, validation)
     where = f"{len(chosen_on)} phantoms of seed {VALIDATION} by {encoder.identity}"
-    absent = labels(chosen_on) == 0
-    rule = thresholds(scores_of(encoder, asked, chosen_on), absent, PHANTOM_KINDS, SPECIFICITY, where)
+    scores, absent = scores_of(encoder, asked, chosen_on), labels(chosen_on) == 0
+    return thresholds(scores, absent, PHANTOM_KINDS, SPECIFICITY, where), len(chosen_on)
+
+
+def measured(encoder: Encoder, singles: int, validation: int) -> tuple[Rule, dict[str, Any]]:
+    """The rule from validation phantoms, and every figure on test phantoms."""
+    asked = ask(encoder, PHANTOM_KINDS)
+    rule, count = chosen(encoder, validation)
     cases = probe_cases(encoder.image_size, singles=singles, seed=TEST, start=0)
     tested = list(cases.phantoms)
     scores, truth = scores_of(encoder, asked, tested), labels(tested)
@@ -79,7 +118,7 @@ def measured(encoder: TorchEncoder, singles: int, validation: int) -> tuple[Rule
     figures = {
         "checkpoint": encoder.identity,
         "image_size": encoder.image_size,
-        "phantoms": {"seed": TEST, "count": len(tested), "with_one_finding": len(alone), "validation": len(chosen_on)},
+        "phantoms": {"seed": TEST, "count": len(tested), "with_one_finding": len(alone), "validation": count},
         "scale": {how: SPANS[how] for how in methods},
         "present_against_absent": {"score": macro(truth, scores)},
         "abstention": {
@@ -116,7 +155,7 @@ def in_batches(shown: list[Phantom], compute: Any) -> Any:
     return np.concatenate([compute(squares[first : first + BATCH]) for first in range(0, len(squares), BATCH)])
 
 
-def scores_of(encoder: TorchEncoder, asked: list[Asked], shown: list[Phantom]) -> Any:
+def scores_of(encoder: Encoder, asked: list[Asked], shown: list[Phantom]) -> Any:
     return in_batches(shown, lambda part: scored(encoder, part, asked).scores)
 
 
@@ -136,7 +175,7 @@ def abstention(scores: Any, truth: Any, rule: Rule) -> dict[str, Any]:
     }
 
 
-def pointing(encoder: TorchEncoder, alone: list[Phantom], how: str, rule: Rule) -> dict[str, Any]:
+def pointing(encoder: Encoder, alone: list[Phantom], how: str, rule: Rule) -> dict[str, Any]:
     """Of phantoms with one finding: does the map of its kind, and of its sentence, point at it?"""
     rows: dict[str, list[float]] = {name: [] for name in ("pointing", "cell", "of_found", "of_sentence", "random")}
     by_kind: dict[str, list[float]] = {}
@@ -198,7 +237,7 @@ def box_overlap(found: Explanation, mask: Any) -> float:
     return float((inside & truth).sum() / (inside | truth).sum())
 
 
-def stated(encoder: TorchEncoder, report: str, kind: str) -> Asked | None:
+def stated(encoder: Encoder, report: str, kind: str) -> Asked | None:
     """The first sentence of a report that states a kind."""
     return next((one for one in ask_report(encoder, report) if one.kind == kind and not one.denied), None)
 
@@ -207,13 +246,17 @@ def interval(values: list[float]) -> dict[str, Any]:
     return mean_with_interval(np.array(values), np.arange(len(values)), replicates=1000, seed=0).to_json()
 
 
-def cost(encoder: TorchEncoder, asked: list[Asked], one: Phantom, repeats: int = 31) -> dict[str, Any]:
+def cost(encoder: Encoder, asked: list[Asked], one: Phantom, repeats: int = 31) -> dict[str, Any]:
     """Processor seconds of the map of all kinds, of one encoding, and of both as `explain` needs them; one image."""
     square = one.pixels[None]
     ways = {"encoding": lambda: encoder.encode_squares(square)}
     if encoder.has_maps:
         ways["response"] = lambda: encoder.maps(square, queries(asked))
         ways["score and response"] = lambda: explain_all(encoder, square, asked, "response")
+        tower = getattr(getattr(encoder, "model", None), "model", None)
+        if isinstance(encoder, TorchEncoder) and tower is not None:
+            pixels = as_pixels(square)
+            ways["tower without local head"] = torch.no_grad()(lambda: tower.image_tower(pixels))
     ways["score and occlusion"] = lambda: explain_all(encoder, square, asked, "occlusion")
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):

@@ -23,7 +23,7 @@ from spacy.tokens import Doc
 
 from facts import ROOT, this_run
 from xlip.reports.entities import TAGGER
-from xlip.reports.sections import compose
+from xlip.reports.sections import clean, compose_sections
 from xlip.reports.tag_inputs import Document
 from xlip.reports.tag_run import CHUNK, TagConfig, tag_chunk, tag_to
 from xlip.reports.tagger.rules import RuleTagger, rule_tagger
@@ -34,7 +34,10 @@ RUNS = 5
 
 def reports() -> list[str]:
     with DATA.open(encoding="utf-8", newline="") as stream:
-        composed = [compose(row["findings"], row["impression"]) for row in csv.DictReader(stream)]
+        composed = [
+            compose_sections({name: clean(row[name]) or "" for name in ("findings", "impression")})
+            for row in csv.DictReader(stream)
+        ]
     return [text for text in composed if text]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from xlip.reports.entities import TAGGER, kinds_of
-from xlip.reports.sections import compose
+from xlip.reports.sections import clean, compose_sections
 from xlip.reports.tagger.rules import rule_tagger
 from xlip.sources.openi_tags import applies, parts_of, stated_by, tag_rules, tagged_kinds
 from xlip.study.labels import PRESENT, UNCERTAIN
@@ -42,7 +42,7 @@ def studies(name: str) -> Iterator[tuple[str, str, set[str]]]:
     """(uid, report, kinds) of the studies of a half that have a report and were indexed."""
     with DATA.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            report = compose(row["findings"], row["impression"])
+            report = compose_sections({name: clean(row[name]) or "" for name in ("findings", "impression")})
             if half(row["uid"]) == name and report and "no indexing" not in row["MeSH"].lower():
                 yield row["uid"], report, stated_by(row["MeSH"].split(";"))
 

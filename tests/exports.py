@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,8 @@ def _make(place: Exported) -> None:
     model = build_model(replace(CONFIG, depth=1), tiny_processor(), 0)
     model.config.local_share = 0.5
     model.save_pretrained(place.checkpoint)
+    rule = {"threshold": 0.384136, "of_kind": {}, "chosen_on": "nothing, by a test"}
+    (place.checkpoint / "abstention.json").write_text(json.dumps(rule))
     prepare("phantom", Path(), place.phantoms, workers=0, holdout=0.5, options={"count": 60, "size": 64})
     place.tuned.mkdir()
     XLIPClassifier.of(model, KINDS).save_pretrained(place.tuned)

@@ -47,6 +47,9 @@ class FakeEncoder:
         assert self.has_maps
         return 8 * by_brightness(squares)[:, None] * queries[:, 1][None, :, None, None].astype(np.float32)
 
+    def encode_and_map(self, squares: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.encode_squares(squares), self.maps(squares, queries)
+
 
 def _at(shares: np.ndarray) -> np.ndarray:
     angles = shares * np.pi / 2

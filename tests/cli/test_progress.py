@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from xlip.cli import progress as module
+from xlip.cli.data import progress_bar
 from xlip.cli.progress import plain_line, progress_shown
 
 
@@ -32,3 +37,14 @@ def test_without_a_terminal_lines_come_as_time_passes(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[1] for line in lines] == ["30", "60", "90"]
     assert lines[-1].endswith("10 s left")
+
+
+@pytest.mark.parametrize("shown", [progress_shown, lambda what, unit: progress_bar(what)])
+def test_a_server_without_the_package_of_bars_shows_lines_on_a_terminal_too(
+    shown: Callable[[str, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    with shown("pull", "films") as say:
+        say(1, 2)

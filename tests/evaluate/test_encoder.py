@@ -33,6 +33,20 @@ def test_an_encoder_gives_what_its_model_gives(local: bool) -> None:
     if not local:
         with pytest.raises(XLIPError, match="no local head"):
             encoder.maps(SQUARES, pairs[:, 0])
+        with pytest.raises(XLIPError, match="no local head"):
+            encoder.encode_and_map(SQUARES, pairs[:, 0])
         return
     expected = local_answers(adapter, as_pixels(SQUARES), torch.from_numpy(pairs))
     assert np.allclose(map_answers(encoder.maps(SQUARES, map_queries(pairs))), expected.numpy(), atol=1e-4)
+
+
+def test_vectors_and_maps_come_of_one_pass_of_tower_and_local_head() -> None:
+    model = build_model(replace(CONFIG, local=True), tiny_processor(), 0).eval()
+    encoder, passes = TorchEncoder(XLIPAdapter(model, "abc")), []
+    queries = encoder.encode_texts(["effusion", "no effusion"])
+    for name in ("image_tower", "local"):
+        getattr(model, name).register_forward_hook(lambda *_, name=name: passes.append(name))
+    vectors, maps = encoder.encode_and_map(SQUARES, queries)
+    assert sorted(passes) == ["image_tower", "local"]
+    assert np.allclose(vectors, encoder.encode_squares(SQUARES), atol=1e-6)
+    assert np.allclose(maps, encoder.maps(SQUARES, queries), atol=1e-5)

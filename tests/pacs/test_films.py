@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import csv
+import hashlib
+import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +19,9 @@ import pytest
 from films import SECRETS, encoded, film
 from xlip.errors import XLIPError
 from xlip.pacs.extra import package
-from xlip.pacs.films import WriteConfig, write_films
+from xlip.pacs.films import REFUSED, WriteConfig, write_films
 from xlip.pacs.finding import WARNING
+from xlip.pacs.spool import DIGITS
 
 
 class Brightness:
@@ -34,6 +39,13 @@ class Brightness:
     def maps(self, squares: np.ndarray, directions: np.ndarray) -> np.ndarray:
         cells = squares.reshape(len(squares), 8, 4, 8, 4).mean((2, 4)) / 32
         return np.repeat(cells[:, None], len(directions), 1).astype(np.float32)
+
+    def encode_and_map(self, squares: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.encode_squares(squares), self.maps(squares, queries)
+
+
+def name_of(one: pydicom.Dataset) -> str:
+    return hashlib.sha256(str(one.SOPInstanceUID).encode()).hexdigest()[:DIGITS]
 
 
 def written(folder: Path, **options: Any) -> Any:
@@ -70,12 +82,61 @@ def test_films_alone_are_answered_for_once_each_and_the_rest_is_counted_without_
 def test_the_map_of_the_encoder_lies_on_the_film(films: Path) -> None:
     """Its response is brightness: the map goes with the film's own gray levels, letterbox taken back."""
     (films / "in" / "Quillfeather" / "1").write_bytes(encoded(film(1, size=96, columns=60)))
-    written(films, kinds="Effusion", objects="pm")
+    written(films, kinds="Effusion", objects="pm", any_picture=True)  # cut so narrow, it looks like no chest
     maps = [pydicom.dcmread(path) for path in (films / "out").rglob("pm.dcm")]
     (one,) = (found for found in maps if found.Columns == 60)
     gray = film(1, size=96, columns=60).pixel_array
     assert WARNING in one.ContentDescription
     assert np.corrcoef(one.pixel_array.ravel(), gray.ravel())[0, 1] > 0.8
+
+
+def test_what_cannot_be_judged_is_named_and_gets_no_object(films: Path) -> None:
+    blank, inverted, side = (
+        film(5),
+        film(6),
+        film(7, ViewPosition="LL", SeriesDescription="Thorax", PatientOrientation=["A", "F"]),
+    )
+    blank.PixelData = bytes(len(blank.PixelData))
+    inverted.PixelData = (16 * 255 - inverted.pixel_array).astype(np.uint16).tobytes()
+    wrong = {"nearly uniform": blank, "inverted": inverted, "the view is said to be lateral": side}
+    for name, one in wrong.items():
+        (films / "in" / "Quillfeather" / name[:8]).write_bytes(encoded(one))
+    done = written(films, kinds="Effusion", objects="sc,sr")
+    assert (done.films, done.objects) == (2, 4)
+    names = {reason: name_of(one) for reason, one in wrong.items()}
+    assert set(done.refused) == set(names.values())
+    for reason, name in names.items():
+        assert reason in done.refused[name]
+        assert not (films / "out" / name).exists()
+    with (films / "out" / REFUSED).open(newline="") as stream:
+        assert dict(list(csv.reader(stream))[1:]) == done.refused
+    said = (films / "out" / REFUSED).read_text()
+    assert not [secret for secret in SECRETS if secret in said]
+    assert written(films, kinds="Effusion", objects="sc", any_picture=True).films == 5
+
+
+def test_a_folder_of_refused_films_alone_is_no_fault_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one").write_bytes(
+        encoded(film(7, ViewPosition="LL", SeriesDescription="Thorax", PatientOrientation=["A", "F"]))
+    )
+    done = written(tmp_path, kinds="Effusion")
+    assert (done.films, done.objects, len(done.refused)) == (0, 0, 1)
+    (tmp_path / "in" / "one").write_bytes(encoded(film(7)))
+    assert written(tmp_path, kinds="Effusion").films == 1
+    assert (tmp_path / "out" / REFUSED).read_text().split() == ["film,reason"]
+
+
+def test_the_models_own_thresholds_say_what_is_found(films: Path) -> None:
+    """Every phantom scores the same: a threshold above that leaves the report without a mark, one below marks it."""
+    for threshold, mark in ((1.0, "Below threshold"), (0.0, "At or above threshold")):
+        rule = films / "rule.json"
+        rule.write_text(json.dumps({"threshold": threshold, "of_kind": {}, "chosen_on": "a test"}))
+        shutil.rmtree(films / "out", ignore_errors=True)
+        written(films, kinds="Effusion", objects="sr", rule=str(rule))
+        reports = [str(pydicom.dcmread(path)) for path in (films / "out").rglob("sr.dcm")]
+        assert len(reports) == 2
+        assert all(mark in report for report in reports)
 
 
 @pytest.mark.parametrize(

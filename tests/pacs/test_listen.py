@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_objects_are_kept_as_they_came_and_once(tmp_path: Path, caplog: pytest.L
     names = " ".join(map(str, (tmp_path / "spool").rglob("*")))
     shown = names + caplog.text + " ".join(said)
     assert not [secret for secret in {*SECRETS, str(film(0).SOPInstanceUID)} if secret in shown]
+
+
+def test_a_uid_of_a_wrong_form_is_kept_and_no_warning_quotes_it(tmp_path: Path) -> None:
+    """pydicom warns of it, by its value, on the thread of the connection; real archives hold such UIDs."""
+    wrong = "999.999.01.23.45.6789"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sent = film(0, SOPInstanceUID=wrong)
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        with listener(tmp_path / "spool") as (running, said), connected(running) as association:
+            assert association.send_c_store(sent).Status == 0
+        assert running.received.kept == 1
+    assert not [one for one in met if wrong in str(one.message)]
+    assert wrong not in " ".join(said)
 
 
 def test_pixels_are_never_opened(tmp_path: Path) -> None:

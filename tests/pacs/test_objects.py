@@ -15,8 +15,9 @@ import pytest
 
 from films import SECRETS, encoded, film
 from xlip.errors import XLIPError
+from xlip.explain.explanation import Explanation
 from xlip.pacs.capture import SMALLEST, overlay
-from xlip.pacs.finding import WARNING, Finding, Prediction
+from xlip.pacs.finding import WARNING, Prediction
 from xlip.pacs.geometry import on_film
 from xlip.pacs.maps import region
 from xlip.pacs.source import Source, read_source, source_of
@@ -40,11 +41,17 @@ def heat(row: int, column: int, value: float) -> np.ndarray:
     return made
 
 
+def finding(
+    text: str, kind: str, score: float, threshold: float, heat: Any, low: float, high: float, found: bool
+) -> Any:
+    return Explanation(text, kind, heat, low, high, score, threshold, found, boxes=(), how="response")
+
+
 def prediction(**changes: Any) -> Prediction:
     findings = [
-        Finding("pleural effusion", "Effusion", 0.91, 0.5, heat(5, 2, 6.0), 0.0, 8.0, True),
-        Finding("rib fracture", "Fracture", 0.2, 0.5, heat(2, 5, 7.0), 0.0, 8.0, False),
-        Finding("something that nobody has a code for", "", 0.7, 0.6, heat(3, 3, 5.0), 0.0, 8.0, True),
+        finding("pleural effusion", "Effusion", 0.91, 0.5, heat(5, 2, 6.0), 0.0, 8.0, True),
+        finding("rib fracture", "Fracture", 0.2, 0.5, heat(2, 5, 7.0), 0.0, 8.0, False),
+        finding("something that nobody has a code for", "", 0.7, 0.6, heat(3, 3, 5.0), 0.0, 8.0, True),
     ]
     return Prediction(**{"findings": findings, "preprocess": "letterbox", "model": "0123456789ab", **changes})
 
@@ -178,7 +185,7 @@ def test_the_capture_shows_the_film_the_found_and_the_warning(written: dict[str,
     mask = region(prediction().findings[0], large.shape, "letterbox")
     text = slice(0, int(0.12 * len(large)))
     assert coloured[mask].mean() > 0.95, "the finding is not coloured"
-    absent = region(Finding("x", "", 1.0, 0.0, prediction().findings[1].map, 0.0, 8.0, True), large.shape, "letterbox")
+    absent = region(finding("x", "", 1.0, 0.0, prediction().findings[1].map, 0.0, 8.0, True), large.shape, "letterbox")
     far = absent & ~_wide(prediction(), large.shape)
     far[text] = False
     assert far.any()
@@ -194,7 +201,7 @@ def _wide(of: Prediction, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def test_a_film_on_which_nothing_is_found_stays_gray_but_for_the_text() -> None:
-    nothing = [Finding(one.name, one.kind, 0.1, 0.5, one.map, 0.0, 8.0, False) for one in prediction().findings]
+    nothing = [finding(one.text, one.kind, 0.1, 0.5, one.map, 0.0, 8.0, False) for one in prediction().findings]
     pixels = overlay(np.full((600, 500), 90, np.uint8), prediction(findings=nothing))
     assert (pixels[200:] == 90).all()
 
@@ -214,13 +221,13 @@ def test_the_map_holds_the_values_of_every_finding_on_the_pixels_of_the_film(wri
         item.RealWorldValueMappingSequence[0].LUTExplanation.partition(":")[0]
         for item in one.PerFrameFunctionalGroupsSequence
     ]
-    assert labels == [finding.name for finding in of.findings]
+    assert labels == [finding.text for finding in of.findings]
     assert (one.Rows, one.Columns) == (96, 70)
 
 
 def test_the_segmentation_is_the_region_pixel_for_pixel(written: dict[str, Path]) -> None:
     one, of = hd.seg.segread(written["seg"]), prediction()
-    assert [one.get_segment_description(number).segment_label for number in (1, 2, 3)] == [f.name for f in of.findings]
+    assert [one.get_segment_description(number).segment_label for number in (1, 2, 3)] == [f.text for f in of.findings]
     masks = one.get_pixels_by_source_instance(
         [film(0).SOPInstanceUID], segment_numbers=[1, 2, 3], assert_missing_frames_are_empty=True
     )[0]
@@ -238,7 +245,7 @@ def test_the_report_reads_back_as_tid_1500_with_scores_and_boxes(written: dict[s
     plain = content.get_image_measurement_groups()
     assert (len(planar), len(plain)) == (2, 1)
     scores = {group.tracking_identifier: group.get_measurements()[0].value for group in (*planar, *plain)}
-    assert scores == {finding.name: finding.score for finding in prediction().findings}
+    assert scores == {finding.text: finding.score for finding in prediction().findings}
     mask = region(prediction().findings[0], (96, 70), "letterbox")
     columns, rows = planar[0].roi.value[:, 0], planar[0].roi.value[:, 1]
     assert (rows.min(), rows.max()) == (mask.any(1).argmax(), 96 - mask.any(1)[::-1].argmax())
@@ -270,6 +277,6 @@ def test_numbers_that_no_prediction_has_are_refused() -> None:
     for changes in ({"score": 1.5}, {"map": heat(0, 0, np.nan)}, {"low": 9.0}, {"score": float("nan")}):
         values = {"score": 0.5, "map": heat(0, 0, 1.0), "low": 0.0, **changes}
         with pytest.raises(XLIPError, match="x: expected"):
-            prediction(findings=[Finding("x", "", values["score"], 0.5, values["map"], values["low"], 8.0, True)])
+            prediction(findings=[finding("x", "", values["score"], 0.5, values["map"], values["low"], 8.0, True)])
     with pytest.raises(XLIPError, match="at least one finding"):
         prediction(findings=[])

@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, SecondaryCaptureImageStorage
 
-from films import SECRETS, encoded, film
+from films import SECRETS, encoded, film, needs_openssl, self_signed
 from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.pacs.access import Access
@@ -71,6 +71,37 @@ def test_objects_reach_a_peer_whole(files: Path, tmp_path: Path) -> None:
     assert (done.kept, done.failed) == (3, {})
     came = sorted(path.read_bytes()[-4000:] for path in (tmp_path / "spool").rglob("*.dcm"))
     assert came == sorted(encoded(film(number))[-4000:] for number in range(3))
+
+
+@needs_openssl
+def test_objects_reach_a_peer_by_tls_whose_authority_is_known_and_no_other(files: Path, tmp_path: Path) -> None:
+    ours, strange = (self_signed(_made(tmp_path / name)) for name in ("ours", "strange"))
+    listening = ListenConfig(
+        str(tmp_path / "spool"), port=0, reserve=1, tls=True, access=Access(cert=str(ours), ca=str(ours))
+    )
+    quick = {"wait": 0.0, "attempts": 1, "timeout": 5.0}
+    with Listener(listening) as peer:
+        to = f"XLIP@127.0.0.1:{peer.port}"
+        done = sent(files, to, tls=True, access=Access(ca=str(ours), cert=str(ours), **quick))
+        assert (done.kept, done.failed) == (3, {})
+        wrong = {
+            "the peer's authority is unknown": Access(cert=str(ours), ca=str(strange), **quick),
+            "ours is unknown to the peer": Access(ca=str(ours), cert=str(strange), **quick),
+            "no certificate of ours": Access(ca=str(ours), **quick),
+        }
+        for access in wrong.values():
+            with pytest.raises(XLIPError, match="pacs send"):
+                sent(files, to, tls=True, access=access)
+        with pytest.raises(XLIPError, match="pacs send"):
+            sent(files, to, access=Access(**quick))  # in the clear
+        assert peer.received.kept == 3
+    came = sorted(path.read_bytes()[-4000:] for path in (tmp_path / "spool").rglob("*.dcm"))
+    assert came == sorted(encoded(film(number))[-4000:] for number in range(3))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,13 @@ def test_no_name_of_a_file_is_in_anything_that_is_written(films: Path, tmp_path:
     assert SECRET not in " ".join(said)
 
 
+def test_a_film_is_encoded_once_for_scores_distance_and_maps(films: Path, tmp_path: Path) -> None:
+    encoder = FakeEncoder()
+    counts = triage(config(films, tmp_path / "list.csv"), encoder, lambda line: None)
+    assert sum(encoder.passes) == counts["finding"] + counts["nothing found"]
+    assert counts["finding"] > 0
+
+
 def test_a_second_run_judges_only_what_is_new(films: Path, tmp_path: Path) -> None:
     folder = tmp_path / "films"
     shutil.copytree(films, folder)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from real_data import real_data
+from real_data import open_i_report, real_data
 from xlip.errors import XLIPError
-from xlip.reports.sections import SECTIONS, clean, compose, compose_sections, sections
+from xlip.reports.sections import SECTIONS, clean, compose_sections, sections
 from xlip.sources.source import read_table
 
 
@@ -38,10 +38,10 @@ def test_clean_leaves_no_marks_and_is_idempotent(text: str) -> None:
     assert clean(found) == found
 
 
-def test_compose_joins_sentences_and_knows_what_is_empty() -> None:
-    assert compose("Clear lungs", "Normal.") == "Clear lungs. Normal."
-    assert compose("XXXX", "Normal") == "Normal."
-    assert compose(None, "") is None
+def test_sections_are_joined_as_sentences_and_nothing_makes_no_report() -> None:
+    assert compose_sections({"findings": "Clear lungs", "impression": "Normal."}) == "Clear lungs. Normal."
+    assert compose_sections({"impression": "Normal"}) == "Normal."
+    assert compose_sections({"findings": ""}) is None
 
 
 def test_sections_on_lines_in_any_case() -> None:
@@ -75,7 +75,7 @@ def test_sections_never_fail(text: str) -> None:
 
 def test_real_reports_hold_no_marks() -> None:
     table = real_data("iu_openi") / "indiana_reports.csv"
-    composed = [compose(row["findings"], row["impression"]) for _, row in read_table(table)]
+    composed = [open_i_report(row) for _, row in read_table(table)]
     assert len(composed) == 3851
     assert composed.count(None) == 25
     assert not any("XXXX" in report for report in composed if report)

@@ -12,13 +12,12 @@ import pytest
 from invented_reports import invented_reports
 from PIL import Image
 
-from real_data import real_data
+from real_data import open_i_report, real_data
 from xlip.notices import noticed
 from xlip.preparation.run import prepare
 from xlip.reports.deidentify import MARKS, deidentify, find_identifiers
 from xlip.reports.entities import kinds_of, tag, tag_report
 from xlip.reports.language import language_of
-from xlip.reports.sections import compose
 from xlip.reports.tagger.rules import rule_tagger
 from xlip.reports.whole import read_whole_report
 from xlip.study.parquet import read_studies
@@ -131,7 +130,7 @@ def test_findings_and_measures_are_no_identifiers(text: str) -> None:
 
 def test_no_finding_of_open_i_is_touched_and_all_is_english() -> None:
     with (real_data("iu_openi") / "indiana_reports.csv").open(encoding="utf-8", newline="") as stream:
-        texts = [text for row in csv.DictReader(stream) if (text := compose(row["findings"], row["impression"]))]
+        texts = [text for row in csv.DictReader(stream) if (text := open_i_report(row))]
     assert len(texts) == 3826
     assert {language_of(text) for text in texts} == {"en"}
     for text in texts:

@@ -17,6 +17,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter
 from xlip.evaluate.encoder import TorchEncoder
+from xlip.explain.abstention import rule_of
 from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.runtime.exported import ExportedClassifier, ExportedModel, as_floats
@@ -79,12 +80,42 @@ def test_maps_are_those_of_the_checkpoint(model: ExportedModel, checkpoint: Torc
     assert np.abs(found - expected).max() < 1e-3
     assert np.abs(map_answers(found) - map_answers(expected)).max() < 1e-3
     assert model.maps(SQUARES[:0], queries).shape == (0, *expected.shape[1:])
+    vectors, maps = model.encode_and_map(SQUARES[:3], queries)
+    assert np.array_equal(maps, found)
+    assert np.array_equal(vectors, model.encode_squares(SQUARES[:3]))
 
 
 def test_it_says_of_itself_what_the_checkpoint_says(model: ExportedModel, checkpoint: TorchEncoder) -> None:
     for name in ("identity", "image_size", "preprocess", "width", "local_share", "has_maps"):
         assert getattr(model, name) == getattr(checkpoint, name), name
     assert model.scale == pytest.approx(checkpoint.scale)
+
+
+def test_the_thresholds_of_the_checkpoint_go_with_its_graphs(exported: Exported) -> None:
+    assert rule_of(str(exported.folder), "").chosen_on == "nothing, by a test"
+    assert rule_of(str(exported.tuned_graphs), "").chosen_on != "nothing, by a test"
+
+
+def test_a_folder_of_pt2_files_alone_says_what_to_do(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "programs"
+    shutil.copytree(exported.folder, folder, ignore=shutil.ignore_patterns("*.onnx"))
+    facts = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**facts, "graphs": {}}))
+    picture = tmp_path / "film.png"
+    picture.write_bytes(encode(generate(0, size=128).pixels, lossless=True))
+    given = ["--model", str(folder)]
+    for words in (
+        ["serve", *given, "--port", "0"],
+        ["embed", *given, "--data", str(picture), "--out", str(tmp_path / "index")],
+        ["zeroshot", *given, "--data", str(exported.phantoms), "--out", str(tmp_path / "results")],
+        ["explain", str(picture), *given, "--kinds", "Mass", "--out", str(tmp_path / "maps")],
+    ):
+        assert cli.main(words) == 2, words
+        error = capsys.readouterr().err
+        assert "export the model with `--format onnx` or `both`" in error, words
+        assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(
@@ -181,6 +212,9 @@ def train_alone() -> set[str]:
 
 def test_the_command_line_knows_the_packages_of_training() -> None:
     assert train_alone() == cli.TRAINING
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {re.split(r"[^\w-]", line)[0] for line in project["optional-dependencies"]["search"]}
+    assert named & cli.TRAINING == cli.SEARCHING
 
 
 def write_dicom(file: Path, pixels: np.ndarray) -> None:

@@ -50,6 +50,8 @@ class Pixels:
     def maps(self, squares: np.ndarray, directions: np.ndarray) -> np.ndarray:
         raise AssertionError
 
+    encode_and_map = maps
+
 
 def unit(values: np.ndarray) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)

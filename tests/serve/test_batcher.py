@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -46,8 +47,10 @@ def test_what_waits_goes_in_together_and_no_batch_is_too_large() -> None:
 def test_each_film_has_the_maps_answer_to_its_own_kinds() -> None:
     # The maps of denials (the second half) are the same, so that the first half decides.
     queries = [np.stack([np.full(8, value), np.zeros(8)]).astype(np.float32) for value in (0.5, 2.0)]
-    batcher = Batcher(FakeEncoder(), 8)
+    encoder = FakeEncoder(delay=0.01)
+    batcher = Batcher(encoder, 32)
     found = within(batcher, all_of(batcher, queries[0], None, queries[1]))
+    assert len(encoder.batches) <= 4, "films that ask for other kinds did not share a pass"
     alone = [within(one := Batcher(FakeEncoder(), 1), one.encode(SQUARES[row], queries[row])) for row in (0,)]
     assert np.allclose(found[0].answers, alone[0].answers)
     assert found[1].answers is None
@@ -56,14 +59,19 @@ def test_each_film_has_the_maps_answer_to_its_own_kinds() -> None:
 
 
 def test_a_film_that_nobody_waits_for_is_not_computed() -> None:
-    encoder = FakeEncoder(delay=0.05)
+    class Held(FakeEncoder):
+        def encode_squares(self, squares: Any) -> Any:
+            assert let_go.wait(60)
+            return super().encode_squares(squares)
+
+    let_go, encoder = threading.Event(), Held()
     batcher = Batcher(encoder, 1)
 
     async def impatient() -> None:
         first = asyncio.create_task(batcher.encode(SQUARES[0]))
-        await asyncio.sleep(0.01)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(batcher.encode(SQUARES[1]), 0.005)
+            await asyncio.wait_for(batcher.encode(SQUARES[1]), 0.01)
+        let_go.set()
         await first
         await batcher.encode(SQUARES[2])
 

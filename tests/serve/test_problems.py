@@ -35,6 +35,7 @@ ASKED: dict[str, Any] = {
     "unreadable-image": lambda client, png: client.post("/v1/zeroshot", content=png[:300]),
     "invalid": lambda client, png: client.post("/v1/zeroshot", content=png, params={"kinds": "Effussion"}),
     "no-index": lambda client, png: client.post("/v1/search", content=png),
+    "no-dicom": lambda client, png: client.post("/v1/dicom", content=png),
 }
 ELSEWHERE = {"unauthorized", "too-slow", "busy", "fault", "not-ready", "no-audit", "timeout"}
 

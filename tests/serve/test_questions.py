@@ -183,3 +183,18 @@ def test_metrics_are_prometheus_text(serving: Callable[..., Any], png: bytes) ->
     assert {route for route, _ in counts} <= {"/ready", "/v1/zeroshot", "other"}
     assert families["xlip_ready"].samples[0].value == 1
     assert json.dumps(counts["other", "404"]) == "1.0"
+
+
+def test_the_map_of_a_film_that_was_scored_needs_no_second_encoding(
+    serving: Callable[..., Any], png: bytes, jpeg: bytes
+) -> None:
+    """And is what it would have been: of this film, not of the last one."""
+    client, fresh = (serving(encoder=FakeEncoder(local_share=0.5)) for _ in range(2))
+    asked = {"kinds": "Effusion,Pneumothorax"}
+    for film in (png, jpeg):
+        assert client.post("/v1/zeroshot", files={"image": film}, data=asked).status_code == 200
+    before = sum(client.encoder.batches)
+    for film in (png, jpeg):
+        ours, right = (one.post("/v1/explain", files={"image": film}, data=asked).json() for one in (client, fresh))
+        assert ours["maps"] == right["maps"]
+    assert sum(client.encoder.batches) == before

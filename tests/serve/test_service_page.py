@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
-from film_files import PATIENT, as_dicom
+from film_files import PATIENT
 from PIL import Image
 from served import Served, served
 from served_encoder import FakeEncoder, unit
 
 from browser import CHROMIUM, needs_browser
+from films import SECRETS, encoded, film
 from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.search.index import Index
@@ -46,7 +49,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )
     keys = {"XLIP_TOKENS": f"page:{TOKEN}"}
     kinds = "Cardiomegaly,Effusion,Pneumothorax,No_Finding"
-    with served(folder / "log", keys, index=str(folder / "index"), audit=str(folder / "audit"), kinds=kinds) as one:
+    options = {"index": str(folder / "index"), "audit": str(folder / "audit"), "kinds": kinds, "timeout": 240}
+    with served(
+        folder / "log", keys, **options
+    ) as one:  # what makes DICOM objects is imported when it is first asked for
         yield one
 
 
@@ -54,7 +60,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def films(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("films")
     pixels = [generate(number, size=256).pixels for number in (3, 4)]
-    contents = {f"{PATIENT}.png": encode(pixels[0], lossless=True), "b.dcm": as_dicom(pixels[1]), "bad.png": b"none"}
+    contents = {
+        f"{PATIENT}.png": encode(pixels[0], lossless=True),
+        "b.dcm": encoded(film(4, size=256)),
+        "bad.png": b"none",
+    }
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     return [str(folder / name) for name in contents]
@@ -129,6 +139,7 @@ def test_from_a_film_to_its_report(
     page.keyboard.press("Escape")
 
     check_exports(page)
+    check_objects(page)
     assert page.locator("header .notice").is_visible()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     assert page.locator("header .notice").bounding_box()["y"] >= 0  # 'Research use only' is always in sight
@@ -139,7 +150,7 @@ def test_from_a_film_to_its_report(
     page.close()
     # The two answers 401 and 415 are shown to the reader, and Chromium notes each in its console.
     assert all("Failed to load resource" in line and ("401" in line or "415" in line) for line in said), said
-    assert PATIENT not in site.errors.read_text()
+    assert not [secret for secret in (PATIENT, *SECRETS) if secret in site.errors.read_text()]
 
 
 def pixels_of(page: Any) -> np.ndarray[Any, Any]:
@@ -183,6 +194,25 @@ def check_exports(page: Any) -> None:
         page.get_by_role("button", name="Film and map as PNG").click()
     with Image.open(download.value.path()) as picture:
         assert picture.size[0] >= 512
+
+
+def check_objects(page: Any) -> None:
+    """Offered for the film that came as DICOM alone; where not, the page says why."""
+    from playwright.sync_api import expect
+
+    button, reason = page.get_by_role("button", name="as DICOM objects"), page.locator("#no-dicom")
+    expect(button).to_be_hidden()  # the film that is shown is a PNG
+    expect(reason).to_have_text("No export as DICOM: this film did not come as DICOM.")
+    page.locator("#films button").nth(1).click()
+    expect(reason).to_be_hidden()
+    with page.expect_download(timeout=240_000) as download:
+        button.click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        made = {name: pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+    assert set(made) == {"sc.dcm", "pm.dcm", "seg.dcm", "sr.dcm"}
+    assert {one.StudyInstanceUID for one in made.values()} == {film(4, size=256).StudyInstanceUID}
+    assert [one.SegmentLabel for one in made["seg.dcm"].SegmentSequence][-1] == "left pleural effusion"
+    assert not [secret for secret in SECRETS if secret in download.value.suggested_filename]
 
 
 def check_access(page: Any) -> None:
@@ -229,4 +259,26 @@ def test_a_wrong_token_is_asked_for_again_and_the_keyboard_reaches_everything(
         "sentence",
     ):
         assert name in reached
+    page.close()
+
+
+def test_a_service_that_makes_no_dicom_objects_says_why_in_the_place_of_the_button(
+    browser: Any, site: Served, films: list[str], said: list[str]
+) -> None:
+    from playwright.sync_api import expect
+
+    def without(route: Any) -> None:
+        answer = route.fetch()
+        told = {"dicom": False, "no_dicom": "the extra `pacs` is not installed here"}
+        route.fulfill(response=answer, json={**answer.json(), **told} if answer.ok else answer.json())
+
+    page = browser.new_page(viewport={"width": 1440, "height": 950})
+    page.route("**/v1/kinds", without)
+    page.goto(f"{site.url}/")
+    page.get_by_role("textbox", name="Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.locator("#files").set_input_files(films[1])
+    expect(page.get_by_role("status")).to_contain_text("1 of 1 films scored")
+    expect(page.locator("#no-dicom")).to_have_text("No export as DICOM: the extra `pacs` is not installed here.")
+    expect(page.get_by_role("button", name="as DICOM objects")).to_be_hidden()
     page.close()

@@ -13,7 +13,7 @@ from xlip.ablation.plan import Plan
 from xlip.files import write_whole
 from xlip.metrics.auroc import auroc
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
-from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.kinds import has_enough
 from xlip.pages.page import Page
 
 Array = np.ndarray[Any, Any]
@@ -143,7 +143,7 @@ def _macro_difference(a: Done, b: Done, weights: Array) -> Array:
     found = []
     for k in range(a.labels.shape[1]):
         labels = a.labels[:, k]
-        if min((labels == 1).sum(), (labels == 0).sum()) >= MIN_CASES:
+        if has_enough(int((labels == 1).sum()), int((labels == 0).sum())):
             found.append(auroc(labels, a.scores[:, k], weights) - auroc(labels, b.scores[:, k], weights))
     with np.errstate(invalid="ignore"):
         return np.nanmean(np.stack(found), 0) if found else np.full(len(weights), np.nan)

@@ -23,6 +23,8 @@ TRAINING = frozenset({
 """Modules of the extra `[train]`: the core alone has none of them."""
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What schedulers send before they kill; what a terminal sends that is closed."""
+SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "threadpoolctl"})
+"""Of these, what the extra `[search]` brings without torch; `[train]` has it too."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,9 +59,11 @@ def _guarded(arguments: list[str]) -> int:
     except XLIPError as error:
         said = str(error)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in TRAINING:
+        module = (error.name or "").partition(".")[0]
+        if module not in TRAINING:
             raise
-        said = f"this needs the package {error.name}; run `pip install 'xlip[train]'`"
+        extra = "search" if module in SEARCHING else "train"
+        said = f"this needs the package {error.name}; run `pip install 'xlip[{extra}]'`"
     except Stopped as stopped:
         _say(str(stopped))
         return 128 + stopped.signal

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 def run_explain(config: ExplainConfig) -> None:
     """Draw maps."""
+    from importlib.util import find_spec
     from pathlib import Path
 
     from xlip.explain.run import explain_films
     from xlip.pages.explanations import write_explanations
 
     result = explain_films(config, open_encoder(config.model), print)
-    page = write_explanations(result, Path(config.out))
+    if find_spec("jinja2") is None:  # a server has what maps need, and not what pages need
+        print("no page is written: it needs the package jinja2; run `pip install 'xlip[search]'`")
+        page = Path(config.out)
+    else:
+        page = write_explanations(result, Path(config.out))
     print_dropped(result["left_out"])
     scale = result["scale"]
     print(f"by {result['how']}; one scale for all: {scale['low']:g} to {scale['high']:g} {scale['unit']}")
@@ -48,9 +53,12 @@ def run_triage(config: TriageConfig) -> None:
     import sys
 
     from xlip.pacs.triage import triage
+    from xlip.pacs.watch import own_entity, triage_what_comes
 
-    encoder = open_encoder(config.model)
-    found = triage(config, encoder, lambda line: print(line, file=sys.stderr), _reference_in(config, encoder))
+    encoder, judge = open_encoder(config.model), triage_what_comes if own_entity(config.source) else triage
+    found = judge(
+        config, encoder, lambda line: print(line, file=sys.stderr, flush=True), _reference_in(config, encoder)
+    )
     print(", ".join(f"{count} {words}" for words, count in found.items()))
     if not config.reference:
         print("no --reference: the distance from the training data was not looked at")
@@ -61,9 +69,9 @@ def _reference_in(config: TriageConfig, encoder: Encoder) -> Reference | None:
     """The reference where it is a search index; None where it is images, or none is named."""
     from pathlib import Path
 
+    if not (Path(config.reference) / "index.json").is_file() or not config.reference:
+        return None
     from xlip.explain.reference import reference_in
     from xlip.search.open import open_store
 
-    if not (Path(config.reference) / "index.json").is_file() or not config.reference:
-        return None
     return reference_in(open_store(config.reference), encoder)

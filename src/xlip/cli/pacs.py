@@ -45,7 +45,9 @@ def run_write(config: WriteConfig) -> int:
     written = write_films(open_encoder(config.model), config)
     print(f"{config.out}: {written.objects} objects of {written.films} films; research use only, not for diagnosis")
     _print_counts("left out", written.left_out)
-    return 1 if written.left_out else 0
+    for film, reason in written.refused.items():
+        print(f"refused {film}: {reason}", file=sys.stderr)
+    return 1 if written.left_out or written.refused else 0
 
 
 def run_send(config: SendConfig) -> int:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 PLAIN_SECONDS = 30.0
 """Without a terminal, a line of text this often."""
@@ -14,16 +15,21 @@ PLAIN_SECONDS = 30.0
 @contextmanager
 def progress_shown(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """What takes (done, total) and shows it with rate and remaining time on stderr; total 0 is unknown."""
+    if not has_bar():
+        yield _PlainLines(what, unit).say
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if not sys.stderr.isatty():
-        yield _PlainLines(what, unit).say
-        return
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def has_bar() -> bool:
+    """Whether a bar can be drawn: on a terminal, by a package that a server may lack."""
+    return sys.stderr.isatty() and find_spec("rich") is not None
 
 
 class _PlainLines:

@@ -109,7 +109,7 @@ def _print_hits(found: Found) -> None:
         report = " ".join(str(hit.columns.get("report", "")).split())
         print(f"{rank}. {hit.id} {hit.score:.3f}" + (f"  {report[:100]}" if report else ""))
     if not found.hits:
-        print("nothing in the index fulfils the condition")
+        print(f"no {found.find} to be found: none fulfils the condition, or the index holds none")
     print(f"{found.find} for {found.asked!r}; research use only, not for diagnosis")
 
 

@@ -120,6 +120,17 @@ class XLIPAdapter:
         assert places is not None
         return local.answers(places, queries.to(places.device)).float().cpu()
 
+    @torch.no_grad()
+    def encode_and_map(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, 1, S, S), (K, E) -> (n, E) and (n, K, h, w): tower and local head see the image once.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        local, made = self._local(), self.model.images(pixels.to(self.model.device))
+        assert made.places is not None
+        return made.embedding.float().cpu(), local.answers(made.places, queries.to(made.places.device)).float().cpu()
+
     def _local(self) -> LocalHead:
         if self.model.local is None:
             raise no_map(self.identity)

@@ -73,3 +73,14 @@ class TorchEncoder:
         if (mapped := with_maps(self.model)) is None:
             raise no_map(self.identity)
         return np.asarray(mapped.maps(as_pixels(squares), torch.from_numpy(queries)).numpy(), np.float32)
+
+    def encode_and_map(self, squares: Gray, queries: Array) -> tuple[Array, Array]:
+        """Uint8 (n, S, S), (K, E) -> (n, E) and (n, K, h, w), from one pass.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        if (mapped := with_maps(self.model)) is None:
+            raise no_map(self.identity)
+        vectors, maps = mapped.encode_and_map(as_pixels(squares), torch.from_numpy(queries))
+        return np.asarray(vectors.numpy(), np.float32), np.asarray(maps.numpy(), np.float32)

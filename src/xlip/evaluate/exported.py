@@ -75,3 +75,11 @@ class ExportedAdapter:
         """
         found = self.model.maps_of_pixels(pixels.numpy(), np.asarray(queries.numpy(), np.float32))
         return torch.from_numpy(found)
+
+    def encode_and_map(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The images' embeddings (n, E), and `maps`.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        return self.encode_pixels(pixels), self.maps(pixels, queries)

@@ -24,6 +24,9 @@ class MapModel(Protocol):
     def maps(self, pixels: Tensor, queries: Tensor) -> Tensor:
         """(n, 1, S, S) in [0, 1], text embeddings (K, E) -> (n, K, h, w), logits."""
 
+    def encode_and_map(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The images' embeddings (n, E) and `maps`, from one pass."""
+
 
 def with_maps(model: object) -> MapModel | None:
     """The model as one that can say where; None where it cannot."""

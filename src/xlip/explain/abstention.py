@@ -58,6 +58,18 @@ def load_rule(path: Path) -> Rule:
     return _parse(text, str(path))
 
 
+def rule_of(model: str, file: str) -> Rule:
+    """The rule that the user names, else that beside the model's weights, else the shipped one.
+
+    Raises:
+        XLIPError: the file is not there or of another form.
+    """
+    beside = Path(model) / FILE
+    if file or beside.is_file():
+        return load_rule(Path(file or beside))
+    return shipped_rule()
+
+
 def _parse(text: str, name: str) -> Rule:
     with reading(name, "make it by `xlip abstain`"):
         found = json.loads(text)

@@ -67,8 +67,12 @@ def ask_report(encoder: Encoder, report: str, prompts: str = "xlip") -> list[Ask
     """The sentences of a report that name a finding, each as a direction; the others say nothing that could be shown.
 
     Raises:
-        XLIPError: no sentence names a finding.
+        XLIPError: no sentence names a finding, or the tagger that finds them is not installed.
     """
+    if not _has_tagger():
+        raise XLIPError(
+            "report: its sentences are told apart by the tagger; run `pip install 'xlip[train]'`, or use --text"
+        )
     chosen = load_prompts(prompts)
     found = [sentence for sentence in sentences(report) if _named(_findings(sentence))]
     if not found:
@@ -101,9 +105,13 @@ def _of_text(encoder: Encoder, text: str, prompts: PromptSet) -> Asked:
 
 def _findings(text: str) -> list[Entity]:
     """What a text says of kinds; nothing where the tagger is not installed (a server needs no spaCy)."""
-    if find_spec("spacy") is None:
+    if not _has_tagger():
         return []
     return [entity for entity in tag(text) if entity.kind not in (None, NO_FINDING)]
+
+
+def _has_tagger() -> bool:
+    return find_spec("spacy") is not None
 
 
 def _named(entities: Sequence[Entity]) -> list[str]:

@@ -1,15 +1,13 @@
-"""Where an image answers to words: what its embedding loses when a part of the image is blurred. NumPy alone."""
+"""Where an image answers to words: what is lost when a part of the image is blurred. NumPy alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from xlip.images.gray import Gray
-from xlip.runtime.encoder import Array, Encoder
+from xlip.runtime.encoder import Array
 
 CELLS = 8
 """Rows and columns of a map."""
@@ -17,37 +15,41 @@ PASS = 64
 """Images that are encoded at a time: memory stays bounded whatever the number of cells."""
 
 
-def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELLS) -> Array:
-    """The embedding less that of the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
+def occlusion(encode: Callable[[Array], Array], pixels: Array, cells: int = CELLS, side: int = 1) -> Array:
+    """The answer less that to the image with one cell blurred (after Zeiler & Fergus 2014, who used gray squares).
+
+    With `side` above 1 windows of `side` x `side` cells are blurred, one at each place where one fits, and a cell gets
+    the sum of what its windows took, over `side`^2: cells at the rim have fewer windows, and get less.
 
     A patch token's own cosine is no map: blocks mix the patches, and on the demo's model it finds the finding no better
     than chance (`docs/log.md`). Blurred, not gray: a gray square in a lung looks like a consolidation.
 
     Args:
-        encode: images (n, S, S) float32 -> (n, E); it is given each image `cells`^2 + 1 times.
+        encode: images (n, S, S) float32 -> (n, E), embeddings or the logits of scores; it is given each image
+            (`cells` + 1 - `side`)^2 + 1 times.
         pixels: (B, S, S) float32, of any scale.
         cells: rows and columns.
+        side: of a window, in cells.
 
     Returns:
         (B, cells, cells, E) float32.
     """
-    encoded = np.concatenate([encode(part) for part in _passes(pixels, cells)])
-    each = encoded.reshape(len(pixels), cells * cells + 1, -1)
-    return np.asarray((each[:, :1] - each[:, 1:]).reshape(len(pixels), cells, cells, -1), np.float32)
+    encoded = np.concatenate([encode(part) for part in _passes(pixels, cells, side)])
+    places = cells + 1 - side
+    each = encoded.reshape(len(pixels), places**2 + 1, -1)
+    lost = (each[:, :1] - each[:, 1:]).reshape(len(pixels), places, places, -1)
+    found = np.zeros((len(pixels), cells, cells, lost.shape[-1]), np.float64)
+    for down in range(side):
+        for across in range(side):
+            found[:, down : down + places, across : across + places] += lost
+    return np.asarray(found / side**2, np.float32)
 
 
-def occluded(encoder: Encoder, squares: Gray, cells: int = CELLS) -> Array:
-    """`occlusion` of an encoder, which takes whole gray levels: uint8 (n, S, S) -> (n, cells, cells, E)."""
-    return occlusion(
-        lambda images: encoder.encode_squares(np.rint(images).astype(np.uint8)), squares.astype(np.float32), cells
-    )
-
-
-def _passes(pixels: Array, cells: int) -> Iterator[Array]:
-    """Each image, then the same with one cell blurred after the other, `PASS` images at a time."""
+def _passes(pixels: Array, cells: int, side: int) -> Iterator[Array]:
+    """Each image, then the same with one window blurred after the other, `PASS` images at a time."""
     waiting: list[Array] = []
     for image in pixels:
-        for one in _variants(image, cells):
+        for one in _variants(image, cells, side):
             waiting.append(one)
             if len(waiting) == PASS:
                 yield np.stack(waiting)
@@ -56,12 +58,13 @@ def _passes(pixels: Array, cells: int) -> Iterator[Array]:
         yield np.stack(waiting)
 
 
-def _variants(image: Array, cells: int) -> Iterator[Array]:
+def _variants(image: Array, cells: int, side: int) -> Iterator[Array]:
     yield image
     blurred = box_mean(image, 2 * (image.shape[-1] // cells) + 1)
     bounds = np.linspace(0, image.shape[-1], cells + 1).round().astype(int)
-    for top, bottom in pairwise(bounds):
-        for left, right in pairwise(bounds):
+    windows = list(zip(bounds, bounds[side:], strict=False))
+    for top, bottom in windows:
+        for left, right in windows:
             changed = image.copy()
             changed[top:bottom, left:right] = blurred[top:bottom, left:right]
             yield changed

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.explain.abstention import FILE, Rule, load_rule, shipped_rule
+from xlip.explain.abstention import rule_of
 from xlip.explain.asked import Asked, ask, ask_report
 from xlip.explain.explanation import SPANS, Explanation, explain, method
 from xlip.explain.films import Film, fault_of, file_name, film_of, is_file, refused_id, several
@@ -49,7 +49,7 @@ class ExplainConfig:
     """A report or a file with one: each sentence that names a finding gets a map. `own`: each image's own report."""
     how: str = "auto"
     """response: the map that training masks by, at less than the cost of one encoding; occlusion: what blurring a part
-    takes from the score, for any model (65 encodings); auto: response where the model has it."""
+    takes from the score, for any model (50 encodings); auto: response where the model has it."""
     prompts: str = "xlip"
     """A shipped prompt set or a YAML file."""
     rule: str = ""
@@ -108,18 +108,6 @@ def explain_films(config: ExplainConfig, encoder: Encoder, say: Callable[[str], 
     write_json(out / "explanations.json", result)
     _write_boxes(out / "boxes.csv", films)
     return result
-
-
-def rule_of(model: str, file: str) -> Rule:
-    """The rule that the user names, else that beside the model's weights, else the shipped one.
-
-    Raises:
-        XLIPError: the file is not there or of another form.
-    """
-    beside = Path(model) / FILE
-    if file or beside.is_file():
-        return load_rule(Path(file or beside))
-    return shipped_rule()
 
 
 def _asked(config: ExplainConfig, encoder: Encoder) -> list[Asked]:

@@ -13,11 +13,12 @@ from torch.export import ExportedProgram
 import xlip
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Cases, open_cases
+from xlip.explain.abstention import FILE as RULE
 from xlip.export.formats import OPSET, needs_onnx, write_int8, write_onnx, write_program
 from xlip.export.graphs import Graph, quiet
 from xlip.export.parity import Parity, phantoms, program_runner
 from xlip.export.subjects import Subject, subject_of
-from xlip.files import check_target, whole_folder, write_json, writing
+from xlip.files import check_target, whole_folder, write_json, write_whole, writing
 from xlip.images.gray import Gray
 from xlip.runtime.export_facts import ExportFacts, is_exported, read_facts
 
@@ -84,6 +85,9 @@ def export(config: ExportConfig, say: Say = lambda line: None) -> Exported:
         if config.format != "onnx":
             work.programs()
         work.write_facts("int8" if config.int8 else "fp32")
+        rule = Path(config.model) / RULE
+        if rule.is_file() and not config.int8:  # rounded scores need thresholds of their own
+            write_whole(partial / RULE, rule.read_bytes())
         write_json(partial / PARITY, parity.to_json())
         facts = read_facts(partial)
     return Exported(out, facts, parity)

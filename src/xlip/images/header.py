@@ -122,15 +122,28 @@ def read_header(file: Path | str) -> Header | None:
         OSError: it cannot be read.
     """
     with open(file, "rb") if isinstance(file, str | Path) else file.open("rb") as stream:  # noqa: PTH123
-        first = stream.read(FIRST_BYTES)
-        if not looks_like_dicom(first):
-            return None
-        if b"1.2.840.10008.1.2.1.99" in first:  # deflated: all of it is inflated at once
-            data = first + stream.read()
-            refuse_inflating("this file", data)
-            return _parsed(io.BytesIO(data), certain=True)
-        stream.seek(0)
-        return _parsed(stream, certain=first[128:132] == b"DICM")
+        return _read(stream)
+
+
+def header_of(data: bytes) -> Header | None:
+    """`read_header` of a file's bytes.
+
+    Raises:
+        XLIPError: they begin as DICOM does, and are damaged.
+    """
+    return _read(io.BytesIO(data))
+
+
+def _read(stream: Any) -> Header | None:
+    first = stream.read(FIRST_BYTES)
+    if not looks_like_dicom(first):
+        return None
+    if b"1.2.840.10008.1.2.1.99" in first:  # deflated: all of it is inflated at once
+        data = first + stream.read()
+        refuse_inflating("this file", data)
+        return _parsed(io.BytesIO(data), certain=True)
+    stream.seek(0)
+    return _parsed(stream, certain=first[128:132] == b"DICM")
 
 
 def _parsed(stream: Any, *, certain: bool) -> Header | None:

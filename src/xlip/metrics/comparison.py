@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
-from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.kinds import has_enough
 from xlip.metrics.sorted_scores import RankedRuns
 
 Array = np.ndarray[Any, Any]
@@ -32,8 +32,8 @@ class Difference:
 
     @property
     def enough(self) -> bool:
-        """Whether the kind takes part in the macro mean: at least `MIN_CASES` positives and negatives."""
-        return min(self.positives, self.negatives) >= MIN_CASES
+        """See `has_enough`."""
+        return has_enough(self.positives, self.negatives)
 
 
 @dataclass(frozen=True)

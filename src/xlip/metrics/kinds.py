@@ -17,6 +17,11 @@ NO_INTERVAL = (float("nan"), float("nan"))
 Array = np.ndarray[Any, Any]
 
 
+def has_enough(positives: int, negatives: int) -> bool:
+    """Whether a kind takes part in macro means: at least `MIN_CASES` of either class."""
+    return min(positives, negatives) >= MIN_CASES
+
+
 @dataclass(frozen=True)
 class KindMetrics:
     """One kind's figures; NaN where a class is missing."""
@@ -32,8 +37,8 @@ class KindMetrics:
 
     @property
     def enough(self) -> bool:
-        """Whether the kind takes part in macro means: at least `MIN_CASES` positives and negatives."""
-        return min(self.positives, self.negatives) >= MIN_CASES
+        """See `has_enough`."""
+        return has_enough(self.positives, self.negatives)
 
 
 @dataclass(frozen=True)

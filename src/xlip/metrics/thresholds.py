@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.kinds import has_enough
 from xlip.metrics.labelled_scores import LabelledScores
 from xlip.metrics.valid_cases import known_cases
 
@@ -43,8 +43,8 @@ class ThresholdMetrics:
 
     @property
     def enough(self) -> bool:
-        """Whether the kind takes part in macro means: at least `MIN_CASES` positives and negatives."""
-        return min(self.tp + self.fn, self.fp + self.tn) >= MIN_CASES
+        """See `has_enough`."""
+        return has_enough(self.tp + self.fn, self.fp + self.tn)
 
 
 def choose_threshold(labels: Array, scores: Array) -> float:

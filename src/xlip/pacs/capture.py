@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from xlip.explain.explanation import Explanation
 from xlip.images.gray import Gray
 from xlip.pacs.extra import package
-from xlip.pacs.finding import WARNING, Finding, Prediction
+from xlip.pacs.finding import WARNING, Prediction
 from xlip.pacs.geometry import on_film
 from xlip.pacs.objects import Maker, described, place_in_study
 from xlip.pacs.source import Source
@@ -74,13 +75,13 @@ def overlay(film: Gray, prediction: Prediction) -> RGB:
     return _written(np.round(shown).astype(np.uint8), prediction.findings, found)
 
 
-def _written(picture: RGB, findings: Sequence[Finding], found: Sequence[Finding]) -> RGB:
+def _written(picture: RGB, findings: Sequence[Explanation], found: Sequence[Explanation]) -> RGB:
     image = Image.fromarray(picture)
     width, height = image.size
     lines = [(WARNING.upper(), (255, 255, 255))]
     for one in sorted(findings, key=lambda finding: -finding.score)[:SHOWN]:
         colour = COLOURS[found.index(one) % len(COLOURS)] if one.found else (190, 190, 190)
-        lines.append((f"{one.name} {one.score:.2f}" + ("" if one.found else " (not marked)"), colour))
+        lines.append((f"{one.text} {one.score:.2f}" + ("" if one.found else " (not marked)"), colour))
     drawing = ImageDraw.Draw(image)
     size = max(8.0, height / LINES)
     longest = max(drawing.textlength(text, font=ImageFont.load_default(size)) for text, _ in lines)

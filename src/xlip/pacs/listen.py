@@ -109,7 +109,7 @@ class Listener:
 
     def wait(self) -> Received:
         """Block until nothing came for `idle` seconds, `most` objects came, or the process is stopped."""
-        while not self._done():
+        while not self.done:
             time.sleep(0.05)
         for _ in range(100):  # peers that wait for an answer to their last object get it
             if not any(one.is_established for one in self.server.active_associations):
@@ -117,7 +117,9 @@ class Listener:
             time.sleep(0.05)
         return self.received
 
-    def _done(self) -> bool:
+    @property
+    def done(self) -> bool:
+        """Whether nothing came for `idle` seconds, or `most` objects came."""
         come = self.received.kept + self.received.repeated
         idle = self.config.idle and time.monotonic() - self.last >= self.config.idle
         return bool(idle) or 0 < self.config.most <= come

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlip.explain.explanation import Explanation
 from xlip.pacs.extra import package
-from xlip.pacs.finding import WARNING, Finding, Prediction
+from xlip.pacs.finding import WARNING, Prediction
 from xlip.pacs.geometry import on_film
 from xlip.pacs.objects import Maker, concept, described, place_in_study
 from xlip.pacs.source import Source
@@ -49,7 +50,7 @@ def parametric_map(source: Source, prediction: Prediction, maker: Maker) -> Data
     return described(made, "pm", source.header)
 
 
-def region(finding: Finding, shape: tuple[int, ...], preprocess: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def region(finding: Explanation, shape: tuple[int, ...], preprocess: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Where a found finding's map is at least `SHARE` of the way to its peak, (rows, columns); else nowhere."""
     heat = on_film(finding.map, shape, preprocess)
     peak = float(heat.max())
@@ -65,7 +66,7 @@ def segmentation(source: Source, prediction: Prediction, maker: Maker) -> Datase
     masks = [region(one, shape, prediction.preprocess) for one in prediction.findings]
     abnormal = hd.sr.CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
     described_segments = [
-        hd.seg.SegmentDescription(number, one.name[:64], abnormal, concept(one), "AUTOMATIC", maker.algorithm())
+        hd.seg.SegmentDescription(number, one.text[:64], abnormal, concept(one), "AUTOMATIC", maker.algorithm())
         for number, one in enumerate(prediction.findings, 1)
     ]
     made = hd.seg.Segmentation(
@@ -82,11 +83,11 @@ def segmentation(source: Source, prediction: Prediction, maker: Maker) -> Datase
     return described(made, "seg", source.header)
 
 
-def _values(finding: Finding, frame: np.ndarray[Any, Any]) -> Any:
+def _values(finding: Explanation, frame: np.ndarray[Any, Any]) -> Any:
     hd = package("highdicom")
     return hd.pm.RealWorldValueMapping(
-        lut_label=finding.name[:16],
-        lut_explanation=f"{finding.name}: response in logits"[:64],
+        lut_label=finding.text[:16],
+        lut_explanation=f"{finding.text}: response in logits"[:64],
         unit=hd.sr.CodedConcept("1", "UCUM", "no units"),
         value_range=(float(frame.min()), float(frame.max())),
         slope=1.0,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from xlip.explain.explanation import Explanation
 from xlip.identity import digest
 from xlip.pacs.extra import package
-from xlip.pacs.finding import WARNING, Finding
+from xlip.pacs.finding import WARNING
 
 SERIES = {"sc": 9101, "pm": 9102, "seg": 9103, "sr": 9104}
 """Kind of object -> the number of its series, far above those of a modality."""
@@ -68,12 +69,12 @@ def described(dataset: Any, kind: str, header: Any) -> Any:
     return dataset
 
 
-def concept(finding: Finding) -> Any:
+def concept(finding: Explanation) -> Any:
     """What a finding is called in codes."""
     hd = package("highdicom")
     if finding.kind in _SNOMED:
         value, meaning = _SNOMED[finding.kind]
         return hd.sr.CodedConcept(value, "SCT", meaning)
-    own = finding.kind or finding.name
+    own = finding.kind or finding.text
     value = own if len(own) <= 16 and own.isascii() else digest(own)
-    return hd.sr.CodedConcept(value, SCHEME, finding.name[:64])
+    return hd.sr.CodedConcept(value, SCHEME, finding.text[:64])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlip.explain.explanation import Explanation
 from xlip.pacs.extra import package
-from xlip.pacs.finding import WARNING, Finding, Prediction
+from xlip.pacs.finding import WARNING, Prediction
 from xlip.pacs.maps import region
 from xlip.pacs.objects import SCHEME, Maker, concept, described, place_in_study
 from xlip.pacs.source import Source
@@ -47,11 +48,11 @@ def structured_report(source: Source, prediction: Prediction, maker: Maker) -> D
     return described(made, "sr", source.header)
 
 
-def _group(finding: Finding, source: Source, prediction: Prediction, maker: Maker) -> Any:
+def _group(finding: Explanation, source: Source, prediction: Prediction, maker: Maker) -> Any:
     hd = package("highdicom")
     one = hd.sr.CodedConcept("1", "UCUM", "no units")
     shared = {
-        "tracking_identifier": hd.sr.TrackingIdentifier(hd.UID(), finding.name[:64]),
+        "tracking_identifier": hd.sr.TrackingIdentifier(hd.UID(), finding.text[:64]),
         "finding_type": concept(finding),
         "algorithm_id": hd.sr.AlgorithmIdentification("xlip", maker.version, parameters=[f"weights {maker.model}"]),
         "measurements": [

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.explain.abstention import Rule
+from xlip.explain.abstention import Rule, rule_of
 from xlip.explain.asked import Asked, ask
-from xlip.explain.explanation import Explanation, explain_all, method
+from xlip.explain.explanation import Explanation, explained, method
 from xlip.explain.films import Film, fault_of, file_name, film_id, film_of, refused_id
 from xlip.explain.picture import picture, to_png
 from xlip.explain.reference import Reference, reference_of
-from xlip.explain.run import rule_of
 from xlip.explain.scoring import scored
 from xlip.files import check_target, whole_text, write_whole
 from xlip.identity import digest
@@ -43,7 +42,8 @@ class TriageConfig:
 
     source: str
     """Films: a folder or DICOM tree at any depth (that of `xlip pacs listen` too), a table with a column of paths, a
-    prepared set, or one image."""
+    prepared set, or one image. AETITLE@host:port receives films under that name (C-STORE), as `xlip pacs listen` does,
+    and judges them as they come."""
     model: str
     """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
     out: str
@@ -66,6 +66,10 @@ class TriageConfig:
     """Of a table: the column of images."""
     id_column: str = ""
     """Of a table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
+    idle: float = 0.0
+    """Of AETITLE@host:port: end when nothing came for so many seconds; 0: go on until stopped."""
+    peers: str = ""
+    """Of AETITLE@host:port: who may send, as for `xlip pacs listen`; needed where others can reach the address."""
     batch_size: int = 16
     side: int = 512
     """Pixels of the film in the maps."""
@@ -183,13 +187,13 @@ def _judged(run: _Run, batch: list[Film | dict[str, Any]]) -> Iterator[dict[str,
     if not films:
         return
     squares = np.stack([film.square for film in films])
-    known = scored(run.encoder, squares, run.asked)
+    known = scored(run.encoder, squares, run.asked, maps=run.how == "response" and not run.config.no_maps)
     far = run.reference.distances(known.images) if run.reference else [None] * len(films)
-    near = [film for film, one in zip(films, far, strict=True) if not _too_far(run, one)]
+    near = [row for row, one in enumerate(far) if not _too_far(run, one)]
     answers: dict[str, list[Explanation]] = {}
     if near and not run.config.no_maps:
-        shown = explain_all(run.encoder, np.stack([film.square for film in near]), run.asked, run.how, rule=run.rule)
-        answers = {film.id: row for film, row in zip(near, shown, strict=True)}
+        shown = explained(run.encoder, squares[near], run.asked, known.rows(near), run.how, run.rule)
+        answers = {films[row].id: one for row, one in zip(near, shown, strict=True)}
     for film, scores, distance in zip(films, known.scores, far, strict=True):
         if run.reference and _too_far(run, distance):
             reason = f"far from the training data: distance {distance:.3f}, threshold {run.reference.threshold:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xlip.errors import XLIPError
-from xlip.files import whole_file, writing
+from xlip.files import write_whole, writing
 from xlip.pacs.capture import capture
 from xlip.pacs.extra import package
 from xlip.pacs.finding import Prediction
@@ -65,12 +66,19 @@ def write_objects(made: dict[str, Dataset], folder: Path) -> list[Path]:
         XLIPError: they cannot be written.
     """
     paths = []
-    with writing(folder), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind, dataset in made.items():
             path = folder / f"{kind}.dcm"
-            with whole_file(path) as stream:
-                dataset.save_as(stream, enforce_file_format=True)
+            write_whole(path, encoded(dataset))
             paths.append(path)
     return paths
+
+
+def encoded(dataset: Dataset) -> bytes:
+    """An object as the bytes of a DICOM file."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that a film's header holds; the text would name them
+        dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

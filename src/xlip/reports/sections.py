@@ -40,11 +40,6 @@ def clean(text: object) -> str | None:
     return joined if _LETTER.search(joined) else None
 
 
-def compose(findings: object, impression: object) -> str | None:
-    """Findings, then impression, cleaned; None where both are empty."""
-    return _joined(part for part in (clean(findings), clean(impression)) if part)
-
-
 def compose_sections(found: Mapping[str, str], priority: str = DEFAULT_PRIORITY) -> str | None:
     """The report that a priority makes of sections; None where none of them is there.
 

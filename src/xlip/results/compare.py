@@ -13,7 +13,7 @@ from xlip.errors import XLIPError
 from xlip.files import check_target, write_json
 from xlip.metrics.comparison import paired_bootstrap
 from xlip.metrics.delong import delong_test
-from xlip.metrics.kinds import MIN_CASES, left_out_note
+from xlip.metrics.kinds import has_enough, left_out_note
 from xlip.metrics.subgroups import group_rows
 from xlip.results.classification import rows_of
 from xlip.results.figures import READING_TITLES
@@ -54,8 +54,8 @@ class DifferenceFigures(Part):
 
     @property
     def enough(self) -> bool:
-        """Whether the kind takes part in the macro mean."""
-        return min(self.positives, self.negatives) >= MIN_CASES
+        """See `has_enough`."""
+        return has_enough(self.positives, self.negatives)
 
     @property
     def better(self) -> str:

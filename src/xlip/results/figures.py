@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.kinds import has_enough
 from xlip.results.typed import NONE, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
 
 
@@ -26,8 +26,8 @@ class KindFigures(Part):
 
     @property
     def enough(self) -> bool:
-        """Whether the kind takes part in macro means."""
-        return min(self.positives, self.negatives) >= MIN_CASES
+        """See `has_enough`."""
+        return has_enough(self.positives, self.negatives)
 
 
 class ControlledFigures(KindFigures):

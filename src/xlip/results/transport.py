@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xlip.files import write_json
-from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.kinds import has_enough
 from xlip.metrics.transport import GOAL, THRESHOLD_GOALS, carried, operating_threshold, recalibration
 from xlip.results.result import Array, Predictions
 from xlip.results.typed import Count, Interval, Number, Part, Share, Truth
@@ -154,4 +154,4 @@ def _column(predictions: Predictions, kind: str) -> tuple[Array, Array]:
 
 def _enough(predictions: Predictions, kind: str) -> bool:
     labels, _ = _column(predictions, kind)
-    return min(int((labels == 1).sum()), int((labels == 0).sum())) >= MIN_CASES
+    return has_enough(int((labels == 1).sum()), int((labels == 0).sum()))

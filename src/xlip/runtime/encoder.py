@@ -75,3 +75,10 @@ class Encoder(Protocol):
         Raises:
             XLIPError: a model without a local head.
         """
+
+    def encode_and_map(self, squares: Gray, queries: Array) -> tuple[Array, Array]:
+        """`encode_squares` and `maps` of the same images, in one pass where the model allows it.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """

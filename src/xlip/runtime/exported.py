@@ -197,6 +197,15 @@ class ExportedModel:
         parts = _parts(pixels, IMAGES_PER_PASS) or blank
         return np.concatenate([self.graphs.run("map", part, given) for part in parts])[: len(pixels)]
 
+    def encode_and_map(self, squares: Gray, queries: Array) -> tuple[Array, Array]:
+        """Uint8 (n, S, S), (K, E) -> (n, E) and (n, K, h, w): the pixels are made once, each graph runs once.
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        pixels = as_floats(squares)
+        return self.encode_pixels(pixels), self.maps_of_pixels(pixels, queries)
+
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         """With the padding and the cutting that the folder says."""

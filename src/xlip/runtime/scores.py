@@ -56,7 +56,19 @@ def _mean(encode: Callable[[Sequence[str]], Array], texts: Sequence[str]) -> Arr
 def kind_scores(
     images: Array, pairs: Array, scale: float, added: np.ndarray[Any, Any] | float = 0.0
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """softmax([cos(v, t+) * scale + added, cos(v, t-) * scale])[0] in [0, 1].
+    """softmax([cos(v, t+) * scale + added, cos(v, t-) * scale])[0] in [0, 1]; see `kind_logits`."""
+    return probabilities(kind_logits(images, pairs, scale, added))
+
+
+def probabilities(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """1 / (1 + exp(-x)), of any shape."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))), np.float64)
+
+
+def kind_logits(
+    images: Array, pairs: Array, scale: float, added: np.ndarray[Any, Any] | float = 0.0
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(cos(v, t+) - cos(v, t-)) * scale + added: above 0, a kind is rather there than not.
 
     Args:
         images: (n, E), L2-normalised.
@@ -68,8 +80,7 @@ def kind_scores(
         (n, K).
     """
     cosines = np.einsum("ne,kpe->nkp", images.astype(np.float64), pairs.astype(np.float64))
-    logits = scale * (cosines[..., 0] - cosines[..., 1]) + added
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))), np.float64)
+    return np.asarray(scale * (cosines[..., 0] - cosines[..., 1]) + added, np.float64)
 
 
 def reading_scores(

@@ -162,7 +162,9 @@ class KindsAnswer(BaseModel):
     columns: list[str]
     """Columns of the index that a search may be narrowed by."""
     dicom: bool
-    """Whether results can be had as DICOM objects."""
+    """Whether results can be had as DICOM objects, of films that came as DICOM."""
+    no_dicom: str
+    """Why they cannot; empty where they can."""
     max_films: int
     max_mb: float
 

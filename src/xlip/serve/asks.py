@@ -99,6 +99,18 @@ class ExplainAsk(Ask):
     """Also the film with the map over it, as PNG in base64."""
 
 
+class DicomAsk(Ask):
+    """One prediction as DICOM objects of the film's study; neither kinds nor texts: the service's kinds."""
+
+    kinds: Kinds = []
+    texts: Texts = []
+    neutral: Annotated[Text, BeforeValidator(_last)] = NEUTRAL
+    how: Annotated[Literal["", "response", "occlusion"], BeforeValidator(_last)] = ""
+    """Empty: the model's own response where it has one, else occlusion."""
+    objects: Annotated[list[Literal["sc", "pm", "seg", "sr"]], BeforeValidator(_split), Field(max_length=4)] = []
+    """Secondary Capture, Parametric Map, Segmentation, Structured Report; none named: all of them."""
+
+
 class FilmAsk(Ask):
     """Nothing but the image."""
 

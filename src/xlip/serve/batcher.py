@@ -91,17 +91,21 @@ class Batcher:
 
 
 def _encoded(encoder: Encoder, batch: Sequence[_Waiting]) -> list[Encoded]:
+    """The films with queries in one pass, whatever their queries, and those without in another."""
     squares = np.stack([one.square for one in batch])
-    vectors = encoder.encode_squares(squares)
-    answers: list[Array | None] = [None] * len(batch)
-    groups: dict[int, list[int]] = {}
-    for row, one in enumerate(batch):
-        if one.queries is not None:
-            groups.setdefault(id(one.queries), []).append(row)
-    for rows in groups.values():
-        queries = batch[rows[0]].queries
-        assert queries is not None
-        said = map_answers(encoder.maps(squares[rows], queries))
-        for row, answer in zip(rows, said, strict=True):
-            answers[row] = answer.astype(np.float32)
-    return [Encoded(vector, answer) for vector, answer in zip(vectors, answers, strict=True)]
+    found: dict[int, Encoded] = {}
+    plain = [row for row, one in enumerate(batch) if one.queries is None]
+    if plain:
+        found |= {
+            row: Encoded(one, None) for row, one in zip(plain, encoder.encode_squares(squares[plain]), strict=True)
+        }
+    mapped = [row for row, one in enumerate(batch) if one.queries is not None]
+    if mapped:
+        sets = {id(one.queries): one.queries for one in batch if one.queries is not None}
+        ends = np.cumsum([len(queries) for queries in sets.values()])
+        place = {name: slice(end - len(sets[name]), end) for name, end in zip(sets, ends, strict=True)}
+        vectors, maps = encoder.encode_and_map(squares[mapped], np.concatenate(list(sets.values())))
+        for row, vector, its_maps in zip(mapped, vectors, maps, strict=True):
+            said = map_answers(its_maps[None, place[id(batch[row].queries)]])[0]
+            found[row] = Encoded(vector, said.astype(np.float32))
+    return [found[row] for row in range(len(batch))]

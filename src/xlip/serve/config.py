@@ -42,6 +42,9 @@ class ServeConfig:
     calibration: str = ""
     """Folder of `xlip zeroshot` on validation films, or a file of its scores with labels: scores become
     probabilities by it."""
+    rule: str = ""
+    """File of `xlip abstain`, below whose thresholds nothing is coloured; default: abstention.json of the model, else
+    the shipped thresholds."""
     audit: str = ""
     """File that one line per prediction is appended to; default: the standard error stream."""
     queue: int = 32

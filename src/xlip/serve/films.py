@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xlip.errors import XLIPError
 from xlip.images.files import decode
 from xlip.images.gray import Gray
+from xlip.images.header import header_of
 from xlip.images.square import fit
 from xlip.runtime.quality import judge
 from xlip.serve.problems import RequestError
+from xlip.sources.radiograph import view_said
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SCAN = b"\xff\xda"
@@ -32,6 +34,8 @@ class Film:
     """(S, S), as the model sees it."""
     warning: str
     """Why it is perhaps no frontal chest film; empty where nothing speaks against it."""
+    data: bytes = field(default=b"", repr=False)
+    """As they came."""
 
 
 def read_film(data: bytes, most_pixels: int, size: int, preprocess: str) -> Film:
@@ -54,7 +58,22 @@ def read_film(data: bytes, most_pixels: int, size: int, preprocess: str) -> Film
     except XLIPError as error:
         said = str(error).removeprefix("image bytes: ")
         raise RequestError("too-large" if "bomb" in said else "unreadable-image", said) from None
-    return Film(hashlib.sha256(data).hexdigest(), gray, fit(gray, size, preprocess), judge(gray))
+    warning = judge(gray, _view(data) if kind == "DICOM" else "")
+    return Film(hashlib.sha256(data).hexdigest(), gray, fit(gray, size, preprocess), warning, data)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file says that it is DICOM."""
+    return data[128:132] == b"DICM"
+
+
+def _view(data: bytes) -> str:
+    """What the header says of the view; nothing where it cannot be read, though the pixels can."""
+    try:
+        header = header_of(data)
+    except XLIPError:
+        return ""
+    return view_said(header) if header else ""
 
 
 def shown(film: Film, preprocess: str) -> Gray:
@@ -66,7 +85,7 @@ def _format(data: bytes) -> str:
     if not data:
         raise RequestError("no-image", "the image is empty (0 bytes)")
     # DICOM first: its preamble may hold the first bytes of another format, and decoders look for DICM too.
-    if data[128:132] == b"DICM":
+    if is_dicom(data):
         return "DICOM"
     if data.startswith(PNG):
         return "PNG"

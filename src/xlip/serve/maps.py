@@ -9,29 +9,22 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from xlip.explain.asked import Asked
-from xlip.explain.explanation import Explanation, explain, overlay
+from xlip.explain.explanation import Explanation, overlay
 from xlip.images.gray import Gray
-from xlip.runtime.encoder import Encoder
 from xlip.serve import answers
 
 DIGITS = 4
 """After the point: more would not be seen, and make the answer larger."""
 
 
-def finding_maps(
-    encoder: Encoder, square: Gray, asked: Sequence[Asked], how: str, *, drawn: bool
-) -> list[answers.FindingMap]:
+def finding_maps(square: Gray, found: Sequence[Explanation], *, drawn: bool) -> list[answers.FindingMap]:
     """A map for each kind or sentence; `drawn`: with the film under it, as PNG.
 
     Args:
-        encoder: the model.
         square: (S, S).
-        asked: the findings.
-        how: response or occlusion.
+        found: what `explain` says of it.
         drawn: whether an overlay is made.
     """
-    found = explain(encoder, square, asked, how=how)
     return [_answer(one, square, drawn) for one in found]
 
 

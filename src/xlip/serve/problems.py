@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unreadable-image": (422, "The image cannot be read"),
     "invalid": (422, "The request asks for what cannot be"),
     "no-index": (422, "This service has no index of cases"),
+    "no-dicom": (422, "DICOM objects cannot be made of this"),
     "busy": (429, "Too many requests at once"),
     "fault": (500, "The service failed"),
     "not-ready": (503, "The model is not ready yet"),

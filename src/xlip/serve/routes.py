@@ -48,6 +48,15 @@ def question_routes(door: Door) -> APIRouter:
                 model=service.info, input=film.sha256, how=how, warning=film.warning, maps=maps
             )
 
+    @router.post("/dicom", openapi_extra=body_of(asks.DicomAsk, "image"), response_class=Response)
+    async def dicom(request: Request) -> Response:
+        """The scores and maps of a film that came as DICOM as objects of its study, in a ZIP file."""
+        async with door.passed(request, asks.DicomAsk) as (ask, films):
+            film = one_film(films)
+            made = await service.dicom(film, ask)
+            door.record(request, films)
+            return Response(made, media_type="application/zip", headers={"X-Input-Sha256": film.sha256})
+
     @router.post("/search", openapi_extra=body_of(asks.SearchAsk, "image", "json"))
     async def search(request: Request) -> answers.SearchAnswer:
         """Cases of the index that are most like a film, or like a sentence."""

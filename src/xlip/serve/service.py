@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,24 +13,31 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.explain.abstention import rule_of
+from xlip.explain.asked import Asked
+from xlip.explain.explanation import Explanation, explained
+from xlip.explain.scoring import scored
 from xlip.images.files import encode
 from xlip.runtime.encoder import Array, Encoder
 from xlip.runtime.scores import NEUTRAL, kind_scores
 from xlip.serve import answers
-from xlip.serve.asks import EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
+from xlip.serve.asks import DicomAsk, EmbedAsk, ExplainAsk, SearchAsk, ZeroShotAsk
 from xlip.serve.batcher import Batcher, Encoded
 from xlip.serve.cases import Cases
 from xlip.serve.config import COMMON_KINDS, ServeConfig
 from xlip.serve.films import Film, read_film, shown
 from xlip.serve.findings import Findings
 from xlip.serve.maps import finding_maps
+from xlip.serve.objects import check_objects, no_objects, zipped_objects
 from xlip.serve.problems import RequestError
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
-from xlip.study.kinds import canonical, kinds
+from xlip.study.kinds import NO_FINDING, canonical, kinds
 from xlip.study.prompts import load_prompts
 
 MOST_SPREADS = 256
 """Findings whose population is remembered."""
+MOST_VECTORS = 64
+"""Films whose vector is remembered, so that the map of a film that was scored needs no second encoding."""
 
 
 @dataclass
@@ -51,6 +59,7 @@ class Service:
             preprocessing=f"{self.encoder.preprocess}/{self.encoder.image_size}",
         )
         self.share = self.encoder.local_share
+        self.rule = rule_of(self.config.model, self.config.rule)
         self._scale = self.encoder.scale
         self._findings = Findings(self.encoder, prompts)
         named = [canonical(name.strip()) for name in self.config.kinds.split(",") if name.strip()]
@@ -58,6 +67,7 @@ class Service:
         self._batcher = Batcher(self.encoder, self.config.batch, lambda size: self.on_batch(size))
         self._decoders = ThreadPoolExecutor(self.config.decoders, "decoder")
         self._spreads: dict[tuple[str, str], Spread] = {}
+        self._vectors: dict[str, Array] = {}
         self.ready = False
         self.failure: Exception | None = None
 
@@ -130,7 +140,7 @@ class Service:
         kind_set = await self._kind_set(asked)
         sentences = await self._ask_model(partial(self._findings.sentences, ask.texts, ask.neutral))
         queries = self._queries(kind_set)
-        encoded = await asyncio.gather(*(self._batcher.encode(film.square, queries) for film in films))
+        encoded = await asyncio.gather(*(self._encoded(film, queries) for film in films))
         found = []
         for film, one in zip(films, encoded, strict=True):
             scores = [*self._of_kinds(one, kind_set.pairs), *self._of_pairs(one.vector, sentences)]
@@ -149,7 +159,7 @@ class Service:
             RequestError: a text that the model cannot represent.
         """
         texts = await self._ask_model(partial(self._findings.encode, ask.texts)) if ask.texts else np.zeros((0, 1))
-        encoded = await asyncio.gather(*(self._batcher.encode(film.square) for film in films))
+        encoded = await asyncio.gather(*(self._encoded(film) for film in films))
         vectors = [
             answers.Vector(input=film.sha256, vector=one.vector.tolist())
             for film, one in zip(films, encoded, strict=True)
@@ -164,15 +174,33 @@ class Service:
         """
         if not ask.kinds and not ask.texts:
             raise RequestError("invalid", "explain: expected at least one of kinds and texts")
-        how = ask.how or self.ways[0]
-        if how not in self.ways:
-            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+        how = self._way(ask.how)
 
         def work() -> list[answers.FindingMap]:
             asked = self._findings.asked(ask.kinds, ask.texts, ask.neutral)
-            return finding_maps(self.encoder, film.square, asked, how, drawn=ask.overlay)
+            return finding_maps(film.square, self._explained(film, asked, how), drawn=ask.overlay)
 
         return how, await self._ask_model(work)
+
+    async def dicom(self, film: Film, ask: DicomAsk) -> bytes:
+        """A ZIP file with the objects of one prediction: scores and maps as `explain` gives them.
+
+        Raises:
+            RequestError: this service makes none, the film is not DICOM or cannot be judged, or as `explain`.
+        """
+        check_objects(film)
+        how, named = self._way(ask.how), ask.kinds or ([] if ask.texts else list(self.kinds))
+        somewhere = [kind for kind in named if kind != NO_FINDING]
+
+        def work() -> list[Explanation]:
+            asked = self._findings.asked(somewhere, ask.texts, ask.neutral)
+            return self._explained(film, asked, how)
+
+        if not somewhere and not ask.texts:
+            raise RequestError("invalid", "dicom: expected at least one finding that can be somewhere")
+        found = await self._ask_model(work)
+        made = partial(zipped_objects, film, found, self.encoder.preprocess, self.encoder.identity, ask.objects)
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, made)
 
     async def search(self, film: Film | None, ask: SearchAsk) -> list[answers.Case]:
         """Cases like a film or a sentence, the most similar first.
@@ -185,7 +213,7 @@ class Service:
         if (film is None) == (ask.text is None):
             raise RequestError("invalid", "search: expected an image or a text, and not both")
         if film is not None:
-            vector = (await self._batcher.encode(film.square)).vector
+            vector = (await self._encoded(film)).vector
         else:
             vector = (await self._ask_model(partial(self._findings.encode, [ask.text or ""])))[0]
         work = partial(self.cases.like, vector, ask.top, ask.where)
@@ -214,7 +242,8 @@ class Service:
             maps=list(self.ways),
             index=len(self.cases) if self.cases is not None else None,
             columns=self.cases.columns if self.cases is not None else [],
-            dicom=False,
+            dicom=not no_objects(),
+            no_dicom=no_objects(),
             max_films=self.config.max_films,
             max_mb=self.config.max_mb,
         )
@@ -223,6 +252,33 @@ class Service:
     def ways(self) -> tuple[str, ...]:
         """Ways to say where, the usual one first."""
         return ("response", "occlusion") if self.encoder.has_maps else ("occlusion",)
+
+    async def _encoded(self, film: Film, queries: Array | None = None) -> Encoded:
+        """Through the model, in whatever batch comes next; its vector is remembered for a while."""
+        one = await self._batcher.encode(film.square, queries)
+        self._remember(film, one.vector)
+        return one
+
+    def _explained(self, film: Film, asked: Sequence[Asked], how: str) -> list[Explanation]:
+        """In the model's thread. A film that was scored a moment ago is not encoded again for its maps."""
+        squares, known = film.square[None], self._vectors.get(film.sha256)
+        found = scored(
+            self.encoder, squares, asked, maps=how == "response", known=None if known is None else known[None]
+        )
+        self._remember(film, found.images[0])
+        return explained(self.encoder, squares, asked, found, how, self.rule)[0]
+
+    def _remember(self, film: Film, vector: Array) -> None:
+        """Vectors, never films: a few kilobytes each, of the last films alone, in memory."""
+        self._vectors[film.sha256] = vector
+        while len(self._vectors) > MOST_VECTORS:
+            with suppress(KeyError, RuntimeError):  # the other thread was faster
+                self._vectors.pop(next(iter(self._vectors)))
+
+    def _way(self, how: str) -> str:
+        if how and how not in self.ways:
+            raise RequestError("invalid", f"how: this model knows {' and '.join(self.ways)}, not {how!r}")
+        return how or self.ways[0]
 
     def _sample(self) -> Array:
         assert self.cases is not None

@@ -39,11 +39,6 @@ OLDEST = 120.0
 """Years; more is a fault of the table."""
 
 
-def is_missing(text: str) -> bool:
-    """Whether a cell says nothing: empty, or a word for it."""
-    return text.strip().lower() in MISSING
-
-
 def said(text: str | None) -> str:
     """The text of a cell without the space around it; '' where it says nothing."""
     if not text:

@@ -8,7 +8,7 @@ from datetime import date
 
 from xlip.images.header import Header
 from xlip.sources.cells import years
-from xlip.sources.views import agreed, of_orientation, projection
+from xlip.sources.views import STORED, agreed, of_orientation, projection
 
 RADIOGRAPHS = frozenset({
     *("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1.1"),
@@ -73,6 +73,11 @@ def projection_of(header: Header) -> tuple[str, str]:
     if not said:
         return "", "view is unknown: no view in position, code, orientation and description"
     return said[0], ""
+
+
+def view_said(header: Header) -> str:
+    """`Study.view` as a header says it: PA, AP, LATERAL, or '' where it is none of them or unknown."""
+    return STORED.get(projection_of(header)[0], "")
 
 
 def age_of(header: Header) -> tuple[float | None, str]:

@@ -241,14 +241,24 @@ def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
 
 def is_study_table(path: str | os.PathLike[str]) -> bool:
     """Whether a Parquet file, or a folder of them, was written by `xlip prepare`."""
+    root = Path(path)
+    files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
+    if not files or not _begins_as_parquet(files[0]):
+        return False  # known without pyarrow, which a server may lack
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    root = Path(path)
-    files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
     try:
-        return bool(files) and (pq.read_schema(str(files[0])).metadata or {}).get(b"xlip_schema") is not None
+        return (pq.read_schema(str(files[0])).metadata or {}).get(b"xlip_schema") is not None
     except (OSError, pa.ArrowException):
+        return False
+
+
+def _begins_as_parquet(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(4) == b"PAR1"
+    except OSError:
         return False
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from real_data import real_data
+from real_data import open_i_report, real_data
 from xlip.batches.processor import group_tokens
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.reports.entities import tag_all
-from xlip.reports.sections import compose
 
 if TYPE_CHECKING:
     from xlip.study.record import Entity
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def reports() -> list[str]:
     with real_data("iu_openi/indiana_reports.csv").open(encoding="utf-8", newline="") as stream:
-        composed = [compose(row["findings"], row["impression"]) for row in csv.DictReader(stream)]
+        composed = [open_i_report(row) for row in csv.DictReader(stream)]
     return [text for text in composed if text]
 
 

@@ -53,6 +53,7 @@ export const picture = async file => {
 };
 export const score = async (file, fields) => (await ask("v1/zeroshot", form(file, fields))).json();
 export const explain = async (file, fields) => (await ask("v1/explain", form(file, fields))).json();
+export const objects = async (file, fields) => (await ask("v1/dicom", form(file, fields))).blob();
 export const searchLike = async file => (await ask("v1/search", form(file, {}))).json();
 export const searchText = async text => (await ask("v1/search",
   { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text }) })).json();

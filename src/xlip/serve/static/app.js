@@ -1,8 +1,8 @@
 // What the reader does, and what follows from it.
 
-import { describe, explain, Fault, picture, score, searchLike, searchText, useToken } from "./api.js";
+import { describe, explain, Fault, objects, picture, score, searchLike, searchText, useToken } from "./api.js";
 import { complain, find, make, say } from "./elements.js";
-import { savePicture, saveScores } from "./export.js";
+import { saveObjects, savePicture, saveScores } from "./export.js";
 import { sayCalibration, showScores } from "./scores.js";
 import { showCases } from "./similar.js";
 import { draw, filmOf, listen, view } from "./viewer.js";
@@ -85,6 +85,7 @@ function changed() {
   find("map").replaceChildren(make("option", { value: "" }, "No map"), ...state.findings.filter(one => one !== "No_Finding")
     .map(finding => make("option", { value: finding }, nameOf(finding))));
   find("map").value = state.findings.includes(chosen) ? chosen : "";
+  offerObjects();
   scoreAll();
 }
 
@@ -106,12 +107,36 @@ function listFilms() {
   find("export-csv").disabled = !state.films.some(film => film.scores);
   find("export-png").disabled = !state.current?.film;
   find("like-film").disabled = !state.current?.film;
+  offerObjects();
+}
+
+// DICOM objects stand in a film's study: they are offered for films that have one, where the service can make them.
+function offerObjects() {
+  const film = state.current?.film ? state.current : null;
+  const reason = state.about.no_dicom || (!film ? "" : !film.dicom ? "this film did not come as DICOM"
+    : film.warning ? "the model cannot judge this film" : "");
+  find("export-dicom").hidden = !film || reason !== "";
+  find("export-dicom").disabled = !state.findings.some(finding => finding !== "No_Finding");
+  find("no-dicom").hidden = reason === "";
+  find("no-dicom").textContent = reason && `No export as DICOM: ${reason}.`;
+}
+
+async function takeObjects() {
+  const film = state.current;
+  say("Making DICOM objects…");
+  try {
+    const found = state.findings.filter(finding => finding !== "No_Finding");
+    saveObjects(await objects(film.file, { ...fields(found), how: find("how").value }), film);
+    say("DICOM objects saved: overlay, map, regions and scores.");
+  } catch (error) {
+    report(error, "DICOM objects");
+  }
 }
 
 async function addFilms(files) {
   const most = state.about.max_mb * 1024 * 1024;
   for (const file of files) {
-    const film = { file, name: file.name, film: null, scores: null, fault: "", warning: "", sha256: "" };
+    const film = { file, name: file.name, film: null, scores: null, fault: "", warning: "", sha256: "", dicom: false };
     if (file.size > most) {
       complain(`${file.name}: larger than the ${state.about.max_mb} MiB that this service accepts.`);
       continue;
@@ -125,6 +150,7 @@ async function addFilms(files) {
 async function load(film) {
   if (film.film || film.fault) return;
   try {
+    film.dicom = await film.file.slice(128, 132).text() === "DICM";
     const { blob, sha256 } = await picture(film.file);
     film.sha256 = sha256;
     film.film = await filmOf(blob, `Film ${state.films.indexOf(film) + 1}`);
@@ -255,6 +281,7 @@ function start() {
   });
   find("export-csv").addEventListener("click", () => saveScores(state.films, state.about.model));
   find("export-png").addEventListener("click", () => savePicture(state.current, view.map, state.about.model));
+  find("export-dicom").addEventListener("click", takeObjects);
   listen();
   begin();
 }

@@ -30,6 +30,10 @@ export function saveScores(films, model) {
   save(new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }), "xlip-scores.csv");
 }
 
+export function saveObjects(blob, film) {
+  save(blob, `xlip-${film.sha256.slice(0, 16)}-dicom.zip`);
+}
+
 export async function savePicture(film, map, model) {
   const lines = [NOTICE, `film ${film.sha256.slice(0, 16)}, checkpoint ${model.checkpoint}`];
   if (map) lines.push(`${map.name}: score ${map.score.toFixed(3)}, ${map.found ? `map from ${map.low} to ${map.high} logits` : "not found"}`);
