@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import Field
 
 from xlip.metrics.kinds import MIN_CASES
-from xlip.results.typed import NONE, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
+from xlip.results.abstention import Abstention
+from xlip.results.cohort import Cohort, Decision
+from xlip.results.typed import NONE, Area, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
 
 
 class KindFigures(Part):
@@ -144,13 +146,6 @@ class Sensitivity(Part):
         return (min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])) if known else None
 
 
-class Area(Part):
-    """An AUROC with its interval."""
-
-    auroc: Share
-    ci95: Interval
-
-
 class ReadingFigures(Part):
     """AUROC of the kinds when their prompts are read in one way; the macro mean is over the usual kinds."""
 
@@ -181,6 +176,9 @@ class Figures(Part):
 
     images: Count
     dropped: Count = 0
+    replicates: Count | None = None
+    """Of the bootstrap over patients; None, as the seed, in folders of older versions."""
+    bootstrap_seed: Count | None = None
 
     def headline(self) -> list[Headline]:
         """The figures that stand for an evaluation in a table."""
@@ -201,6 +199,11 @@ class Classification(Figures):
     long_tail: LongTail | None = None
     sanity: Sanity | None = None
     source_controlled: dict[str, ControlledFigures] | None = None
+    cohort: Cohort | None = None
+    """Who was tested; None, as the next two, in folders of older versions."""
+    decisions: dict[str, Decision] | None = None
+    """Kind -> its threshold, and what that does here; kinds with both classes alone."""
+    abstention: Abstention | None = None
 
     @property
     def counted(self) -> list[str]:
