@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlip.cli.show import (
     print_dropped,
@@ -140,7 +140,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
     from xlip.evaluate.suite import negation_rows, run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
-    from xlip.evaluate.transport import transports
+    from xlip.evaluate.transport import counts, transports
     from xlip.pages.transport import write_transport_page
     from xlip.pages.write import add_pages_of_suite
 
@@ -149,12 +149,14 @@ def run_evaluate(config: EvaluateConfig) -> int:
     places = dict(item.partition("=")[::2] for item in config.data)
     if not all(places.values()):
         raise XLIPError(f"--data: expected NAME=PATH, got {' '.join(config.data)!r}")
-    options = {"cache": not config.no_cache, "replicates": config.replicates}
+    refit = counts(config.refit)
+    options: dict[str, Any] = {"cache": not config.no_cache, "replicates": config.replicates}
+    options |= {name: value for name in ("reference", "chosen_on") if (value := getattr(config, name))}
     suite, out = load_suite(config.suite), Path(config.out)
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
     for line in add_pages_of_suite(outcomes):
         print(line, file=sys.stderr)
-    for folder, found in transports(outcomes, replicates=config.replicates):
+    for folder, found in transports(outcomes, refit=refit, replicates=config.replicates):
         kept, count = found.carries("sensitivity 95")
         print(
             f"{write_transport_page(found, folder)}: {kept} of {count} thresholds keep 95 % sensitivity on another set"

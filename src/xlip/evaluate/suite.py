@@ -40,6 +40,13 @@ class EvaluateConfig:
     """Folder with the prepared sets of the suite, each under its name."""
     data: list[str] = field(default_factory=list)
     """NAME=PATH: where a set of the suite is, if not under the root."""
+    reference: str = ""
+    """Training images of the models (a prepared set, or a search index of them): adds abstention by the distance from
+    these."""
+    chosen_on: str = ""
+    """Split of each set, val for example, whose labels choose thresholds and, of several prompt sets, the headline's."""
+    refit: str = "25,50,100,200"
+    """Transport: numbers of labelled images of the other set that calibration is refitted on, separated by commas."""
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     no_cache: bool = False

@@ -146,8 +146,8 @@ def _check_version(data: Mapping[str, Any], where: str) -> None:
         raise XLIPError(f"{where}.schema_version: expected a whole number from 1, got {version!r}; {AGAIN}")
     if version > SCHEMA_VERSION:
         raise XLIPError(
-            f"{where}: schema version {version}, by xlip {data.get('xlip', '?')}; this is xlip {__version__}, which reads "
-            f"up to {SCHEMA_VERSION}: update xlip, or {AGAIN}"
+            f"{where}: schema version {version}, by xlip {data.get('xlip', '?')}; this is {__version__}, reading up "
+            f"to {SCHEMA_VERSION}: update xlip, or {AGAIN}"
         )
 
 
