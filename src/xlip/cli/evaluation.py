@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xlip.cli.show import (
     print_dropped,
     print_left_out,
+    print_lines,
     print_negation,
     print_sanity,
     print_table,
@@ -71,6 +72,7 @@ def _print_classification(result: Result) -> None:
     print_sanity(figures)
     print_negation(figures)
     _print_sensitivity(figures)
+    print_lines(result)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
 
 
@@ -138,7 +140,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     """Run a suite; 1 where an entry has a fault."""
     from pathlib import Path
 
-    from xlip.evaluate.suite import negation_rows, run_suite, summary_rows
+    from xlip.evaluate.suite import negation_rows, prompt_rows, run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
     from xlip.evaluate.transport import counts, transports
     from xlip.pages.transport import write_transport_page
@@ -166,9 +168,16 @@ def run_evaluate(config: EvaluateConfig) -> int:
     names, *readings = negation_rows(outcomes)
     if readings:
         print_table(names, readings)
+    families, *spread = prompt_rows(outcomes)
+    if spread:
+        print_table(families, spread)
     for one in outcomes:
         if one.result is not None:
             print_sanity(one.result.figures, f"{one.model} {one.entry}: ")
+    for one in outcomes:
+        if one.result is not None:
+            print(f"# {one.model} {one.entry}")
+            print_lines(one.result)
     faults = sum(len(one.problems) for one in outcomes)
     print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0

@@ -9,7 +9,7 @@ import numpy as np
 from xlip.errors import XLIPError
 from xlip.evaluate.cases import Cases, other_split
 from xlip.evaluate.classification import over_views
-from xlip.metrics.kinds import kind_table
+from xlip.metrics.kinds import MIN_CASES, kind_table
 from xlip.results.result import Predictions
 
 TESTS = ("test", "testing")
@@ -45,10 +45,20 @@ def best_prompts(by_set: Mapping[str, Predictions], views: str) -> tuple[str, Pr
     Args:
         by_set: id@version of a set -> its scores.
         views: how the scores of a study's views become one.
+
+    Raises:
+        XLIPError: several sets, and no kind with enough cases to choose by.
     """
     merged = {name: over_views(one, views) for name, one in by_set.items()}
-    areas = [_macro(one) for one in merged.values()] if len(merged) > 1 else [0.0]
-    name = list(merged)[int(np.argmax(np.nan_to_num(areas, nan=-1.0)))]
+    if len(merged) == 1:
+        return next(iter(merged.items()))
+    areas = [_macro(one) for one in merged.values()]
+    if np.isnan(areas).all():
+        raise XLIPError(
+            f"chosen_on: no kind has {MIN_CASES} images with and {MIN_CASES} without it to choose prompts by; name one "
+            "prompt set, or a larger validation split"
+        )
+    name = list(merged)[int(np.nanargmax(areas))]
     return name, merged[name]
 
 

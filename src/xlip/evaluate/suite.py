@@ -20,6 +20,7 @@ from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
 from xlip.results.figures import READING_TITLES, ReadingFigures
 from xlip.results.folder import write_folder
+from xlip.results.lines import paper_lines
 from xlip.results.result import Result
 from xlip.results.typed import Headline
 
@@ -44,7 +45,7 @@ class EvaluateConfig:
     """Training images of the models (a prepared set, or a search index of them): adds abstention by the distance from
     these."""
     chosen_on: str = ""
-    """Split of each set, val for example, whose labels choose thresholds and, of several prompt sets, the headline's."""
+    """Split of each set (val, say) whose labels choose thresholds and, of several prompt sets, the headline's."""
     refit: str = "25,50,100,200"
     """Transport: numbers of labelled images of the other set that calibration is refitted on, separated by commas."""
     replicates: int = 1000
@@ -147,6 +148,21 @@ def negation_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
         for prompts, negation in (found or {}).items():
             cells = [_reading_cells(getattr(negation, name)) for name in READING_TITLES]
             rows.append((one.model, one.entry, prompts, *(cell for pair in cells for cell in pair)))
+    return rows
+
+
+def prompt_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A table with a header: the worst prompt set beside the best, and how many AUROCs the wording changes."""
+    rows: list[tuple[str, ...]] = [("model", "entry", "worst prompts", "macro AUROC", "best prompts", "macro AUROC",
+                                    "AUROCs changed")]  # fmt: skip
+    for one in outcomes:
+        found = getattr(one.result.figures, "sensitivity", None) if one.result else None
+        if found is None or found.worst_and_best is None:
+            continue
+        worst, best = found.worst_and_best
+        areas = {name: _number(found.sets[name].macro_auroc) for name in (worst, best)}
+        changed, count = found.changed
+        rows.append((one.model, one.entry, worst, areas[worst], best, areas[best], f"{changed} of {count}"))
     return rows
 
 
@@ -310,7 +326,15 @@ def _write_summary(out: Path, suite: Suite, outcomes: Sequence[Outcome]) -> None
     if readings:
         lines += ["Macro AUROC by each reading of the prompts (docs/protocols.md, negation):", ""]
         lines += [markdown_table(names, readings), ""]
+    families, *spread = prompt_rows(outcomes)
+    if spread:
+        lines += ["The worst prompt set beside the best (changed: p < 0.05 against the first set, after Holm):", ""]
+        lines += [markdown_table(families, spread), ""]
     lines += [f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems]
+    lines += ["", "One line per figure:", ""]
+    lines += [
+        f"- {one.model} {one.entry}: {line}" for one in outcomes if one.result for line in paper_lines(one.result)
+    ]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", {"suite": suite.name, "entries": entries})
     text = f"# Suite {suite.name}\n\n{suite.about}\n\n" + "\n".join(lines).rstrip() + "\n"

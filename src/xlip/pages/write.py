@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from xlip.errors import XLIPError
 from xlip.files import check_target, write_whole
 from xlip.pages import sections
+from xlip.pages.abstention import abstention
+from xlip.pages.cohort import cohort, lines
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
 from xlip.pages.negation import negation
@@ -147,6 +149,7 @@ def evaluation_page(
     page = Page(f"{TITLES.get(result.evaluator, result.evaluator)} on {set_name}")
     sections.headline(page, result)
     sections.kinds(page, result)
+    cohort(page, result)
     sections.groups(page, result)
     sections.other_figures(page, result)
     sections.shares(page, result)
@@ -156,11 +159,13 @@ def evaluation_page(
     sections.curves(page, result)
     sections.calibration(page, result)
     points = sections.decisions(page, result)
+    abstention(page, result)
     if gallery is not None:
         from xlip.pages.gallery import section
 
         section(page, result, gallery)
     sections.retrieval(page, result)
+    lines(page, result)
     sections.glossary(page)
     return page, points
 
