@@ -111,8 +111,9 @@ def test_every_line_holds_what_the_figure_depends_on(measured: Result) -> None:
     macro, *kinds = paper_lines(measured)
     assert len(kinds) == 4
     for line in (macro, *kinds):
-        for wanted in ("split set/test:80:0123456789ab", "prompts xlip@2", "cohort 200 images, 200 cases of 100 patients",
-                       "bootstrap 4 (20 replicates)", "checkpoint abc123", f"xlip {measured.version}"):  # fmt: skip
+        cohort = "cohort 200 images, 200 cases of 100 patients"
+        made = ("split set/test:80:0123456789ab", "prompts xlip@2", "checkpoint abc123", f"xlip {measured.version}")
+        for wanted in (*made, cohort, "bootstrap 4 (20 replicates)"):
             assert wanted in line
         assert "\n" not in line
     effusion = measured.figures.per_kind["Effusion"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xlip.pages.write import ReportConfig
     from xlip.results.compare import CompareConfig
     from xlip.results.figures import Classification
+    from xlip.results.leaderboard import LeaderboardConfig
     from xlip.results.result import Result
 
 
@@ -203,6 +204,28 @@ def run_compare(config: CompareConfig) -> None:
         print(note)
     if config.out:
         print(f"written to {comparing.write_comparison(comparison, Path(config.out))}")
+
+
+def run_leaderboard(config: LeaderboardConfig) -> None:
+    """Put many evaluations on one page."""
+    from pathlib import Path
+
+    from xlip.pages.flat_figures import number, span
+    from xlip.pages.leaderboard import write_leaderboard_page
+    from xlip.results.leaderboard import leaderboard
+
+    found = leaderboard(config)
+    for board in found.boards:
+        print(f"split {board.split}, {len(board.kinds)} kinds")
+        rows = [
+            (one.folder, number(one.macro_auroc), span(*one.macro_ci95),
+             number(one.against_best.difference) if one.against_best else "first", number(one.p_holm))
+            for one in board.entries
+        ]  # fmt: skip
+        print_table(("evaluation", "macro AUROC", "95 % interval", "less the first", "p, Holm"), rows)
+    for one in found.apart:
+        print(f"not compared: {one.folder} ({one.figure}): {one.reason}")
+    print(f"look at {write_leaderboard_page(found, Path(config.out))}; leaderboard.json beside it")
 
 
 def run_report(config: ReportConfig) -> None:

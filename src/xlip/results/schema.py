@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from xlip.results.compare import Comparison
 from xlip.results.figures import FIGURES
 from xlip.results.folder import IDENTITY, SCHEMA_VERSION
+from xlip.results.leaderboard import Leaderboard
 from xlip.results.transport import Transport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,9 +54,15 @@ def transport_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **Transport.model_json_schema()}
 
 
+def leaderboard_schema() -> dict[str, Any]:
+    """Of `leaderboard.json`."""
+    return {"$schema": DIALECT, **Leaderboard.model_json_schema()}
+
+
 SCHEMAS = {
     "metrics.schema.json": metrics_schema,
     "comparison.schema.json": comparison_schema,
     "transport.schema.json": transport_schema,
+    "leaderboard.schema.json": leaderboard_schema,
 }
 """File beside this one -> what makes it (`make schema`)."""
