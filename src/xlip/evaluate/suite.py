@@ -12,6 +12,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
 from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
+from xlip.evaluate.classifier import ClassifierModel
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
 from xlip.files import reading, write_json, write_whole
@@ -36,7 +37,8 @@ class EvaluateConfig:
     out: str
     """Folder: one folder per entry, and the summary."""
     model: list[str] = field(default_factory=list)
-    """Folders of runs or saved models, or hub ids; hf:NAME_OR_PATH for any CLIP- or SigLIP-style checkpoint."""
+    """Folders of runs, saved, exported or fine-tuned models, or hub ids; hf:NAME_OR_PATH for a checkpoint of images and
+    texts of transformers (CLIP, SigLIP, ALIGN, AltCLIP, Chinese-CLIP, dual encoders)."""
     root: str = ""
     """Folder with the prepared sets of the suite, each under its name."""
     data: list[str] = field(default_factory=list)
@@ -257,6 +259,7 @@ def _run_entry(
     options: Mapping[str, Any],
 ) -> Outcome:
     try:
+        entry = _as_classifier(model, entry)
         cls = evaluator_class(entry.evaluator)
         cases = place.open(getattr(cls, "require", "labels"))
         known = {item.name for item in fields(cls)}
@@ -272,8 +275,20 @@ def _run_entry(
     except XLIPError as error:
         return Outcome(name, entry.name, None, (str(error),))
     problems = tuple(one_class_kinds(result))
+    if unknown := getattr(result.figures, "not_trained_on", ()):
+        problems += (f"left out, the classifier was not trained on them: {', '.join(unknown)}",)
     prompts = str(entry.options.get("prompts", ""))
     return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts, entry.data)
+
+
+def _as_classifier(model: ImageTextModel, entry: SuiteEntry) -> SuiteEntry:
+    """Where prompts are asked of a fine-tuned classifier, its own answers to the kinds are evaluated instead."""
+    if entry.evaluator != "zeroshot" or not isinstance(model, ClassifierModel):
+        return entry
+    known = {item.name for item in fields(evaluator_class("classify"))}
+    return replace(
+        entry, evaluator="classify", options={key: value for key, value in entry.options.items() if key in known}
+    )
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:

@@ -25,7 +25,7 @@ from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
 from xlip.results.abstention import Distance
-from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.classification import classification_figures, exclusive_figures, sanity_checks, source_controlled
 from xlip.results.figures import Classification, Negation, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
 from xlip.runtime.scores import READINGS, kind_scores, prompt_pairs
@@ -82,6 +82,8 @@ class ZeroShot:
     """Training images (a prepared set, or a search index of them): adds abstention by the distance from these."""
     views: str = ""
     """max or mean: the score of a study is that of its views, where several images are one study (CheXpert)."""
+    exclusive: bool = False
+    """Every image has exactly one of the kinds (CheXpert 5x200): also report how often the largest score names it."""
     source_controlled: bool = False
     """Also report each kind on the sources alone that hold both of its classes (COVIDx)."""
     local_share: float = -1.0
@@ -117,6 +119,8 @@ class ZeroShot:
             means = over_views(scored.predictions, "mean")
             more["studies"] = len(studies.study_ids)
             more["mean_over_views"] = classification_figures(means, Classification, card=False, **options)
+        if self.exclusive:
+            more["exclusive"] = exclusive_figures(studies, **options)
         if self.source_controlled:
             more["source_controlled"] = source_controlled(studies)
         if len(scored.by_set) > 1:

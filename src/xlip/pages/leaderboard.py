@@ -87,8 +87,8 @@ def _verdict(board: Board) -> str:
     first, *others = board.entries
     behind = sum(one.worse for one in others)
     return (
-        f"{first.folder} has the largest macro AUROC, {number(first.macro_auroc)}. {behind} of the {len(others)} others "
-        "are worse beyond chance (interval below 0 and adjusted p < 0.05); the rest cannot be told from it here."
+        f"{first.folder} has the largest macro AUROC, {number(first.macro_auroc)}. {behind} of the {len(others)} "
+        "others are worse beyond chance (interval below 0 and adjusted p < 0.05); the rest cannot be told from it here."
     )
 
 

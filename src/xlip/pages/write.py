@@ -149,6 +149,7 @@ def evaluation_page(
     page = Page(f"{TITLES.get(result.evaluator, result.evaluator)} on {set_name}")
     sections.headline(page, result)
     sections.kinds(page, result)
+    sections.exclusive(page, result)
     cohort(page, result)
     sections.groups(page, result)
     sections.other_figures(page, result)
@@ -193,10 +194,12 @@ def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column
         XLIPError: another checkpoint than the one that was evaluated, or other data.
     """
     from xlip.evaluate.cases import Origin
+    from xlip.evaluate.classifier import ClassifierModel
     from xlip.pages.gallery import Gallery, choose, draw
     from xlip.study.prompts import load_prompts, prompt_sets
 
-    if result.predictions is None or isinstance(result.figures, QueryFigures):
+    # A classifier encodes no prompt that a map could answer to.
+    if result.predictions is None or isinstance(result.figures, QueryFigures) or isinstance(model, ClassifierModel):
         return Gallery(())
     said = result.identity["checkpoint"]
     if model.identity != said:

@@ -220,8 +220,34 @@ class Classification(Figures):
         return [("macro AUROC", self.macro_auroc, self.macro_ci95)]
 
 
+class ExclusiveKindFigures(Part):
+    """One kind; see `xlip.metrics.exclusive.ExclusiveKind`."""
+
+    recall: Share
+    precision: Share
+    f1: Share
+    cases: Count
+
+
+class ExclusiveFigures(Part):
+    """Each case taken for the kind of its largest score; see `xlip.metrics.exclusive.Exclusive`."""
+
+    accuracy: Share
+    accuracy_ci95: Interval
+    macro_f1: Share
+    per_kind: dict[str, ExclusiveKindFigures]
+    confusion: tuple[tuple[float, ...], ...]
+    """Truth in rows, what it was taken for in columns, in the order of `per_kind`."""
+    cases: Count
+    left_out: Count
+    """Without exactly one of the kinds."""
+
+
 class ZeroShotFigures(Classification):
     """`zeroshot`, and the baselines."""
+
+    exclusive: ExclusiveFigures | None = None
+    """Where every image has one of the kinds (CheXpert 5x200)."""
 
     sensitivity: Sensitivity | None = None
     negation: dict[str, Negation] | None = None
@@ -229,6 +255,14 @@ class ZeroShotFigures(Classification):
     studies: Count | None = None
     """Where the scores of a study's views became one."""
     mean_over_views: Classification | None = None
+
+    def headline(self) -> list[Headline]:
+        """The macro AUROC, and the accuracy where one of the kinds is to be named."""
+        rows = super().headline()
+        if self.exclusive is not None:
+            name = f"accuracy of {len(self.exclusive.per_kind)}"
+            rows.append((name, self.exclusive.accuracy, self.exclusive.accuracy_ci95))
+        return rows
 
 
 class QueryFigures(Classification):
@@ -271,6 +305,13 @@ class ProbeFigures(Classification):
         if self.macro_auroc_sd is not None:
             rows += [("  mean of seeds", self.macro_auroc_mean, NONE), ("  s.d. of seeds", self.macro_auroc_sd, NONE)]
         return rows
+
+
+class ClassifierFigures(Classification):
+    """`classify`: a fine-tuned classifier."""
+
+    not_trained_on: tuple[str, ...] = ()
+    """Kinds that the set labels and the classifier does not know."""
 
 
 class Gain(Part):
@@ -377,5 +418,6 @@ FIGURES: dict[str, type[Figures]] = {
     "chance": ZeroShotFigures,
     "prior": ZeroShotFigures,
     "finetune": FineTuningFigures,
+    "classify": ClassifierFigures,
 }
 """Evaluator -> what it reports."""
