@@ -101,7 +101,7 @@ def test_every_family_of_transformers_is_evaluated(name: str, phantoms: Path, tm
     assert result.identity["checkpoint"].startswith("hf:")
     adapter = load_model(f"hf:{folder}")
     scale = 1 / model.temperature if name == "align" else model.logit_scale.exp()
-    assert adapter.scale() == pytest.approx(float(scale))
+    assert adapter.scale() == pytest.approx(float(scale.detach()))
     # A text longer than the model takes is cut, not a fault.
     texts = adapter.encode_text(["pleural effusion " * 40, "no effusion"])
     assert torch.allclose(texts.norm(dim=-1), torch.ones(2), atol=1e-5)

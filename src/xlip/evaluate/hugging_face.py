@@ -130,9 +130,9 @@ def _longest(config: Any, tokenizer: Any) -> int:
 def _scale_of(model: Any) -> float | None:
     """What cosines are multiplied by: exp(logit_scale), or 1 / temperature (ALIGN); None where a model has neither."""
     if hasattr(model, "logit_scale"):
-        return float(model.logit_scale.exp().reshape(-1)[0])
+        return float(model.logit_scale.detach().exp().reshape(-1)[0])
     if hasattr(model, "temperature"):
-        return float(1 / model.temperature)
+        return float(1 / model.temperature.detach())
     return None
 
 

@@ -20,7 +20,19 @@ def validation_cases(data: Cases, split: str) -> Cases:
     """The cases that may choose for `data`.
 
     Raises:
-        XLIPError: a test part, the evaluated cases themselves, a patient on both sides, or no such split.
+        XLIPError: as `split_cases`, or no such split.
+    """
+    found = split_cases(data, split)
+    if found is None:
+        raise XLIPError(f"{data.name}: no split {split!r} to choose on; prepare the set with one, or leave it out")
+    return found
+
+
+def split_cases(data: Cases, split: str) -> Cases | None:
+    """The cases that may choose for `data`; None where it has no such split.
+
+    Raises:
+        XLIPError: a test part, the evaluated cases themselves, or a patient on both sides.
     """
     words = "prompts and thresholds are never chosen on test images: name a validation split (val)"
     tested = data.origin.split if data.origin else ""
@@ -28,7 +40,7 @@ def validation_cases(data: Cases, split: str) -> Cases:
         raise XLIPError(f"{data.name}: chosen_on {split!r} is a test part or the one that is evaluated; {words}")
     found = other_split(data, split)
     if found is None:
-        raise XLIPError(f"{data.name}: no split {split!r} to choose on; prepare the set with one, or leave it out")
+        return None
     assert found.origin is not None
     chosen = {case.patient_id for case in found.origin.cases(images=False)}
     shared = {case.patient_id for case in (data.origin.cases(images=False) if data.origin else data.items)} & chosen

@@ -25,7 +25,8 @@ from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
 from xlip.results.abstention import Distance
-from xlip.results.classification import classification_figures, exclusive_figures, sanity_checks, source_controlled
+from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.exclusive import exclusive_figures
 from xlip.results.figures import Classification, Negation, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
 from xlip.runtime.scores import READINGS, kind_scores, prompt_pairs

@@ -12,6 +12,7 @@ from xlip.files import check_target, write_whole
 from xlip.pages import sections
 from xlip.pages.abstention import abstention
 from xlip.pages.cohort import cohort, lines
+from xlip.pages.grounding import grounding
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
 from xlip.pages.negation import negation
@@ -152,6 +153,7 @@ def evaluation_page(
     sections.exclusive(page, result)
     cohort(page, result)
     sections.groups(page, result)
+    grounding(page, result)
     sections.other_figures(page, result)
     sections.shares(page, result)
     sections.published(page, result, split_name)

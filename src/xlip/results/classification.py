@@ -8,22 +8,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from xlip.metrics.exclusive import exclusive
 from xlip.metrics.kinds import kind_table
 from xlip.metrics.longtail import long_tail, positive_shares
 from xlip.metrics.sanity import permuted_labels, swapped_prompts
 from xlip.metrics.subgroups import subgroup_table
 from xlip.results.abstention import Distance, abstention
+from xlip.results.checks import Sanity
 from xlip.results.cohort import cohort, decisions
 from xlip.results.figures import (
     Classification,
     ControlledFigures,
-    ExclusiveFigures,
-    ExclusiveKindFigures,
     GroupFigures,
     KindFigures,
     LongTail,
-    Sanity,
 )
 from xlip.results.result import Array, Predictions
 from xlip.study.health import any_finding
@@ -134,19 +131,6 @@ def source_controlled(predictions: Predictions) -> dict[str, ControlledFigures]:
         (measured,) = map(KindFigures.model_validate, table.per_kind)
         slices[kind] = ControlledFigures(**dict(measured), sources=both)
     return slices
-
-
-def exclusive_figures(predictions: Predictions, *, replicates: int = 1000, seed: int = 0) -> ExclusiveFigures:
-    """How often the largest score names the one kind that a case has.
-
-    Raises:
-        XLIPError: fewer than two kinds, or no case with exactly one of them.
-    """
-    options = {"replicates": replicates, "seed": seed}
-    found = exclusive(predictions.labels, predictions.scores, predictions.patients, **options)
-    named = map(ExclusiveKindFigures.model_validate, found.per_kind)
-    per_kind = dict(zip(predictions.kinds, named, strict=True))
-    return ExclusiveFigures(**{**vars(found), "per_kind": per_kind})
 
 
 def rows_of(predictions: Predictions, rows: Array) -> Predictions:

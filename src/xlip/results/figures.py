@@ -12,7 +12,10 @@ from pydantic import Field
 
 from xlip.metrics.kinds import MIN_CASES
 from xlip.results.abstention import Abstention
+from xlip.results.checks import Sanity
 from xlip.results.cohort import Cohort, Decision
+from xlip.results.exclusive import ExclusiveFigures
+from xlip.results.regions import AbsentFigures, RegionFigures
 from xlip.results.typed import NONE, Area, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
 
 
@@ -76,29 +79,6 @@ class LongTail(Part):
     head: BandFigures
     medium: BandFigures
     tail: BandFigures
-
-
-class PermutedLabels(Part):
-    """Macro AUROC over shuffled labels: 0.5 within its interval."""
-
-    holds: Truth
-    macro_auroc: Share
-    ci95: Interval
-
-
-class SwappedPrompts(Part):
-    """Largest deviation from 1 - AUROC with positive and negative prompts exchanged."""
-
-    holds: Truth
-    largest_deviation: Number
-    kind: str
-
-
-class Sanity(Part):
-    """The checks that an evaluation runs on itself."""
-
-    permuted_labels: PermutedLabels
-    swapped_prompts: SwappedPrompts | None = None
 
 
 class PromptSetFigures(Part):
@@ -218,29 +198,6 @@ class Classification(Figures):
     def headline(self) -> list[Headline]:
         """The macro AUROC."""
         return [("macro AUROC", self.macro_auroc, self.macro_ci95)]
-
-
-class ExclusiveKindFigures(Part):
-    """One kind; see `xlip.metrics.exclusive.ExclusiveKind`."""
-
-    recall: Share
-    precision: Share
-    f1: Share
-    cases: Count
-
-
-class ExclusiveFigures(Part):
-    """Each case taken for the kind of its largest score; see `xlip.metrics.exclusive.Exclusive`."""
-
-    accuracy: Share
-    accuracy_ci95: Interval
-    macro_f1: Share
-    per_kind: dict[str, ExclusiveKindFigures]
-    confusion: tuple[tuple[float, ...], ...]
-    """Truth in rows, what it was taken for in columns, in the order of `per_kind`."""
-    cases: Count
-    left_out: Count
-    """Without exactly one of the kinds."""
 
 
 class ZeroShotFigures(Classification):
@@ -389,24 +346,25 @@ class RetrievalFigures(Figures):
         return [(f"{name} R@{k}", one.mean, one.ci95) for name, part in directions for k, one in part.recall.items()]
 
 
-class RegionFigures(Part):
-    """Heat-maps against regions."""
-
-    regions: Count
-    pointing: Mean
-    iou: Mean
-    cnr: Mean
-    region_share: Share
-
-
 class GroundingFigures(Figures, RegionFigures):
     """`grounding`."""
 
     regions_of_kind: dict[str, RegionFigures]
+    sizes: dict[str, RegionFigures] = Field(default={})
+    """small, medium, large, by the share of the image that a region covers; see `xlip.metrics.grounding.SIZES`."""
+    threshold: Number = None
+    """Of the heat as it is, for `iou_chosen` and `absent`: the largest mean IoU on validation regions; None without."""
+    threshold_chosen_on: str = ""
+    """Split id of these."""
+    absent: dict[str, AbsentFigures] = Field(default={})
+    """Kind -> what is coloured for it on images that lack it, at `threshold`."""
 
     def headline(self) -> list[Headline]:
-        """Pointing game, IoU and CNR."""
-        return [(name, one.mean, one.ci95) for name in ("pointing", "iou", "cnr") for one in (getattr(self, name),)]
+        """Pointing game, IoU and CNR, and what needs a threshold from validation."""
+        rows = [(name, one.mean, one.ci95) for name in ("pointing", "iou", "cnr") for one in (getattr(self, name),)]
+        if self.iou_chosen is not None:
+            rows.append(("iou, threshold of validation", self.iou_chosen.mean, self.iou_chosen.ci95))
+        return rows
 
 
 FIGURES: dict[str, type[Figures]] = {
