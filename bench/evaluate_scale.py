@@ -1,8 +1,8 @@
 """Memory and resuming of `xlip evaluate` on many images: phantoms, a tiny model, one process per measurement.
 
 `python bench/evaluate_scale.py --images 100000` prepares the phantoms, starts `xlip evaluate`, kills it once some parts
-of the embeddings are kept, starts it again, and writes `docs/evaluate_scale.json`: seconds, peak resident memory, and how
-many parts the second start found.
+of the embeddings are kept, starts it again, and writes `docs/evaluate_scale.json`: seconds, peak resident memory, and
+how many parts the second start found.
 """
 
 from __future__ import annotations
