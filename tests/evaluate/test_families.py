@@ -166,7 +166,7 @@ def test_a_fine_tuned_classifier_answers_with_its_own_kinds(
 
 def test_kinds_that_a_classifier_does_not_know_are_named(exported: Exported) -> None:
     from xlip.evaluate.cases import open_cases
-    from xlip.evaluate.classifier import Classify
+    from xlip.evaluate.classify import Classify
 
     model = load_model(str(exported.tuned))
     assert isinstance(model, ClassifierModel)

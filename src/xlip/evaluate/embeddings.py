@@ -92,7 +92,10 @@ def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Itera
 def _compute(
     model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, parts: Path | None
 ) -> Embedded:
-    stream, kept, rows, others = iter(cases.items), [], [], []
+    stream = iter(cases.items)
+    kept: list[Case] = []
+    rows: list[Array] = []
+    others: list[Array] = []
     for number in count():
         file = parts / f"{number:05d}.safetensors" if parts else None
         found = _finished(file, stream, cases.dropped) if file else None
@@ -105,8 +108,10 @@ def _compute(
         others.append(found.further)
     filled = [number for number, one in enumerate(rows) if len(one)]
     nothing = np.zeros((0, 0), np.float32)
-    whole = [np.concatenate([part[number] for number in filled]) if filled else nothing for part in (rows, others)]
-    return Embedded(kept, *whole)
+    embeddings, more = (
+        np.concatenate([part[number] for number in filled]) if filled else nothing for part in (rows, others)
+    )
+    return Embedded(kept, embeddings, more)
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,17 @@ class _Part(Embedded):
 def _part(model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, file: Path | None) -> _Part:
     """Embed what `cases` still gives, and keep it in a file where one is named."""
     kept: list[Case] = []
-    rows, others, before = [], [], len(cases.dropped)
+    rows: list[Array] = []
+    others: list[Array] = []
+    before = len(cases.dropped)
     for chunk, pixels in pixel_batches(model, cases, batch_size):
         kept += [case.without_pixels() for case in chunk]
         rows.append(model.encode_pixels(pixels).numpy())
         others.append(further.compute(pixels).numpy() if further else np.zeros((len(pixels), 0), np.float32))
     dropped = cases.dropped[before:]
     nothing = np.zeros((0, 0), np.float32)
-    arrays = [np.concatenate(part) if part else nothing for part in (rows, others)]
-    found = _Part(kept, *arrays, len(kept) + len(dropped))
+    embeddings, more = (np.concatenate(part) if part else nothing for part in (rows, others))
+    found = _Part(kept, embeddings, more, len(kept) + len(dropped))
     if file and found.read:
         _write(file, found, dropped)
     return found

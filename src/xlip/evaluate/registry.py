@@ -20,7 +20,7 @@ EVALUATORS = {
     "grounding": "xlip.evaluate.grounding:Grounding",
     "chance": "xlip.evaluate.baselines:Chance",
     "prior": "xlip.evaluate.baselines:LabelPrior",
-    "classify": "xlip.evaluate.classifier:Classify",
+    "classify": "xlip.evaluate.classify:Classify",
     "finetune": "xlip.evaluate.finetuning:FineTuning",
 }
 """Name -> module:class, a frozen dataclass of options that is an `Evaluator`; imported when it is used."""

@@ -59,8 +59,8 @@ def selective_risk(
     if np.isnan(confidence).any():
         raise XLIPError(f"abstention: {int(np.isnan(confidence).sum())} of {len(confidence)} confidences are no number")
     if not len(wrong):
-        nothing = (float("nan"), float("nan"))
-        return SelectiveRisk(*(float("nan"),) * 2, nothing, *(float("nan"),) * 2, nothing, (float("nan"),) * 20)
+        none = float("nan")
+        return SelectiveRisk(none, none, (none, none), none, none, (none, none), (none,) * len(COVERAGES))
     numbers, count = patient_numbers(patients)
     cases, once = _Trusted.of(wrong, confidence, numbers), np.ones((1, count))
     best = _Trusted.of(wrong, -wrong.astype(float), numbers)

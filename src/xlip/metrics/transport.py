@@ -160,7 +160,8 @@ def recalibration(
     parts = [_Halves.of(numbers, rng.permutation(people)) for _ in range(draws)]
     before = np.array([_before(truth, odds, part.held, bins) for part in parts])
     after = [_refit(truth, odds, parts, before, count, bins) for count in counts]
-    return Recalibration(*(float(value) for value in before.mean(0)), tuple(after), draws)
+    slope, intercept, error = (float(value) for value in before.mean(0))
+    return Recalibration(slope, intercept, error, tuple(after), draws)
 
 
 @dataclass(frozen=True)
@@ -199,21 +200,21 @@ def _before(truth: Array, odds: Array, held: Array, bins: int) -> tuple[float, f
 def _refit(truth: Array, odds: Array, parts: Sequence[_Halves], before: Array, count: int, bins: int) -> Refit:
     """One point of the curve: (slope, intercept, error) of every draw whose labelled cases hold both classes."""
     found, sizes = [], []
-    for part, (slope, intercept, _) in zip(parts, before, strict=True):
+    for part, (own_slope, own_intercept, _) in zip(parts, before, strict=True):
         chosen = part.first(count)
         sizes.append(len(chosen))
         if not _both(truth[chosen]):
             continue
         a, b = logistic_line(truth[chosen], odds[chosen])
         # If the truth follows s z + i, then of z' = a z + b it follows (s / a) z' + i - b s / a.
-        ratio = slope / a if a else float("nan")
-        found.append((ratio, intercept - b * ratio, _error(truth[part.held], a * odds[part.held] + b, bins)))
-    nothing = Refit(count, float(np.mean(sizes)), *(float("nan"),) * 4)
+        ratio = own_slope / a if a else float("nan")
+        found.append((ratio, own_intercept - b * ratio, _error(truth[part.held], a * odds[part.held] + b, bins)))
+    size, none = float(np.mean(sizes)), float("nan")
     if not found:
-        return nothing
-    mean = np.mean(found, 0)
+        return Refit(count, size, none, none, none, none)
+    slope, intercept, error = (float(value) for value in np.mean(found, 0))
     spread = float(np.std([error for *_, error in found], ddof=1)) if len(found) > 1 else float("nan")
-    return Refit(count, nothing.fitted_on, *(float(value) for value in mean), spread)
+    return Refit(count, size, slope, intercept, error, spread)
 
 
 def _error(truth: Array, odds: Array, bins: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from xlip.pages.flat_figures import number, span
 from xlip.pages.page import Page
@@ -69,14 +70,12 @@ def intervals(board: Board) -> bytes:
         return to_png(figure)
 
 
-def _point(
-    axis: object, place: int, value: float | None, bounds: tuple[float | None, float | None], color: str
-) -> None:
+def _point(axis: Any, place: int, value: float | None, bounds: tuple[float | None, float | None], color: str) -> None:
     low, high = bounds
     if low is not None:
-        axis.hlines(place, low, high, color=color, linewidth=1.8, alpha=0.6)  # type: ignore[attr-defined]
+        axis.hlines(place, low, high, color=color, linewidth=1.8, alpha=0.6)
     if value is not None:
-        axis.scatter(value, place, s=26, color=color, zorder=3)  # type: ignore[attr-defined]
+        axis.scatter(value, place, s=26, color=color, zorder=3)
 
 
 def _short(name: str) -> str:

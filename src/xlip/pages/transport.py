@@ -102,7 +102,8 @@ def curves(found: Transport) -> bytes:
                     axis.set_xticks(range(len(points)), [str(count) for count, _ in points])
             axis.set(title=f"used on {used}", xlabel="labelled images", ylabel="ECE")
             axis.set_ylim(bottom=0)
-            axis.legend(fontsize=7)
+            if axis.lines:
+                axis.legend(fontsize=7)
         return to_png(figure)
 
 
@@ -111,7 +112,7 @@ def _mean_curve(pair: PairTransport) -> list[tuple[int, float]]:
     fits = [one.calibration for one in pair.kinds.values() if one.calibration]
     if not fits:
         return []
-    columns = {0: [fit.ece_before for fit in fits]}
+    columns: dict[int, list[float | None]] = {0: [fit.ece_before for fit in fits]}
     for fit in fits:
         for one in fit.after:
             columns.setdefault(one.wanted, []).append(one.ece)

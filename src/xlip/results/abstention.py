@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def abstention(
         wrong = (scores >= decision.threshold) != (test.labels[known, place] == 1)
         trust = score_confidence(scores, decision.threshold, probabilities=probabilities)
         found = selective_risk(wrong, trust, patients, **options)
-        more = {}
+        more: dict[str, Any] = {}
         if distances is not None:
             far = distances[known]
             more["by_distance"] = SelectiveFigures.model_validate(
@@ -109,7 +110,7 @@ def abstention(
             by_score=SelectiveFigures.model_validate(_own(found)),
             **more,
         )
-    return Abstention(per_kind=per_kind, distance=near if distances is not None else None)
+    return Abstention(coverages=COVERAGES, per_kind=per_kind, distance=near if distances is not None else None)
 
 
 def _own(found: object) -> dict[str, object]:

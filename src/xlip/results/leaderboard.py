@@ -100,7 +100,8 @@ def leaderboard(config: LeaderboardConfig) -> Leaderboard:
     """
     check_target(Path(config.out), folder=True)
     folders = _found(config.folders)
-    names, groups = _names(folders), defaultdict(list)
+    names = _names(folders)
+    groups: dict[str, list[tuple[str, Result]]] = defaultdict(list)
     for folder in folders:
         result = read_result(folder)
         groups[_key(result)].append((names[folder], result))
@@ -111,7 +112,8 @@ def leaderboard(config: LeaderboardConfig) -> Leaderboard:
     return Leaderboard(
         boards=tuple(_board(group, **options) for group in several),
         apart=tuple(_apart(name, result, [group[0][1] for group in several]) for name, result in alone),
-        **options,
+        replicates=config.replicates,
+        seed=config.seed,
     )
 
 
@@ -136,9 +138,11 @@ def _found(places: Sequence[str]) -> list[Path]:
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:
     """What tells the folders apart: their paths without the parts that all share."""
+    if len(folders) == 1:
+        return {folders[0]: folders[0].resolve().name}
     parts = [folder.resolve().parts for folder in folders]
     shared = 0
-    while len(folders) > 1 and len({one[: shared + 1] for one in parts}) == 1:
+    while len({one[: shared + 1] for one in parts}) == 1:
         shared += 1
     return {folder: "/".join(one[shared:]) or folder.name for folder, one in zip(folders, parts, strict=True)}
 
