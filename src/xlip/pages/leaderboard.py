@@ -12,7 +12,8 @@ from xlip.results.leaderboard import Board, Leaderboard, write_leaderboard
 
 PAGE = "leaderboard.html"
 HEADER = ("evaluation", "macro AUROC", "95 % interval", "less the first", "95 % interval ", "p, Holm", "protocol",
-          "prompts", "preprocessing", "checkpoint", "xlip")  # fmt: skip
+          "prompts")  # fmt: skip
+MADE_HEADER = ("evaluation", "checkpoint", "preprocessing", "xlip")
 
 
 def write_leaderboard_page(found: Leaderboard, folder: Path) -> Path:
@@ -41,9 +42,13 @@ def leaderboard_page(found: Leaderboard) -> Page:
             "Left: macro AUROC with its 95 % interval. Right: the difference to the first, with the 95 % interval of "
             "the difference; a line that touches 0 is no difference that these cases can show.",
         )
-        page.table(
-            HEADER, [_row(board, place) for place in range(len(board.entries))], words=(6, 7, 8, 9), sortable=True
-        )
+        rows = [_row(board, place) for place in range(len(board.entries))]
+        page.table(HEADER, rows, words=(6, 7), sortable=True)
+        made = [
+            (one.folder, one.identity["checkpoint"], one.identity["preprocessing"], one.version or "-")
+            for one in board.entries
+        ]
+        page.table(MADE_HEADER, made, words=(1, 2, 3), folded="made with")
     if not found.boards:
         page.text("No two evaluations may be compared; the reasons stand below.")
     if found.apart:
@@ -98,6 +103,5 @@ def _row(board: Board, place: int) -> tuple[str, ...]:
     prompts = " ".join(one.identity[name] for name in ("prompts", "scoring") if name in one.identity) or "-"
     return (
         one.folder, number(one.macro_auroc), span(*one.macro_ci95), difference, span(*gap.ci95) if gap else "-",
-        number(one.p_holm), one.evaluator, prompts, one.identity["preprocessing"], one.identity["checkpoint"],
-        one.version or "-",
+        number(one.p_holm), one.evaluator, prompts,
     )  # fmt: skip
