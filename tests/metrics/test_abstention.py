@@ -77,6 +77,9 @@ def test_confidence_is_the_distance_from_the_threshold() -> None:
 
 
 def test_nothing_and_no_number() -> None:
+    bare = selective_risk(np.array([True, False]), np.array([1.0, 2.0]), np.arange(2), replicates=0)
+    assert bare.aurc == pytest.approx(0.25)
+    assert np.isnan(bare.aurc_ci95).all()
     empty = selective_risk(np.zeros(0, bool), np.zeros(0), np.zeros(0, int), **FEW)
     assert np.isnan(empty.aurc)
     assert len(empty.curve) == len(COVERAGES)

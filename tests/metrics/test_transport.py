@@ -55,6 +55,7 @@ def test_what_is_carried_equals_the_naive_count_and_its_bootstrap_draws_patients
     sensitivity, specificity = rates(labels, scores, 0.4)
     assert found.sensitivity == pytest.approx(sensitivity)
     assert found.specificity == pytest.approx(specificity)
+    assert np.isnan(carried(labels, scores, patients, 0.4, replicates=0).sensitivity_ci95).all()
     rng, sample = np.random.default_rng(1), []
     for _ in range(400):
         rows = np.concatenate([np.flatnonzero(patients == p) for p in rng.integers(0, 50, 50)])

@@ -66,7 +66,7 @@ def selective_risk(
     best = _Trusted.of(wrong, -wrong.astype(float), numbers)
     whole, coarse = cases.sums(once), cases.coarser(MOST_GROUPS)
     draws = patient_draws(count, replicates, seed, cases=len(wrong))
-    sample = np.concatenate([np.stack(coarse.sums(one).figures()) for one in draws], 1)
+    sample = np.concatenate([np.zeros((2, 0)), *(np.stack(coarse.sums(one).figures()) for one in draws)], 1)
     return SelectiveRisk(
         float(np.mean(wrong)),
         float(whole.aurc()[0]),

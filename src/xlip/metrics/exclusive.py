@@ -66,7 +66,7 @@ def exclusive(labels: Array, scores: Array, patients: Array, *, replicates: int 
     numbers, count = patient_numbers(patients[one])
     sums, sizes = np.bincount(numbers, right, count), np.bincount(numbers, minlength=count)
     draws = patient_draws(count, replicates, seed, cases=len(truth))
-    sample = np.concatenate([(draw @ sums) / (draw @ sizes) for draw in draws])
+    sample = np.concatenate([np.zeros(0), *((draw @ sums) / (draw @ sizes) for draw in draws)])
     kinds = tuple(_kind(confusion, place) for place in range(len(confusion)))
     return Exclusive(
         float(right.mean()),

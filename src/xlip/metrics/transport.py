@@ -83,7 +83,7 @@ def carried(
         for cell in (truth & said, truth, ~truth & ~said, ~truth)
     ]
     draws = patient_draws(count, replicates, seed, cases=len(known))
-    sample = np.concatenate([np.stack([draw @ cell for cell in cells]) for draw in draws], 1)
+    sample = np.concatenate([np.zeros((4, 0)), *(np.stack([draw @ cell for cell in cells]) for draw in draws)], 1)
     whole = [cell.sum() for cell in cells]
     return Carried(
         float(threshold),
