@@ -65,9 +65,9 @@ def align() -> torch.nn.Module:
 
     vision = {"image_size": 48,
               "width_coefficient": 0.2, "depth_coefficient": 0.1, "hidden_dim": 16, "kernel_sizes": [3],
-              "in_channels": [32], "out_channels": [16], "strides": [1], "num_block_repeats": [1], "expand_ratios": [1],
+              "in_channels": [32], "out_channels": [16], "strides": [2], "num_block_repeats": [1], "expand_ratios": [1],
               "depthwise_padding": []}  # fmt: skip
-    return AlignModel(AlignConfig(text_config={**TEXT, "hidden_size": 16}, vision_config=vision, projection_dim=16))
+    return AlignModel(AlignConfig(text_config={**TEXT, "hidden_size": 16}, vision_config=vision, projection_dim=8))
 
 
 FAMILIES: dict[str, Callable[[], torch.nn.Module]] = {

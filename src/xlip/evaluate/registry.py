@@ -29,6 +29,10 @@ NEEDS_WEIGHTS = ("finetune",)
 """Evaluators that train a copy of the model: they take an `XLIPModel`, not any model of images and texts."""
 
 
+NEEDS_CLASSIFIER = ("classify",)
+"""Evaluators of a fine-tuned classifier, which no other model can stand for."""
+
+
 class Evaluator(Protocol):
     """The one interface: a frozen dataclass of options with a name and `run`."""
 
