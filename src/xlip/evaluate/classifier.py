@@ -59,7 +59,9 @@ class ClassifierModel:
             XLIPError: an exported one, whose graph ends in the kinds.
         """
         if not isinstance(self.classifier, XLIPClassifier):
-            raise XLIPError(f"{self.identity}: an exported classifier has no embeddings; evaluate the checkpoint")
+            raise XLIPError(
+                f"{self.identity}: {TEXTLESS}; its exported graph gives no embeddings either, evaluate the checkpoint"
+            )
         return self.classifier.embed(pixels.to(self.classifier.device)).float().cpu()
 
     def encode_patches(self, pixels: Tensor) -> Tensor:
