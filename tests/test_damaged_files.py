@@ -93,6 +93,8 @@ CASES = {
     "evaluate": Case("evaluate --suite {}/suite.yaml --model {}/model --data mine={}/set --replicates 20 --out {out}",
                      "suite.yaml model set", "summary.md"),
     "compare": Case("compare {}/scores {}/others --replicates 20 --out {out}", "scores others", "comparison.json"),
+    "leaderboard": Case("leaderboard {}/scores {}/others --replicates 20 --out {out}", "scores others",
+                        "leaderboard.json"),
     "report": Case("report {}/scores --model {}/model --data {}/set --prompts {}/prompts.yaml --out {out}",
                    "scores model set prompts.yaml", "per_kind.csv"),
     "probe": Case("probe {}/model --singles 8 --out {out}", "model", "interaction.json"),

@@ -55,6 +55,62 @@ def test_a_second_call_encodes_nothing_and_gives_the_same(phantoms: Path, own_ca
     assert [path.suffix for path in files(own_cache)] == [".safetensors"]
 
 
+class StoppedError(Exception):
+    """What ends a call in its midst."""
+
+
+def test_a_call_that_was_stopped_goes_on_where_it_was(table: Path, own_cache: Path, monkeypatch) -> None:
+    monkeypatch.setattr("xlip.evaluate.embeddings.PART", 2)
+    whole = embed(FakeModel(), open_cases(str(table)), cache=False)
+    model = FakeModel()
+
+    def stop(pixels: torch.Tensor) -> torch.Tensor:
+        if len(model.calls) == 2:
+            raise StoppedError
+        return FakeModel().image(pixels)
+
+    with pytest.raises(StoppedError):
+        embed(replace(model, image=stop), open_cases(str(table)), batch_size=1)
+    assert len(list(own_cache.rglob("*.parts/*.safetensors"))) == 0  # the second case was in the first part
+    model.calls.clear()
+
+    def later(pixels: torch.Tensor) -> torch.Tensor:
+        if len(model.calls) == 4:
+            raise StoppedError
+        return FakeModel().image(pixels)
+
+    with pytest.raises(StoppedError):
+        embed(replace(model, image=later), open_cases(str(table)), batch_size=1)
+    assert len(list(own_cache.rglob("*.parts/*.safetensors"))) == 2  # cases 0, 1 and 2 (damaged), 3
+    model.calls.clear()
+    cases = open_cases(str(table))
+    found = embed(model, cases, batch_size=1)
+    assert model.calls == [1]  # the fifth alone
+    assert np.array_equal(found.images, whole.images)
+    assert [case.study_id for case in found.cases] == [case.study_id for case in whole.cases]
+    assert len(cases.dropped) == 1
+    assert not list(own_cache.rglob("*.parts"))
+
+
+def test_a_damaged_part_is_made_again(table: Path, own_cache: Path, monkeypatch) -> None:
+    monkeypatch.setattr("xlip.evaluate.embeddings.PART", 2)
+    model = FakeModel()
+
+    def later(pixels: torch.Tensor) -> torch.Tensor:
+        if len(model.calls) == 4:
+            raise StoppedError
+        return FakeModel().image(pixels)
+
+    with pytest.raises(StoppedError):
+        embed(replace(model, image=later), open_cases(str(table)), batch_size=1)
+    first, _ = sorted(own_cache.rglob("*.parts/*.safetensors"))
+    first.write_bytes(first.read_bytes()[:-3])
+    model.calls.clear()
+    found = embed(model, open_cases(str(table)), batch_size=1)
+    assert len(model.calls) == 3  # the two of the first part, and the fifth
+    assert np.array_equal(found.images, embed(FakeModel(), open_cases(str(table)), cache=False).images)
+
+
 @pytest.mark.parametrize(
     "change", [{"identity": "other"}, {"preprocess": "squash"}, {"image_size": 48}, {"identity": IN_MEMORY}]
 )

@@ -18,7 +18,7 @@ from xlip.evaluate.cases import Case, Cases, label_matrix, open_cases
 from xlip.evaluate.grounding import Grounding
 from xlip.evaluate.probe import LinearProbe
 from xlip.evaluate.query import Query
-from xlip.evaluate.registry import EVALUATORS, NEEDS_WEIGHTS, build_evaluator, evaluator_class
+from xlip.evaluate.registry import EVALUATORS, NEEDS_CLASSIFIER, NEEDS_WEIGHTS, build_evaluator, evaluator_class
 from xlip.evaluate.retrieval import Retrieval
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.images.files import encode
@@ -33,7 +33,7 @@ MODEL = tiny_model().eval()
 NEEDED = {"query": {"text": "pleural effusion"}}
 """Options without a default."""
 FAST = {"probe": {"seeds": (0, 1), "c": (0.01, 1.0)}}
-GENERIC = [name for name in EVALUATORS if name not in NEEDS_WEIGHTS]
+GENERIC = [name for name in EVALUATORS if name not in (*NEEDS_WEIGHTS, *NEEDS_CLASSIFIER)]
 
 
 def built(name: str):

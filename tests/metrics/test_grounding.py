@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlip.errors import XLIPError
-from xlip.metrics.grounding import box_region, cnr, iou, iou_at, pointing_game
+from xlip.metrics.grounding import box_region, choose_heat_threshold, cnr, iou, iou_at, pointing_game, size_of
 
 REGION = np.zeros((4, 5), bool)
 REGION[1:3, 2:4] = True
@@ -78,3 +78,22 @@ def test_faults_are_refused(figure: object) -> None:
     if figure is not iou:
         with pytest.raises(XLIPError, match="1 of 20 heat values are not finite"):
             figure(np.where(HEAT == 3, np.nan, HEAT), REGION)
+
+
+def test_the_threshold_is_the_best_of_all_that_are_tried_and_the_sizes_are_shares_of_the_image() -> None:
+    rng = np.random.default_rng(0)
+    regions = [np.zeros((16, 16), bool) for _ in range(6)]
+    for number, region in enumerate(regions):
+        region[2 : 5 + number, 3:9] = True
+    maps = [region + 0.4 * rng.normal(size=(16, 16)) for region in regions]
+    found = choose_heat_threshold(maps, regions)
+
+    def mean(limit: float) -> float:
+        return float(np.mean([iou(heat >= limit, region) for heat, region in zip(maps, regions, strict=True)]))
+
+    assert mean(found) >= max(mean(limit) for limit in np.linspace(-1, 2, 61)) - 0.02
+    assert mean(found) > mean(0.0)
+    with pytest.raises(XLIPError, match="expected a validation region"):
+        choose_heat_threshold([], [])
+    small, medium, large = (np.arange(100).reshape(10, 10) < count for count in (1, 2, 10))
+    assert [size_of(one) for one in (small, medium, large)] == ["small", "medium", "large"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from xlip.errors import XLIPError
+from xlip.metrics.calibration import expected_calibration_error
 from xlip.metrics.transport import carried, logistic_line, operating_threshold, recalibration
 
 
@@ -54,6 +55,7 @@ def test_what_is_carried_equals_the_naive_count_and_its_bootstrap_draws_patients
     sensitivity, specificity = rates(labels, scores, 0.4)
     assert found.sensitivity == pytest.approx(sensitivity)
     assert found.specificity == pytest.approx(specificity)
+    assert np.isnan(carried(labels, scores, patients, 0.4, replicates=0).sensitivity_ci95).all()
     rng, sample = np.random.default_rng(1), []
     for _ in range(400):
         rows = np.concatenate([np.flatnonzero(patients == p) for p in rng.integers(0, 50, 50)])
@@ -78,11 +80,38 @@ def test_a_refit_mends_scores_that_promise_too_much_and_leaves_calibrated_ones()
     rng = np.random.default_rng(0)
     odds = rng.normal(-1, 1.5, 4000)
     labels, people = (rng.random(4000) < 1 / (1 + np.exp(-odds))).astype(int), np.arange(4000)
-    sound = recalibration(labels, 1 / (1 + np.exp(-odds)), people, 200)
-    bold = recalibration(labels, 1 / (1 + np.exp(-(3 * odds + 2))), people, 200)
-    assert sound.slope == pytest.approx(1, abs=0.15)
-    assert sound.intercept == pytest.approx(0, abs=0.15)
+    sound = recalibration(labels, 1 / (1 + np.exp(-odds)), people, [200])
+    bold = recalibration(labels, 1 / (1 + np.exp(-(3 * odds + 2))), people, [20, 200])
+    assert sound.slope == pytest.approx(1, abs=0.1)
+    assert sound.intercept == pytest.approx(0, abs=0.1)
     assert bold.slope == pytest.approx(1 / 3, abs=0.05)
-    assert bold.ece_after < 0.5 * bold.ece_before
-    assert bold.fitted_on == 200
-    assert np.isnan(recalibration(np.ones(10, int), np.full(10, 0.5), np.arange(10), 4).slope)
+    few, many = bold.after
+    assert many.ece < 0.5 * bold.ece_before
+    assert many.ece < few.ece
+    assert (many.wanted, many.fitted_on) == (200, 200)
+    assert many.slope == pytest.approx(1, abs=0.15)
+    assert many.intercept == pytest.approx(0, abs=0.15)
+    assert np.isnan(recalibration(np.ones(10, int), np.full(10, 0.5), np.arange(10), [4]).slope)
+    # A set whose own line is undone before is calibrated at once.
+    undone = recalibration(labels, 1 / (1 + np.exp(-(3 * odds + 2))), people, [200], line=(1 / 3, -2 / 3))
+    assert undone.ece_before == pytest.approx(sound.ece_before)
+
+
+def test_a_refit_sees_whole_patients_and_its_figures_equal_the_naive_ones_on_the_rest() -> None:
+    rng = np.random.default_rng(2)
+    odds, people = rng.normal(size=300), np.arange(300) // 3
+    labels = (rng.random(300) < 1 / (1 + np.exp(-(2 * odds + 1)))).astype(int)
+    scores = 1 / (1 + np.exp(-odds))
+    found = recalibration(labels, scores, people, [40, 10_000], draws=1, seed=5)
+    order = np.random.default_rng(5).permutation(100)
+    held = np.isin(people, order[50:])
+    first = np.isin(people, order[:14])  # 14 patients of three are the first with at least 40 cases
+    slope, intercept = logistic_line(labels[held] == 1, odds[held])
+    assert (found.slope, found.intercept) == pytest.approx((slope, intercept), abs=1e-6)
+    a, b = logistic_line(labels[first] == 1, odds[first])
+    after = 1 / (1 + np.exp(-(a * odds[held] + b)))
+    assert found.after[0].fitted_on == 42
+    assert found.after[0].ece == pytest.approx(expected_calibration_error(labels[held], after))
+    again = logistic_line(labels[held] == 1, a * odds[held] + b)
+    assert (found.after[0].slope, found.after[0].intercept) == pytest.approx(again, abs=0.01)
+    assert found.after[1].fitted_on == 150

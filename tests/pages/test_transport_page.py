@@ -11,8 +11,9 @@ import pytest
 
 from evaluations import IDENTITY, result
 from evaluations import predictions as drawn
+from xlip.errors import XLIPError
 from xlip.evaluate.suite import Outcome
-from xlip.evaluate.transport import transports
+from xlip.evaluate.transport import counts, transports
 from xlip.metrics.transport import operating_threshold
 from xlip.pages.transport import write_transport_page
 from xlip.results.result import Predictions
@@ -56,9 +57,30 @@ def test_scores_that_are_lower_elsewhere_lose_the_sensitivity_that_was_chosen() 
 def test_json_and_page_hold_all_pairs(tmp_path: Path) -> None:
     page = write_transport_page(found(), tmp_path / "x").read_text("utf-8")
     told = json.loads((tmp_path / "x" / "transport.json").read_text(), parse_constant=pytest.fail)
-    assert Transport.model_validate(told).schema_version == 1
-    assert page.count("<img") == 3
+    assert Transport.model_validate(told).schema_version == 2
+    assert page.count("<img") == 4
     assert "keep their goal on another set" in page
+
+
+def test_scores_are_calibrated_on_the_first_set_before_they_are_used_on_the_second() -> None:
+    made = transport({"a": drawn(0), "b": shifted(0.3)}, {"a": "a", "b": "b"}, {}, refit=(10, 20), replicates=5)
+    fits = {(one.chosen_on, one.used_on): one.kinds["Effusion"].calibration for one in made.pairs}
+    assert {pair: fit.calibrated_on for pair, fit in fits.items()} == {
+        ("a", "a"): "", ("a", "b"): "a", ("b", "a"): "b", ("b", "b"): ""
+    }  # fmt: skip
+    assert fits["a", "b"].ece_before != fits["b", "b"].ece_before
+    assert [row.wanted for row in fits["a", "b"].after] == [10, 20]
+
+
+@pytest.mark.parametrize(("text", "found"), [("50, 20,50", [20, 50]), ("7", [7])])
+def test_numbers_of_labelled_images_are_a_list(text: str, found: list[int]) -> None:
+    assert counts(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "0", "a", "1.5", "-3"])
+def test_other_numbers_of_labelled_images_are_refused(text: str) -> None:
+    with pytest.raises(XLIPError, match=r"expected numbers of images separated by commas"):
+        counts(text)
 
 
 def test_a_suite_carries_scores_of_one_model_and_one_way_of_scoring_alone(tmp_path: Path) -> None:

@@ -107,3 +107,17 @@ def test_a_field_that_no_version_has_is_refused_with_what_to_do(folder: Path) ->
     (folder / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(XLIPError, match=r"metrics\.json\.horoscope: .*; evaluate again with this version of xlip"):
         read_result(folder)
+
+
+def test_the_file_names_its_schema_and_a_newer_one_is_refused_with_the_remedy(folder: Path) -> None:
+    data = json.loads((folder / "metrics.json").read_text())
+    assert data["schema_version"] == 2
+    assert data["xlip"] == read_result(folder).version
+    newer = r"schema version 3, by xlip .*: update xlip, or evaluate again"
+    for version, message in ((3, newer), ("2", r"expected a whole number from 1, got '2'; evaluate again")):
+        (folder / "metrics.json").write_text(json.dumps({**data, "schema_version": version}))
+        with pytest.raises(XLIPError, match=message):
+            read_result(folder)
+    del data["schema_version"], data["xlip"]
+    (folder / "metrics.json").write_text(json.dumps(data))
+    assert read_result(folder).version == ""

@@ -65,6 +65,13 @@ COMMANDS: dict[str, Command] = {
     "zeroshot": Command(
         "evaluate.zeroshot.ZeroShotConfig", evaluation.run_zeroshot, "classify images by prompts and measure it"
     ),
+    "leaderboard": Command(
+        "results.leaderboard.LeaderboardConfig",
+        evaluation.run_leaderboard,
+        "one page over many evaluations, of which only comparable ones are compared",
+        positional="folders",
+        several=("folders",),
+    ),
     "report": Command(
         "pages.write.ReportConfig",
         evaluation.run_report,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlip.cli.show import (
     print_dropped,
     print_left_out,
+    print_lines,
     print_negation,
     print_sanity,
     print_table,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xlip.pages.write import ReportConfig
     from xlip.results.compare import CompareConfig
     from xlip.results.figures import Classification
+    from xlip.results.leaderboard import LeaderboardConfig
     from xlip.results.result import Result
 
 
@@ -71,6 +73,7 @@ def _print_classification(result: Result) -> None:
     print_sanity(figures)
     print_negation(figures)
     _print_sensitivity(figures)
+    print_lines(result)
     print(", ".join(f"{name} {value}" for name, value in result.identity.items()))
 
 
@@ -138,9 +141,9 @@ def run_evaluate(config: EvaluateConfig) -> int:
     """Run a suite; 1 where an entry has a fault."""
     from pathlib import Path
 
-    from xlip.evaluate.suite import negation_rows, run_suite, summary_rows
+    from xlip.evaluate.suite import negation_rows, prompt_rows, run_suite, summary_rows
     from xlip.evaluate.suite_file import load_suite
-    from xlip.evaluate.transport import transports
+    from xlip.evaluate.transport import counts, transports
     from xlip.pages.transport import write_transport_page
     from xlip.pages.write import add_pages_of_suite
 
@@ -149,12 +152,14 @@ def run_evaluate(config: EvaluateConfig) -> int:
     places = dict(item.partition("=")[::2] for item in config.data)
     if not all(places.values()):
         raise XLIPError(f"--data: expected NAME=PATH, got {' '.join(config.data)!r}")
-    options = {"cache": not config.no_cache, "replicates": config.replicates}
+    refit = counts(config.refit)
+    options: dict[str, Any] = {"cache": not config.no_cache, "replicates": config.replicates}
+    options |= {name: value for name in ("reference", "chosen_on") if (value := getattr(config, name))}
     suite, out = load_suite(config.suite), Path(config.out)
     outcomes = run_suite(config.model, suite, out, root=config.root, places=places, options=options, say=print)
     for line in add_pages_of_suite(outcomes):
         print(line, file=sys.stderr)
-    for folder, found in transports(outcomes, replicates=config.replicates):
+    for folder, found in transports(outcomes, refit=refit, replicates=config.replicates):
         kept, count = found.carries("sensitivity 95")
         print(
             f"{write_transport_page(found, folder)}: {kept} of {count} thresholds keep 95 % sensitivity on another set"
@@ -164,9 +169,16 @@ def run_evaluate(config: EvaluateConfig) -> int:
     names, *readings = negation_rows(outcomes)
     if readings:
         print_table(names, readings)
+    families, *spread = prompt_rows(outcomes)
+    if spread:
+        print_table(families, spread)
     for one in outcomes:
         if one.result is not None:
             print_sanity(one.result.figures, f"{one.model} {one.entry}: ")
+    for one in outcomes:
+        if one.result is not None:
+            print(f"# {one.model} {one.entry}")
+            print_lines(one.result)
     faults = sum(len(one.problems) for one in outcomes)
     print(f"{out}/summary.md, report.html in each folder" + (f"; {faults} faults, see above" if faults else ""))
     return 1 if faults else 0
@@ -192,6 +204,28 @@ def run_compare(config: CompareConfig) -> None:
         print(note)
     if config.out:
         print(f"written to {comparing.write_comparison(comparison, Path(config.out))}")
+
+
+def run_leaderboard(config: LeaderboardConfig) -> None:
+    """Put many evaluations on one page."""
+    from pathlib import Path
+
+    from xlip.pages.flat_figures import number, span
+    from xlip.pages.leaderboard import write_leaderboard_page
+    from xlip.results.leaderboard import leaderboard
+
+    found = leaderboard(config)
+    for board in found.boards:
+        print(f"split {board.split}, {len(board.kinds)} kinds")
+        rows = [
+            (one.folder, number(one.macro_auroc), span(*one.macro_ci95),
+             number(one.against_best.difference) if one.against_best else "first", number(one.p_holm))
+            for one in board.entries
+        ]  # fmt: skip
+        print_table(("evaluation", "macro AUROC", "95 % interval", "less the first", "p, Holm"), rows)
+    for one in found.apart:
+        print(f"not compared: {one.folder} ({one.figure}): {one.reason}")
+    print(f"look at {write_leaderboard_page(found, Path(config.out))}; leaderboard.json beside it")
 
 
 def run_report(config: ReportConfig) -> None:

@@ -11,6 +11,7 @@ from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
     from xlip.results.figures import Figures
+    from xlip.results.result import Result
 
 DROPPED_SHOWN = 3
 
@@ -58,6 +59,14 @@ def print_sanity(figures: Figures, where: str = "") -> None:
         if check is not None:
             said = ", ".join(f"{key} {value}" for key, value in check.to_json().items() if key != "holds")
             print(f"{where}sanity check {name}: {'holds' if check.holds else 'FAILS'} ({said})")
+
+
+def print_lines(result: Result) -> None:
+    """Every figure as one line that can be pasted into a paper."""
+    from xlip.results.lines import paper_lines
+
+    for line in paper_lines(result):
+        print(line)
 
 
 def print_negation(figures: Figures) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
+from xlip.finetune.classifier import classifier_folder
 from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
 from xlip.models.local import LocalHead
 from xlip.models.xlip import XLIPModel
 from xlip.runtime.encoder import no_map
-from xlip.runtime.export_facts import is_exported
-from xlip.runtime.exported import ExportedModel
+from xlip.runtime.export_facts import CLASSIFIER, is_exported, read_facts
+from xlip.runtime.exported import ExportedClassifier, ExportedModel
 
 IN_MEMORY = "in memory"
 """The identity of a model that no file stands for; what it computes is never cached."""
@@ -157,7 +159,8 @@ def adapted(model: XLIPModel | ImageTextModel) -> ImageTextModel:
 
 
 def load_model(spec: str) -> ImageTextModel:
-    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; a folder of `xlip export`; else an XLIP folder or hub id.
+    """`hf:NAME_OR_PATH`: a checkpoint of images and texts; a folder of `xlip export` or `xlip finetune`; else an XLIP
+    folder or hub id.
 
     Raises:
         XLIPError: nothing usable there.
@@ -167,9 +170,17 @@ def load_model(spec: str) -> ImageTextModel:
 
         return HuggingFaceModel.load(spec.removeprefix("hf:"))
     if is_exported(spec):
+        if read_facts(Path(spec)).task == CLASSIFIER:
+            from xlip.evaluate.classifier import ClassifierModel
+
+            return ClassifierModel(ExportedClassifier.open(spec), f"onnx:{read_facts(Path(spec)).identity}")
         from xlip.evaluate.exported import ExportedAdapter
 
         return ExportedAdapter(ExportedModel.open(spec))
+    if classifier_folder(spec) is not None:
+        from xlip.evaluate.classifier import ClassifierModel
+
+        return ClassifierModel.load(spec)
     return XLIPAdapter.load(spec)
 
 

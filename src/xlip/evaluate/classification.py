@@ -12,6 +12,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.cases import Case, label_matrix
 from xlip.results.classification import rows_of
 from xlip.results.result import Array, Predictions, Result
+from xlip.study.health import any_finding
 from xlip.study.subgroups import group_columns
 
 VIEWS = ("", "max", "mean")
@@ -37,6 +38,7 @@ def predictions_of(cases: Sequence[Case], kinds: Sequence[str], scores: Array) -
         label_matrix(cases, kinds),
         scores.astype(np.float64),
         group_columns([case.groups for case in cases]),
+        any_finding(case.labels for case in cases),
     )
 
 
@@ -58,7 +60,11 @@ def over_views(predictions: Predictions, how: str) -> Predictions:
     merge: Callable[..., Array] = np.max if how == "max" else np.mean
     first = [members[0] for members in rows.values()]
     scores = np.stack([merge(predictions.scores[members], axis=0) for members in rows.values()])
-    return replace(rows_of(predictions, np.array(first)), study_ids=tuple(rows), scores=scores)
+    merged = replace(rows_of(predictions, np.array(first)), study_ids=tuple(rows), scores=scores)
+    if predictions.distances is None:
+        return merged
+    # A study is as far from training as the farthest of its views.
+    return replace(merged, distances=np.array([predictions.distances[members].max() for members in rows.values()]))
 
 
 def one_class_kinds(result: Result) -> list[str]:

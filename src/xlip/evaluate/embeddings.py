@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +23,8 @@ from xlip.results.result import Array
 
 VERSION = 3
 """Of the file and of how images are decoded: raise it where either changes."""
+PART = 4096
+"""Cases of a file of a call that is not done yet."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def embed(
 
     Images are decoded batch by batch; what stays in memory is n x E numbers and what is known of the cases. Images that
     cannot be read go to `cases.dropped`. The file in `cache_folder()` is named after checkpoint, data and
-    preprocessing; models and cases that exist only in memory are computed anew. `further` is computed in the same pass
-    and kept beside them.
+    preprocessing; models and cases that exist only in memory are computed anew. Until it is whole, every `PART` cases
+    are a file beside it, so that a call goes on where another was stopped. `further` is computed in the same pass and
+    kept beside them.
 
     Raises:
         XLIPError: no readable image.
@@ -67,9 +71,11 @@ def embed(
     found = _read(file, cases) if file else None
     if found is None:
         before = len(cases.dropped)
-        found = _compute(model, cases, batch_size, further)
-        if file:
+        parts = file.with_suffix(".parts") if file else None
+        found = _compute(model, cases, batch_size, further, parts)
+        if file and parts:
             _write(file, found, cases.dropped[before:])
+            rmtree(parts, ignore_errors=True)
     if not found.cases:
         first = f"; first: {cases.dropped[0][1]}" if cases.dropped else ""
         raise XLIPError(f"{cases.name}: no image could be read ({len(cases.dropped)} dropped{first})")
@@ -83,15 +89,67 @@ def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Itera
         yield [case for case, _ in chunk], as_pixels(np.stack([image for _, image in chunk]))
 
 
-def _compute(model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None) -> Embedded:
+def _compute(
+    model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, parts: Path | None
+) -> Embedded:
+    stream = iter(cases.items)
     kept: list[Case] = []
-    rows, others = [], []
+    rows: list[Array] = []
+    others: list[Array] = []
+    for number in count():
+        file = parts / f"{number:05d}.safetensors" if parts else None
+        found = _finished(file, stream, cases.dropped) if file else None
+        if found is None:
+            found = _part(model, replace(cases, items=islice(stream, PART)), batch_size, further, file)
+        if not found.read:
+            break
+        kept += found.cases
+        rows.append(found.images)
+        others.append(found.further)
+    filled = [number for number, one in enumerate(rows) if len(one)]
+    nothing = np.zeros((0, 0), np.float32)
+    embeddings, more = (
+        np.concatenate([part[number] for number in filled]) if filled else nothing for part in (rows, others)
+    )
+    return Embedded(kept, embeddings, more)
+
+
+@dataclass(frozen=True)
+class _Part(Embedded):
+    """At most `PART` cases one after the other."""
+
+    read: int
+    """How many they were with those that could not be read; 0 = the end."""
+
+
+def _part(model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, file: Path | None) -> _Part:
+    """Embed what `cases` still gives, and keep it in a file where one is named."""
+    kept: list[Case] = []
+    rows: list[Array] = []
+    others: list[Array] = []
+    before = len(cases.dropped)
     for chunk, pixels in pixel_batches(model, cases, batch_size):
         kept += [case.without_pixels() for case in chunk]
         rows.append(model.encode_pixels(pixels).numpy())
         others.append(further.compute(pixels).numpy() if further else np.zeros((len(pixels), 0), np.float32))
+    dropped = cases.dropped[before:]
     nothing = np.zeros((0, 0), np.float32)
-    return Embedded(kept, np.concatenate(rows) if rows else nothing, np.concatenate(others) if others else nothing)
+    embeddings, more = (np.concatenate(part) if part else nothing for part in (rows, others))
+    found = _Part(kept, embeddings, more, len(kept) + len(dropped))
+    if file and found.read:
+        _write(file, found, dropped)
+    return found
+
+
+def _finished(file: Path, stream: Iterator[Case], dropped: list[tuple[str, str]]) -> _Part | None:
+    """A part that an earlier call kept, its cases taken from the stream undecoded; None where there is none."""
+    stored = _stored(file)
+    if stored is None:
+        return None
+    wanted = set(stored.ids)
+    passed = list(map(Case.without_pixels, islice(stream, len(stored.ids) + len(stored.dropped))))
+    dropped.extend(stored.dropped)
+    return _Part([case for case in passed if case.study_id in wanted], stored.images, stored.further, len(passed))
 
 
 def _cache_file(model: ImageTextModel, cases: Cases, further: str) -> Path | None:
@@ -103,7 +161,17 @@ def _cache_file(model: ImageTextModel, cases: Cases, further: str) -> Path | Non
     return folder / "embeddings" / f"{name}.safetensors"
 
 
-def _read(file: Path, cases: Cases) -> Embedded | None:
+@dataclass(frozen=True)
+class _Stored:
+    """What a file holds: the readable cases' ids and embeddings, and what could not be read."""
+
+    ids: list[str]
+    images: Array
+    further: Array
+    dropped: list[tuple[str, str]]
+
+
+def _stored(file: Path) -> _Stored | None:
     """What `_write` wrote; None where there is nothing, or nothing whole."""
     from safetensors import SafetensorError, safe_open
 
@@ -117,15 +185,21 @@ def _read(file: Path, cases: Cases) -> Embedded | None:
         whole = notes["checksum"] == _checksum(embeddings, further, notes["study_ids"], notes["dropped"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
-    if not whole:
+    return _Stored(ids, embeddings, further, gone) if whole else None
+
+
+def _read(file: Path, cases: Cases) -> Embedded | None:
+    """The whole set as an earlier call kept it; None where there is nothing, or nothing whole."""
+    found = _stored(file)
+    if found is None:
         return None
-    wanted = set(ids)
+    wanted = set(found.ids)
     assert cases.origin is not None
     kept = [case.without_pixels() for case in cases.origin.cases(images=False) if case.study_id in wanted]
-    if [case.study_id for case in kept] != ids:
+    if [case.study_id for case in kept] != found.ids:
         return None  # ids that are not unique: read the images again
-    cases.dropped.extend(gone)
-    return Embedded(kept, embeddings, further)
+    cases.dropped.extend(found.dropped)
+    return Embedded(kept, found.images, found.further)
 
 
 def _write(file: Path, found: Embedded, dropped: list[tuple[str, str]]) -> None:

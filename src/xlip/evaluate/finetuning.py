@@ -136,11 +136,14 @@ def result_of(
     if over_baseline:
         rows = [row.model_copy(update={"over_baseline": over_baseline.get(row.share)}) for row in rows]
     options: dict[str, Any] = {"recipe_options": dict(recipe_options)} if recipe_options else {}
+    folded = any(scored.cell.fold is not None for scored in own)
+    validation = _predictions(done, watched.rows, watched.mean) if len(watched.rows) and not folded else None
     figures = classification_figures(
         predictions,
         FineTuningFigures,
         dropped=len(done.data.dropped),
         training=done.truth[done.data.rows("train")],
+        validation=validation,
         replicates=replicates,
         sanity=sanity_checks(predictions),
         one_class=done.left_out,
@@ -149,8 +152,6 @@ def result_of(
         table=tuple(rows),
         **options,
     )
-    folded = any(scored.cell.fold is not None for scored in own)
-    validation = _predictions(done, watched.rows, watched.mean) if len(watched.rows) and not folded else None
     return Result("finetune", done.identity, figures, predictions, validation, done.data.dropped, seconds)
 
 

@@ -1,4 +1,4 @@
-"""Any CLIP- or SigLIP-style checkpoint of `transformers`, as evaluators see a model: `hf:NAME_OR_PATH`."""
+"""Any checkpoint of images and texts in one space of `transformers`, as evaluators see a model: `hf:NAME_OR_PATH`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class HuggingFaceModel:
-    """A model with `get_image_features`, `get_text_features` and `logit_scale`, its tokenizer and its pixel scale.
+    """A model with `get_image_features`, `get_text_features` and `logit_scale` (ALIGN: `temperature`), its tokenizer
+    and its pixel scale.
 
     Images are made square by our own `preprocess` (clip where the checkpoint's processor crops the centre, else squash)
     and repeated over three channels; a softmax of two cosines needs no logit bias, so SigLIP's is left out.
@@ -44,18 +45,21 @@ class HuggingFaceModel:
         """
         from transformers import AutoModel, AutoTokenizer
 
+        _refuse_other_formats(name)
         try:
             model = AutoModel.from_pretrained(name).eval()
             tokenizer = AutoTokenizer.from_pretrained(name)
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]
             raise XLIPError(f"hf:{name}: cannot be loaded by transformers ({reason})") from error
-        for needed in ("get_image_features", "get_text_features", "logit_scale"):
+        for needed in ("get_image_features", "get_text_features"):
             if not hasattr(model, needed):
-                raise XLIPError(
-                    f"hf:{name}: expected a CLIP- or SigLIP-style model of images and texts; {type(model).__name__} "
-                    f"has no {needed}"
-                )
+                raise _other(name, model, needed)
+        if _scale_of(model) is None:
+            raise _other(name, model, "logit_scale")
+        vision = getattr(model.config, "vision_config", None)
+        if not isinstance(getattr(vision, "image_size", None), int):
+            raise _other(name, model, "vision_config.image_size, one side of a square image")
         settings = _image_settings(name)
         # SigLIP was trained on texts padded to their full length, without a mask.
         padding: bool | str = "max_length" if "siglip" in model.config.model_type else True
@@ -63,7 +67,7 @@ class HuggingFaceModel:
             model,
             tokenizer,
             _identity(name, model),
-            int(model.config.vision_config.image_size),
+            int(vision.image_size),
             "clip" if settings.get("do_center_crop") else "squash",
             tuple(settings.get("image_mean") or MEAN),
             tuple(settings.get("image_std") or STD),
@@ -88,7 +92,7 @@ class HuggingFaceModel:
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Texts -> (n, E); cut at the length that the model takes."""
-        length = int(self.model.config.text_config.max_position_embeddings)
+        length = _longest(self.model.config.text_config, self.tokenizer)
         encoded = self.tokenizer(
             list(texts), padding=self.padding, truncation=True, max_length=length, return_tensors="pt"
         )
@@ -100,11 +104,56 @@ class HuggingFaceModel:
     @torch.no_grad()
     def scale(self) -> float:
         """exp(logit_scale)."""
-        return float(self.model.logit_scale.exp())
+        found = _scale_of(self.model)
+        assert found is not None
+        return found
 
     def with_preprocess(self, preprocess: str) -> HuggingFaceModel:
         """The same model on images that were made square in another way."""
         return replace(self, preprocess=preprocess)
+
+
+OFFSET_POSITIONS = ("roberta", "xlm", "camembert", "altclip", "mpnet")
+"""Text models whose positions begin after the index of padding, so that as many fewer tokens fit."""
+
+
+def _longest(config: Any, tokenizer: Any) -> int:
+    """How many tokens a text may have."""
+    most = int(getattr(config, "max_position_embeddings", 0) or 512)
+    name = str(getattr(config, "model_type", ""))
+    if any(word in name for word in OFFSET_POSITIONS):
+        most -= int(getattr(config, "pad_token_id", 0) or 0) + 1
+    said = int(getattr(tokenizer, "model_max_length", 0) or 0)
+    return min(most, said) if said else most
+
+
+def _scale_of(model: Any) -> float | None:
+    """What cosines are multiplied by: exp(logit_scale), or 1 / temperature (ALIGN); None where a model has neither."""
+    if hasattr(model, "logit_scale"):
+        return float(model.logit_scale.detach().exp().reshape(-1)[0])
+    if hasattr(model, "temperature"):
+        return float(1 / model.temperature.detach())
+    return None
+
+
+def _other(name: str, model: Any, needed: str) -> XLIPError:
+    return XLIPError(
+        f"hf:{name}: expected a model of images and texts in one space (CLIP, SigLIP, ALIGN, AltCLIP, Chinese-CLIP, a "
+        f"vision-text dual encoder); {type(model).__name__} has no {needed}"
+    )
+
+
+def _refuse_other_formats(name: str) -> None:
+    """Folders of open_clip (BiomedCLIP's form) hold no model of transformers, however alike the architecture.
+
+    Raises:
+        XLIPError: such a folder.
+    """
+    if (Path(name) / "open_clip_config.json").is_file() and not (Path(name) / "config.json").is_file():
+        raise XLIPError(
+            f"hf:{name}: a checkpoint of open_clip (open_clip_config.json), which transformers cannot load; convert it "
+            "to a VisionTextDualEncoderModel or CLIPModel folder with config.json and model.safetensors"
+        )
 
 
 def _unit(features: Any) -> Tensor:

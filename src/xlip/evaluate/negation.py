@@ -8,8 +8,9 @@ from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.classification import predictions_of
 from xlip.metrics.kinds import kind_table
-from xlip.results.figures import Area, Negation, ReadingFigures
+from xlip.results.figures import Negation, ReadingFigures
 from xlip.results.result import Array, Predictions
+from xlip.results.typed import Area
 from xlip.runtime.scores import READINGS, plain_denials, reading_scores
 from xlip.study.prompts import PromptSet
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from xlip.evaluate.cases import Cases, label_matrix, other_split
 from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import Embedded, embed
 from xlip.evaluate.linear_heads import choose_c, fit_heads
+from xlip.evaluate.reference import distances_among
 from xlip.finetune.subsets import folds, label_share
 from xlip.identity import split_id
 from xlip.metrics.kinds import kind_table
@@ -68,13 +69,18 @@ class LinearProbe:
             raise XLIPError(f"probe: expected a share in (0, 1], seeds and values of c; got {self.share}, {self.seeds}")
         subject = adapted(model)
         parts = self._parts(subject, data)
-        trained = [self._train(parts, data.kinds, seed) for seed in self.seeds]
+        train = split_id(parts.name, (case.study_id for case in parts.train.cases))
+        checked = parts.validation.images if parts.validation else None
+        far, near = distances_among(parts.train.images, checked, parts.test.images, f"{subject.identity} {train}")
+        trained = [self._train(parts, data.kinds, seed, far) for seed in self.seeds]
         options: dict[str, Any] = {"dropped": len(data.dropped), "replicates": self.replicates, "seed": self.seed}
         if self.source_controlled:
             options["source_controlled"] = source_controlled(trained[0].test)
         figures = classification_figures(
             trained[0].test,
             ProbeFigures,
+            validation=trained[0].unseen,
+            near=near,
             training=label_matrix(parts.train.cases, data.kinds),
             sanity=sanity_checks(trained[0].test, seed=self.seed),
             share=self.share,
@@ -83,7 +89,7 @@ class LinearProbe:
         )
         identity = {
             "split": split_id(data.name, (case.study_id for case in parts.test.cases)),
-            "train": split_id(parts.name, (case.study_id for case in parts.train.cases)),
+            "train": train,
             "preprocessing": preprocessing_id(subject),
             "checkpoint": subject.identity,
             "seeds": ", ".join(map(str, self.seeds)),
@@ -107,7 +113,7 @@ class LinearProbe:
         _refuse_shared_patients(data.name, test, [part for part in (learned, chosen) if part])
         return _Parts(train.name, test, learned, chosen)
 
-    def _train(self, parts: _Parts, kinds: list[str], seed: int) -> _Trained:
+    def _train(self, parts: _Parts, kinds: list[str], seed: int, far: Array) -> _Trained:
         codes = label_codes([case.labels for case in parts.train.cases], kinds)
         labels = UncertainPolicy.parse(self.uncertain, "probe.uncertain").targets(codes, kinds)
         patients = np.array([case.patient_id for case in parts.train.cases])
@@ -123,6 +129,7 @@ class LinearProbe:
             cases = [parts.train.cases[row] for row in chosen]
         heads = fit_heads(features, targets, c)
         test = predictions_of(parts.test.cases, kinds, heads.probabilities(parts.test.images))
+        test = replace(test, distances=far)
         unseen = over_views(predictions_of(cases, kinds, scores), self.views)
         return _Trained(over_views(test, self.views), unseen, c, len(chosen), _untrained(targets, kinds))
 

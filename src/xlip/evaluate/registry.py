@@ -20,12 +20,17 @@ EVALUATORS = {
     "grounding": "xlip.evaluate.grounding:Grounding",
     "chance": "xlip.evaluate.baselines:Chance",
     "prior": "xlip.evaluate.baselines:LabelPrior",
+    "classify": "xlip.evaluate.classify:Classify",
     "finetune": "xlip.evaluate.finetuning:FineTuning",
 }
 """Name -> module:class, a frozen dataclass of options that is an `Evaluator`; imported when it is used."""
 
 NEEDS_WEIGHTS = ("finetune",)
 """Evaluators that train a copy of the model: they take an `XLIPModel`, not any model of images and texts."""
+
+
+NEEDS_CLASSIFIER = ("classify",)
+"""Evaluators of a fine-tuned classifier, which no other model can stand for."""
 
 
 class Evaluator(Protocol):

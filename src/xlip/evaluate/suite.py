@@ -12,6 +12,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
 from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
+from xlip.evaluate.classifier import ClassifierModel
 from xlip.evaluate.registry import NEEDS_WEIGHTS, evaluator_class
 from xlip.evaluate.suite_file import Suite, SuiteData, SuiteEntry
 from xlip.files import check_target, reading, write_json, write_whole
@@ -20,6 +21,7 @@ from xlip.markdown import markdown_table
 from xlip.preparation.run import prepare
 from xlip.results.figures import READING_TITLES, ReadingFigures
 from xlip.results.folder import write_folder
+from xlip.results.lines import paper_lines
 from xlip.results.result import Result
 from xlip.results.typed import Headline
 
@@ -35,11 +37,19 @@ class EvaluateConfig:
     out: str
     """Folder: one folder per entry, and the summary."""
     model: list[str] = field(default_factory=list)
-    """Folders of runs or saved models, or hub ids; hf:NAME_OR_PATH for any CLIP- or SigLIP-style checkpoint."""
+    """Folders of runs, saved, exported or fine-tuned models, or hub ids; hf:NAME_OR_PATH for a checkpoint of images and
+    texts of transformers (CLIP, SigLIP, ALIGN, AltCLIP, Chinese-CLIP, dual encoders)."""
     root: str = ""
     """Folder with the prepared sets of the suite, each under its name."""
     data: list[str] = field(default_factory=list)
     """NAME=PATH: where a set of the suite is, if not under the root."""
+    reference: str = ""
+    """Training images of the models (a prepared set, or a search index of them): adds abstention by the distance from
+    these."""
+    chosen_on: str = ""
+    """Split of each set (val, say) whose labels choose thresholds and, of several prompt sets, the headline's."""
+    refit: str = "25,50,100,200"
+    """Transport: numbers of labelled images of the other set that calibration is refitted on, separated by commas."""
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     no_cache: bool = False
@@ -144,6 +154,21 @@ def negation_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     return rows
 
 
+def prompt_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A table with a header: the worst prompt set beside the best, and how many AUROCs the wording changes."""
+    rows: list[tuple[str, ...]] = [("model", "entry", "worst prompts", "macro AUROC", "best prompts", "macro AUROC",
+                                    "AUROCs changed")]  # fmt: skip
+    for one in outcomes:
+        found = getattr(one.result.figures, "sensitivity", None) if one.result else None
+        if found is None or found.worst_and_best is None:
+            continue
+        worst, best = found.worst_and_best
+        areas = {name: _number(found.sets[name].macro_auroc) for name in (worst, best)}
+        changed, count = found.changed
+        rows.append((one.model, one.entry, worst, areas[worst], best, areas[best], f"{changed} of {count}"))
+    return rows
+
+
 def _reading_cells(reading: ReadingFigures | None) -> tuple[str, str]:
     if reading is None or reading.macro_auroc is None:
         return "-", "-"
@@ -235,6 +260,7 @@ def _run_entry(
     options: Mapping[str, Any],
 ) -> Outcome:
     try:
+        entry = _as_classifier(model, entry)
         cls = evaluator_class(entry.evaluator)
         cases = place.open(getattr(cls, "require", "labels"))
         known = {item.name for item in fields(cls)}
@@ -250,8 +276,20 @@ def _run_entry(
     except XLIPError as error:
         return Outcome(name, entry.name, None, (str(error),))
     problems = tuple(one_class_kinds(result))
+    if unknown := getattr(result.figures, "not_trained_on", ()):
+        problems += (f"left out, the classifier was not trained on them: {', '.join(unknown)}",)
     prompts = str(entry.options.get("prompts", ""))
     return Outcome(name, entry.name, result, problems, spec, data, folder / entry.name, prompts, entry.data)
+
+
+def _as_classifier(model: ImageTextModel, entry: SuiteEntry) -> SuiteEntry:
+    """Where prompts are asked of a fine-tuned classifier, its own answers to the kinds are evaluated instead."""
+    if entry.evaluator != "zeroshot" or not isinstance(model, ClassifierModel):
+        return entry
+    known = {item.name for item in fields(evaluator_class("classify"))}
+    return replace(
+        entry, evaluator="classify", options={key: value for key, value in entry.options.items() if key in known}
+    )
 
 
 def _weights(model: ImageTextModel, entry: SuiteEntry) -> Any:
@@ -304,7 +342,15 @@ def _write_summary(out: Path, suite: Suite, outcomes: Sequence[Outcome]) -> None
     if readings:
         lines += ["Macro AUROC by each reading of the prompts (docs/protocols.md, negation):", ""]
         lines += [markdown_table(names, readings), ""]
+    families, *spread = prompt_rows(outcomes)
+    if spread:
+        lines += ["The worst prompt set beside the best (changed: p < 0.05 against the first set, after Holm):", ""]
+        lines += [markdown_table(families, spread), ""]
     lines += [f"- {one.model} {one.entry}: {line}" for one in outcomes for line in one.problems]
+    lines += ["", "One line per figure:", ""]
+    lines += [
+        f"- {one.model} {one.entry}: {line}" for one in outcomes if one.result for line in paper_lines(one.result)
+    ]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", {"suite": suite.name, "entries": entries})
     text = f"# Suite {suite.name}\n\n{suite.about}\n\n" + "\n".join(lines).rstrip() + "\n"

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +20,14 @@ from xlip.evaluate.classification import over_views
 from xlip.evaluate.embeddings import Further, embed
 from xlip.evaluate.map_model import local_answers, with_maps
 from xlip.evaluate.negation import negation, readings
+from xlip.evaluate.prompt_choice import best_prompts, validation_cases
+from xlip.evaluate.reference import distances_from
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
 from xlip.models.xlip import XLIPModel
+from xlip.results.abstention import Distance
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
+from xlip.results.exclusive import exclusive_figures
 from xlip.results.figures import Classification, Negation, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
 from xlip.runtime.scores import READINGS, kind_scores, prompt_pairs
@@ -73,8 +77,15 @@ class ZeroShot:
     than one add `sensitivity`: the AUROC of each kind under each set, and its spread."""
     scoring: str = "pnc"
     """How the headline reads the prompts: pnc, pos or neg, see `runtime.scores.reading_scores`; `negation` has all."""
+    chosen_on: str = ""
+    """Split whose labels choose the thresholds and, of several prompt sets, the headline's; without it the threshold is
+    0.5 and the first set the headline's. Never the images that are evaluated, nor a test part."""
+    reference: str = ""
+    """Training images (a prepared set, or a search index of them): adds abstention by the distance from these."""
     views: str = ""
     """max or mean: the score of a study is that of its views, where several images are one study (CheXpert)."""
+    exclusive: bool = False
+    """Every image has exactly one of the kinds (CheXpert 5x200): also report how often the largest score names it."""
     source_controlled: bool = False
     """Also report each kind on the sources alone that hold both of its classes (COVIDx)."""
     local_share: float = -1.0
@@ -101,13 +112,17 @@ class ZeroShot:
         studies = over_views(scored.predictions, self.views)
         options: dict[str, Any] = {"replicates": self.replicates, "seed": self.seed}
         more: dict[str, Any] = {
+            "near": scored.near,
+            "validation": scored.validation,
             "sanity": sanity_checks(scored.predictions, scored.swapped, seed=self.seed),
             "negation": scored.negation,
         }
         if self.views:
             means = over_views(scored.predictions, "mean")
             more["studies"] = len(studies.study_ids)
-            more["mean_over_views"] = classification_figures(means, Classification, **options)
+            more["mean_over_views"] = classification_figures(means, Classification, card=False, **options)
+        if self.exclusive:
+            more["exclusive"] = exclusive_figures(studies, **options)
         if self.source_controlled:
             more["source_controlled"] = source_controlled(studies)
         if len(scored.by_set) > 1:
@@ -120,6 +135,7 @@ class ZeroShot:
             scored.identity,
             figures,
             studies,
+            scored.validation,
             dropped=tuple(data.dropped),
             seconds=time.perf_counter() - start,
             readings={name: one for name, one in scored.readings.items() if name != self.scoring},
@@ -128,6 +144,19 @@ class ZeroShot:
     def _score(self, model: XLIPModel | ImageTextModel, data: Cases) -> _Scores:
         """The scores of every image under every prompt set; images are encoded once."""
         subject, sets = adapted(model), load_prompt_sets(self.prompts)
+        if not self.chosen_on:
+            return self._scored(subject, data, sets)
+        unseen = validation_cases(data, self.chosen_on)
+        watching = replace(self, chosen_on="", reference="", replicates=1)
+        first, watched = best_prompts(watching._scored(subject, unseen, sets).by_set, self.views)
+        ordered = sorted(sets, key=lambda one: one.identifier != first)
+        scored = self._scored(subject, data, ordered)
+        chosen = {"chosen of": ", ".join(one.identifier for one in sets)} if len(sets) > 1 else {}
+        identity = {**scored.identity, "validation": split_id(unseen.name, watched.study_ids), **chosen}
+        return replace(scored, identity=identity, validation=watched)
+
+    def _scored(self, subject: ImageTextModel, data: Cases, sets: Sequence[PromptSet]) -> _Scores:
+        """The scores by every prompt set; the first is the headline's."""
         # Texts first: a kind without prompts is found before hours of images.
         classifiers = [text_classifier(subject, one, data.kinds) for one in sets]
         share = self.local_share if self.local_share >= 0 else getattr(subject, "local_share", 0.0)
@@ -135,11 +164,12 @@ class ZeroShot:
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
         images, cases = embedded.images, embedded.cases
         added = share * embedded.further.reshape(len(images), len(sets), -1) if local else np.zeros((1, len(sets), 1))
+        far, near = distances_from(self.reference, subject, images)
         by_set, figures = {}, {}
         by_reading: dict[str, Predictions] = {}
         for number, (one, classifier) in enumerate(zip(sets, classifiers, strict=True)):
             found = readings(subject, one, cases, images, classifier.numpy(), data.kinds, added[:, number])
-            by_set[one.identifier] = found[self.scoring]
+            by_set[one.identifier] = replace(found[self.scoring], distances=far)
             # Of several sets the first alone keeps all its scores: with six of them, they would fill the memory.
             merged = {name: over_views(scores, self.views) for name, scores in found.items()}
             by_reading = by_reading or merged
@@ -155,7 +185,7 @@ class ZeroShot:
             identity["local_share"] = f"{share:g}"
         exchanged = classifiers[0].flip(1).numpy()
         swapped = kind_scores(images, exchanged, subject.scale(), -added[:, 0]) if self.scoring == "pnc" else None
-        return _Scores(cases, by_set, by_reading, figures, swapped, identity)
+        return _Scores(cases, by_set, by_reading, figures, swapped, identity, near)
 
 
 @dataclass(frozen=True)
@@ -172,6 +202,10 @@ class _Scores:
     swapped: Array | None
     """(n, K) scores of the first set with positive and negative prompts exchanged; None where the two are no pair."""
     identity: dict[str, str]
+    near: Distance | None
+    """The reference of the distances."""
+    validation: Predictions | None = None
+    """By the first set, over views, where there is a validation split."""
 
     @property
     def predictions(self) -> Predictions:

@@ -25,6 +25,10 @@ oracle: the largest F1 on the test split itself, as many published tables have i
 """
 
 
+PREFERRED = ("val", "0.5", "oracle")
+"""The rules from the one to report to the one that is never fair."""
+
+
 @dataclass(frozen=True)
 class ThresholdMetrics:
     """One kind when every score of at least `threshold` counts as present; NaN for what cannot be computed."""

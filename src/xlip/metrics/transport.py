@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +83,7 @@ def carried(
         for cell in (truth & said, truth, ~truth & ~said, ~truth)
     ]
     draws = patient_draws(count, replicates, seed, cases=len(known))
-    sample = np.concatenate([np.stack([draw @ cell for cell in cells]) for draw in draws], 1)
+    sample = np.concatenate([np.zeros((4, 0)), *(np.stack([draw @ cell for cell in cells]) for draw in draws)], 1)
     whole = [cell.sum() for cell in cells]
     return Carried(
         float(threshold),
@@ -94,54 +95,134 @@ def carried(
 
 
 @dataclass(frozen=True)
+class Refit:
+    """Slope and intercept refitted on some labelled cases; means over the draws of these, on the cases held out."""
+
+    wanted: int
+    fitted_on: float
+    """Cases that they were: whole patients, so a few more than wanted; fewer where half of the set is less."""
+    slope: float
+    intercept: float
+    ece: float
+    ece_sd: float
+    """Over the draws; NaN with one."""
+
+
+@dataclass(frozen=True)
 class Recalibration:
     """Whether scores are probabilities on another set, and what labels of it mend."""
 
     slope: float
-    """Of the log odds of the truth over those of the score, on the cases that the refit did not see; 1 = calibrated."""
+    """Of the log odds of the truth over those of the score; 1 = calibrated."""
     intercept: float
     """0 = calibrated."""
     ece_before: float
-    ece_after: float
-    fitted_on: int
-    """Labelled cases of the other set that slope and intercept were refitted on; all else is measured on the others."""
+    after: tuple[Refit, ...]
+    """One per number of labelled cases."""
+    draws: int
 
 
 def recalibration(
-    labels: Array, scores: Array, patients: Array, count: int, *, seed: int = 0, bins: int = 15
+    labels: Array,
+    scores: Array,
+    patients: Array,
+    counts: Sequence[int],
+    *,
+    line: tuple[float, float] = (1.0, 0.0),
+    draws: int = 10,
+    seed: int = 0,
+    bins: int = 15,
 ) -> Recalibration:
     """Calibration of probabilities before and after refitting slope and intercept (Cox 1958) on some labelled cases.
 
-    Whole patients are drawn until at least `count` cases are there, at most half of all; every figure is of the rest.
-    NaN where either part lacks a class.
+    In each draw the patients are put in a random order; the first half of the cases are there to be labelled, every
+    figure is of the other half. A refit takes the first patients until `count` cases are there, so the points of the
+    curve are measured on the same cases. NaN where a part lacks a class.
 
     Args:
         labels: (n,) of 1, 0 and, for cases that count neither way, -1.
         scores: (n,) in [0, 1].
         patients: (n,) ids.
-        count: labelled cases of the set to refit on.
-        seed: of the draw.
+        counts: how many labelled cases of the set to refit on.
+        line: slope and intercept that the log odds are put through before, those of another set.
+        draws: means are over these.
+        seed: of the draws.
         bins: of the calibration error.
 
     Raises:
         XLIPError: a score is not a number in [0, 1].
     """
     truth, known = known_cases(labels, scores)
+    expected_calibration_error(truth.astype(int), known, bins)  # refuses what is no probability
     numbers, people = patient_numbers(patients[labels >= 0])
-    sizes = np.bincount(numbers, minlength=people)
-    order = np.random.default_rng(seed).permutation(people)
-    wanted = min(count, len(known) // 2)
-    chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1] if wanted else order[:0]
-    fit = np.isin(numbers, chosen)
-    before = expected_calibration_error(truth[~fit].astype(int), known[~fit], bins)
-    if any(not part.any() or part.all() for part in (truth[fit], truth[~fit])):
-        return Recalibration(float("nan"), float("nan"), before, float("nan"), int(fit.sum()))
-    odds = logits(known)
-    slope, intercept = logistic_line(truth[~fit], odds[~fit])
-    refit_slope, refit_intercept = logistic_line(truth[fit], odds[fit])
-    after = 1 / (1 + np.exp(-np.clip(refit_slope * odds[~fit] + refit_intercept, -700, 700)))
-    error = expected_calibration_error(truth[~fit].astype(int), after, bins)
-    return Recalibration(slope, intercept, before, error, int(fit.sum()))
+    odds = line[0] * logits(known) + line[1]
+    rng = np.random.default_rng(seed)
+    parts = [_Halves.of(numbers, rng.permutation(people)) for _ in range(draws)]
+    before = np.array([_before(truth, odds, part.held, bins) for part in parts])
+    after = [_refit(truth, odds, parts, before, count, bins) for count in counts]
+    slope, intercept, error = (float(value) for value in before.mean(0))
+    return Recalibration(slope, intercept, error, tuple(after), draws)
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """One draw: the cases that may be labelled, in the order of their patients, and the cases that are held out."""
+
+    pool: Array
+    sizes: Array
+    """(p,) cases of the patients of the pool, in order."""
+    held: Array
+
+    @classmethod
+    def of(cls, numbers: Array, order: Array) -> _Halves:
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        cases = np.argsort(place[numbers], kind="stable")
+        sizes = np.bincount(place[numbers], minlength=len(order))
+        patients = int((np.cumsum(sizes) <= len(numbers) // 2).sum())
+        half = int(sizes[:patients].sum())
+        return cls(cases[:half], sizes[:patients], cases[half:])
+
+    def first(self, count: int) -> Array:
+        """Whole patients until at least `count` cases are there."""
+        reached = np.cumsum(self.sizes)
+        if not len(reached):
+            return self.pool
+        return self.pool[: reached[min(int(np.searchsorted(reached, count)), len(reached) - 1)]]
+
+
+def _before(truth: Array, odds: Array, held: Array, bins: int) -> tuple[float, float, float]:
+    """Slope, intercept and calibration error on the cases held out."""
+    line = logistic_line(truth[held], odds[held]) if _both(truth[held]) else (float("nan"), float("nan"))
+    return (*line, _error(truth[held], odds[held], bins))
+
+
+def _refit(truth: Array, odds: Array, parts: Sequence[_Halves], before: Array, count: int, bins: int) -> Refit:
+    """One point of the curve: (slope, intercept, error) of every draw whose labelled cases hold both classes."""
+    found, sizes = [], []
+    for part, (own_slope, own_intercept, _) in zip(parts, before, strict=True):
+        chosen = part.first(count)
+        sizes.append(len(chosen))
+        if not _both(truth[chosen]):
+            continue
+        a, b = logistic_line(truth[chosen], odds[chosen])
+        # If the truth follows s z + i, then of z' = a z + b it follows (s / a) z' + i - b s / a.
+        ratio = own_slope / a if a else float("nan")
+        found.append((ratio, own_intercept - b * ratio, _error(truth[part.held], a * odds[part.held] + b, bins)))
+    size, none = float(np.mean(sizes)), float("nan")
+    if not found:
+        return Refit(count, size, none, none, none, none)
+    slope, intercept, error = (float(value) for value in np.mean(found, 0))
+    spread = float(np.std([error for *_, error in found], ddof=1)) if len(found) > 1 else float("nan")
+    return Refit(count, size, slope, intercept, error, spread)
+
+
+def _error(truth: Array, odds: Array, bins: int) -> float:
+    return expected_calibration_error(truth.astype(int), 1 / (1 + np.exp(-np.clip(odds, -700, 700))), bins)
+
+
+def _both(truth: Array) -> bool:
+    return bool(truth.any() and not truth.all())
 
 
 def logistic_line(truth: Array, odds: Array, steps: int = 100) -> tuple[float, float]:

@@ -53,6 +53,7 @@ class Page:
         *,
         words: Sequence[int] = (),
         folded: str = "",
+        sortable: bool = False,
     ) -> Self:
         """A table; numbers come as formatted strings.
 
@@ -61,8 +62,9 @@ class Page:
             rows: as many cells each.
             words: columns of running text, set left.
             folded: where given, the table is closed under this line until the reader opens it.
+            sortable: a click on a heading sorts the rows where scripts run; elsewhere they stay as given.
         """
-        return self._add("table", header=header, rows=rows, words=words, folded=folded)
+        return self._add("table", header=header, rows=rows, words=words, folded=folded, sortable=sortable)
 
     def figure(self, picture: bytes, caption: str) -> Self:
         """A PNG or WebP picture with its caption, which is its alternative text too."""

@@ -82,6 +82,27 @@ def kinds(page: Page, result: Result) -> None:
         page.text(f"{left_out_note([readable(kind) for kind in result.kinds.left_out])}.", note=True)
 
 
+EXCLUSIVE_HEADER = ("finding", "images", "recall", "precision", "F1", "taken for (images)")
+
+
+def exclusive(page: Page, result: Result) -> None:
+    """Which of the kinds an image has, where it has exactly one."""
+    found = result.figures.exclusive if isinstance(result.figures, ZeroShotFigures) else None
+    if found is None:
+        return
+    page.heading("Which finding is it?")
+    page.text(
+        f"Each image has one finding and is taken for that of its largest score: accuracy {number(found.accuracy)} "
+        f"(95 % interval {span(*found.accuracy_ci95)}; guessing: {1 / len(found.per_kind):.3f}), macro F1 "
+        f"{number(found.macro_f1)}, {found.cases:,} images, {found.left_out:,} without exactly one finding left out."
+    )
+    rows = []
+    for (kind, one), taken in zip(found.per_kind.items(), found.confusion, strict=True):
+        said = ", ".join(f"{readable(name)} {value:g}" for name, value in zip(found.per_kind, taken, strict=True))
+        rows.append((readable(kind), f"{one.cases:,}", number(one.recall), number(one.precision), number(one.f1), said))
+    page.table(EXCLUSIVE_HEADER, rows, words=(5,))
+
+
 def groups(page: Page, result: Result) -> None:
     """Subgroups of the patients, and rare kinds."""
     if result.kinds:

@@ -7,13 +7,13 @@ from pathlib import Path
 from xlip.metrics.transport import THRESHOLD_GOALS
 from xlip.pages.flat_figures import number, span
 from xlip.pages.page import Page
-from xlip.pages.plots import canvas, readable, to_png
-from xlip.results.transport import Transport, write_transport
+from xlip.pages.plots import COLORS, canvas, readable, to_png
+from xlip.results.transport import PairTransport, Transport, write_transport
 
 PAGE = "transport.html"
 HEADER = ("chosen on", "used on", "finding", "threshold", "sensitivity", "95 % interval", "specificity",
           "95 % interval", "keeps its goal")  # fmt: skip
-CALIBRATION_HEADER = ("used on", "finding", "slope", "intercept", "ECE before", "ECE after", "refitted on")
+CALIBRATION_HEADER = ("calibrated on", "used on", "finding", "images", "slope", "intercept", "ECE", "s.d.")
 
 
 def write_transport_page(found: Transport, folder: Path) -> Path:
@@ -39,9 +39,18 @@ def transport_page(found: Transport) -> Page:
         page.table(HEADER, threshold_rows(found, goal), folded="every finding")
     page.heading("Calibration")
     page.text(
-        "Slope 1, intercept 0 and an error of 0 are calibrated; both lines are refitted on images of the set used."
+        "Slope 1, intercept 0 and an error (ECE) of 0 are calibrated. The line 'before' is of the scores as slope and "
+        "intercept of another set leave them ('none': the model's own scores); then both are refitted on so many "
+        "labelled images of the set that they are used on. Every figure is of the other half of that set's patients, "
+        "a mean over draws of the labelled ones."
     )
-    page.table(CALIBRATION_HEADER, calibration_rows(found))
+    if any(one.calibration for pair in found.pairs for one in pair.kinds.values()):
+        page.figure(
+            curves(found),
+            "Calibration error on each set (mean over the findings) over the number of its images that were labelled "
+            "for a refit; 0 = none. One line for each set that the scores were calibrated on before.",
+        )
+    page.table(CALIBRATION_HEADER, calibration_rows(found), folded="every finding")
     return page
 
 
@@ -76,13 +85,53 @@ def threshold_rows(found: Transport, goal: str) -> list[tuple[str, ...]]:
     return rows
 
 
+def curves(found: Transport) -> bytes:
+    """Calibration error over labelled images, one panel per set that is used on."""
+    names = list(found.splits)
+    with canvas(len(names), 3, 3.0, 2.6) as (figure, axes):
+        for axis, used in zip(axes, names, strict=False):
+            pairs = [pair for pair in found.pairs if pair.used_on == used]
+            for number, pair in enumerate(pairs):
+                points = _mean_curve(pair)
+                if points:
+                    own = pair.chosen_on == pair.used_on
+                    label = "the model's own scores" if own else f"calibrated on {pair.chosen_on}"
+                    style = "--" if own else "-"
+                    axis.plot(range(len(points)), [value for _, value in points], style, marker="o", markersize=3,
+                              color=COLORS[number % len(COLORS)], label=label)  # fmt: skip
+                    axis.set_xticks(range(len(points)), [str(count) for count, _ in points])
+            axis.set(title=f"used on {used}", xlabel="labelled images", ylabel="ECE")
+            axis.set_ylim(bottom=0)
+            if axis.lines:
+                axis.legend(fontsize=7)
+        return to_png(figure)
+
+
+def _mean_curve(pair: PairTransport) -> list[tuple[int, float]]:
+    """(labelled images, mean error over the findings), 0 images first."""
+    fits = [one.calibration for one in pair.kinds.values() if one.calibration]
+    if not fits:
+        return []
+    columns: dict[int, list[float | None]] = {0: [fit.ece_before for fit in fits]}
+    for fit in fits:
+        for one in fit.after:
+            columns.setdefault(one.wanted, []).append(one.ece)
+    known = {count: [value for value in values if value is not None] for count, values in columns.items()}
+    return [(count, sum(values) / len(values)) for count, values in known.items() if values]
+
+
 def calibration_rows(found: Transport) -> list[tuple[str, ...]]:
-    """One row per set and finding; the model's own scores need no other set to be judged."""
-    return [
-        (pair.used_on, readable(kind), number(fit.slope), number(fit.intercept), number(fit.ece_before),
-         number(fit.ece_after), str(fit.fitted_on))
-        for pair in found.pairs
-        if pair.chosen_on == pair.used_on
-        for kind, one in pair.kinds.items()
-        if (fit := one.calibration) is not None
-    ]  # fmt: skip
+    """One row per pair of sets, finding and number of labelled images, 0 first."""
+    rows: list[tuple[str, ...]] = []
+    for pair in found.pairs:
+        for kind, one in pair.kinds.items():
+            if (fit := one.calibration) is None:
+                continue
+            named = (fit.calibrated_on or "none", pair.used_on, readable(kind))
+            rows.append((*named, "0 (before)", number(fit.slope), number(fit.intercept), number(fit.ece_before), "-"))
+            rows += [
+                (*named, f"{row.fitted_on:.0f}", number(row.slope), number(row.intercept), number(row.ece),
+                 number(row.ece_sd))
+                for row in fit.after
+            ]  # fmt: skip
+    return rows

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from xlip.errors import XLIPError
 from xlip.files import check_target, write_whole
 from xlip.pages import sections
+from xlip.pages.abstention import abstention
+from xlip.pages.cohort import cohort, lines
+from xlip.pages.grounding import grounding
 from xlip.pages.kind_table import kind_csv
 from xlip.pages.model_card import model_card
 from xlip.pages.negation import negation
@@ -147,7 +150,10 @@ def evaluation_page(
     page = Page(f"{TITLES.get(result.evaluator, result.evaluator)} on {set_name}")
     sections.headline(page, result)
     sections.kinds(page, result)
+    sections.exclusive(page, result)
+    cohort(page, result)
     sections.groups(page, result)
+    grounding(page, result)
     sections.other_figures(page, result)
     sections.shares(page, result)
     sections.published(page, result, split_name)
@@ -156,11 +162,13 @@ def evaluation_page(
     sections.curves(page, result)
     sections.calibration(page, result)
     points = sections.decisions(page, result)
+    abstention(page, result)
     if gallery is not None:
         from xlip.pages.gallery import section
 
         section(page, result, gallery)
     sections.retrieval(page, result)
+    lines(page, result)
     sections.glossary(page)
     return page, points
 
@@ -188,10 +196,12 @@ def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column
         XLIPError: another checkpoint than the one that was evaluated, or other data.
     """
     from xlip.evaluate.cases import Origin
+    from xlip.evaluate.classifier import ClassifierModel
     from xlip.pages.gallery import Gallery, choose, draw
     from xlip.study.prompts import load_prompts, prompt_sets
 
-    if result.predictions is None or isinstance(result.figures, QueryFigures):
+    # A classifier encodes no prompt that a map could answer to.
+    if result.predictions is None or isinstance(result.figures, QueryFigures) or isinstance(model, ClassifierModel):
         return Gallery(())
     said = result.identity["checkpoint"]
     if model.identity != said:

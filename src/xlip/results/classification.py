@@ -12,15 +12,18 @@ from xlip.metrics.kinds import kind_table
 from xlip.metrics.longtail import long_tail, positive_shares
 from xlip.metrics.sanity import permuted_labels, swapped_prompts
 from xlip.metrics.subgroups import subgroup_table
+from xlip.results.abstention import Distance, abstention
+from xlip.results.checks import Sanity
+from xlip.results.cohort import cohort, decisions
 from xlip.results.figures import (
     Classification,
     ControlledFigures,
     GroupFigures,
     KindFigures,
     LongTail,
-    Sanity,
 )
 from xlip.results.result import Array, Predictions
+from xlip.study.health import any_finding
 
 Kind = TypeVar("Kind", bound=Classification)
 
@@ -32,11 +35,15 @@ def classification_figures(
     images: int | None = None,
     dropped: int = 0,
     training: Array | None = None,
+    validation: Predictions | None = None,
+    near: Distance | None = None,
+    card: bool = True,
     replicates: int = 1000,
     seed: int = 0,
     **more: Any,
 ) -> Kind:
-    """Areas and intervals of every kind and of their macro means, of every subgroup, and over the long tail.
+    """Areas and intervals of every kind and of their macro means, of every subgroup, and over the long tail; who was
+    tested, the decisions, and what abstaining brings.
 
     Args:
         predictions: scores beside the truth.
@@ -44,6 +51,9 @@ def classification_figures(
         images: how many were read; default: one per row.
         dropped: cases that could not be read.
         training: (n, K) labels of the training set; without them the test labels say which kinds are frequent.
+        validation: scores that thresholds are chosen on.
+        near: the reference of `predictions.distances`.
+        card: whether cohort, decisions and abstention are wanted.
         replicates: of the bootstrap over patients.
         seed: of the bootstrap.
         more: the further fields of `into`.
@@ -52,6 +62,8 @@ def classification_figures(
     per_kind = dict(zip(predictions.kinds, map(KindFigures.model_validate, table.per_kind), strict=True))
     shares = positive_shares(predictions.kinds, predictions.labels if training is None else training)
     groups = subgroup_table(predictions, replicates=replicates, seed=seed)
+    if card:
+        more = {**_card(predictions, validation, near, replicates, seed), **more}
     return into(
         macro_auroc=table.macro_auroc,
         macro_ci95=table.macro_ci95,
@@ -60,6 +72,8 @@ def classification_figures(
         left_out=tuple(kind for kind, one in per_kind.items() if not one.enough),
         images=len(predictions.study_ids) if images is None else images,
         dropped=dropped,
+        replicates=replicates,
+        bootstrap_seed=seed,
         subgroups={name: tuple(map(GroupFigures.model_validate, found)) for name, found in groups.items()},
         long_tail=LongTail.model_validate(
             {
@@ -69,6 +83,25 @@ def classification_figures(
         ),
         **more,
     )
+
+
+def _card(
+    predictions: Predictions, validation: Predictions | None, near: Distance | None, replicates: int, seed: int
+) -> dict[str, Any]:
+    """Cohort, decisions and abstention."""
+    options = {"replicates": replicates, "seed": seed}
+    decided = decisions(predictions, validation, **options)
+    findings = predictions.any_finding
+    if findings is None:  # the labels that were evaluated are all that is known
+        rows = (
+            {k: int(s) for k, s in zip(predictions.kinds, row, strict=True) if s >= 0} for row in predictions.labels
+        )
+        findings = any_finding(rows)
+    return {
+        "cohort": cohort(predictions, findings, **options),
+        "decisions": decided,
+        "abstention": abstention(predictions, decided, predictions.distances, near, **options),
+    }
 
 
 def sanity_checks(predictions: Predictions, swapped: Array | None = None, *, seed: int = 0) -> Sanity:
@@ -110,4 +143,6 @@ def rows_of(predictions: Predictions, rows: Array) -> Predictions:
         labels=predictions.labels[rows],
         scores=predictions.scores[rows],
         groups={name: values[rows] for name, values in predictions.groups.items()},
+        any_finding=None if predictions.any_finding is None else predictions.any_finding[rows],
+        distances=None if predictions.distances is None else predictions.distances[rows],
     )

@@ -323,7 +323,9 @@ def _ordered_as(a: _Scored, b: _Scored) -> Predictions:
         raise XLIPError(f"compare: the studies of {FILE_NAME} differ: {what}; evaluate both models again")
     order = [place[study_id] for study_id in a.predictions.study_ids]
     chosen = {name: getattr(b.predictions, name)[order] for name in ("patients", "labels", "scores")}
-    return replace(b.predictions, study_ids=a.predictions.study_ids, groups={}, **chosen)
+    return replace(
+        b.predictions, study_ids=a.predictions.study_ids, groups={}, any_finding=None, distances=None, **chosen
+    )
 
 
 def _same_truth(a: _Scored, b: _Scored, first: Predictions, second: Predictions) -> None:

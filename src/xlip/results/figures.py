@@ -11,7 +11,12 @@ from typing import Any
 from pydantic import Field
 
 from xlip.metrics.kinds import has_enough
-from xlip.results.typed import NONE, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
+from xlip.results.abstention import Abstention
+from xlip.results.checks import Sanity
+from xlip.results.cohort import Cohort, Decision
+from xlip.results.exclusive import ExclusiveFigures
+from xlip.results.regions import AbsentFigures, RegionFigures
+from xlip.results.typed import NONE, Area, Count, Headline, Interval, Mean, Number, Part, Share, Span, Truth
 
 
 class KindFigures(Part):
@@ -76,29 +81,6 @@ class LongTail(Part):
     tail: BandFigures
 
 
-class PermutedLabels(Part):
-    """Macro AUROC over shuffled labels: 0.5 within its interval."""
-
-    holds: Truth
-    macro_auroc: Share
-    ci95: Interval
-
-
-class SwappedPrompts(Part):
-    """Largest deviation from 1 - AUROC with positive and negative prompts exchanged."""
-
-    holds: Truth
-    largest_deviation: Number
-    kind: str
-
-
-class Sanity(Part):
-    """The checks that an evaluation runs on itself."""
-
-    permuted_labels: PermutedLabels
-    swapped_prompts: SwappedPrompts | None = None
-
-
 class PromptSetFigures(Part):
     """AUROC under one prompt set."""
 
@@ -144,13 +126,6 @@ class Sensitivity(Part):
         return (min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])) if known else None
 
 
-class Area(Part):
-    """An AUROC with its interval."""
-
-    auroc: Share
-    ci95: Interval
-
-
 class ReadingFigures(Part):
     """AUROC of the kinds when their prompts are read in one way; the macro mean is over the usual kinds."""
 
@@ -181,6 +156,9 @@ class Figures(Part):
 
     images: Count
     dropped: Count = 0
+    replicates: Count | None = None
+    """Of the bootstrap over patients; None, as the seed, in folders of older versions."""
+    bootstrap_seed: Count | None = None
 
     def headline(self) -> list[Headline]:
         """The figures that stand for an evaluation in a table."""
@@ -201,6 +179,11 @@ class Classification(Figures):
     long_tail: LongTail | None = None
     sanity: Sanity | None = None
     source_controlled: dict[str, ControlledFigures] | None = None
+    cohort: Cohort | None = None
+    """Who was tested; None, as the next two, in folders of older versions."""
+    decisions: dict[str, Decision] | None = None
+    """Kind -> its threshold, and what that does here; kinds with both classes alone."""
+    abstention: Abstention | None = None
 
     @property
     def counted(self) -> list[str]:
@@ -220,12 +203,23 @@ class Classification(Figures):
 class ZeroShotFigures(Classification):
     """`zeroshot`, and the baselines."""
 
+    exclusive: ExclusiveFigures | None = None
+    """Where every image has one of the kinds (CheXpert 5x200)."""
+
     sensitivity: Sensitivity | None = None
     negation: dict[str, Negation] | None = None
     """Prompt set (id@version) -> its readings; None in folders of older versions."""
     studies: Count | None = None
     """Where the scores of a study's views became one."""
     mean_over_views: Classification | None = None
+
+    def headline(self) -> list[Headline]:
+        """The macro AUROC, and the accuracy where one of the kinds is to be named."""
+        rows = super().headline()
+        if self.exclusive is not None:
+            name = f"accuracy of {len(self.exclusive.per_kind)}"
+            rows.append((name, self.exclusive.accuracy, self.exclusive.accuracy_ci95))
+        return rows
 
 
 class QueryFigures(Classification):
@@ -268,6 +262,13 @@ class ProbeFigures(Classification):
         if self.macro_auroc_sd is not None:
             rows += [("  mean of seeds", self.macro_auroc_mean, NONE), ("  s.d. of seeds", self.macro_auroc_sd, NONE)]
         return rows
+
+
+class ClassifierFigures(Classification):
+    """`classify`: a fine-tuned classifier."""
+
+    not_trained_on: tuple[str, ...] = ()
+    """Kinds that the set labels and the classifier does not know."""
 
 
 class Gain(Part):
@@ -345,24 +346,25 @@ class RetrievalFigures(Figures):
         return [(f"{name} R@{k}", one.mean, one.ci95) for name, part in directions for k, one in part.recall.items()]
 
 
-class RegionFigures(Part):
-    """Heat-maps against regions."""
-
-    regions: Count
-    pointing: Mean
-    iou: Mean
-    cnr: Mean
-    region_share: Share
-
-
 class GroundingFigures(Figures, RegionFigures):
     """`grounding`."""
 
     regions_of_kind: dict[str, RegionFigures]
+    sizes: dict[str, RegionFigures] = Field(default={})
+    """small, medium, large, by the share of the image that a region covers; see `xlip.metrics.grounding.SIZES`."""
+    threshold: Number = None
+    """Of the heat as it is, for `iou_chosen` and `absent`: the largest mean IoU on validation regions; None without."""
+    threshold_chosen_on: str = ""
+    """Split id of these."""
+    absent: dict[str, AbsentFigures] = Field(default={})
+    """Kind -> what is coloured for it on images that lack it, at `threshold`."""
 
     def headline(self) -> list[Headline]:
-        """Pointing game, IoU and CNR."""
-        return [(name, one.mean, one.ci95) for name in ("pointing", "iou", "cnr") for one in (getattr(self, name),)]
+        """Pointing game, IoU and CNR, and what needs a threshold from validation."""
+        rows = [(name, one.mean, one.ci95) for name in ("pointing", "iou", "cnr") for one in (getattr(self, name),)]
+        if self.iou_chosen is not None:
+            rows.append(("iou, threshold of validation", self.iou_chosen.mean, self.iou_chosen.ci95))
+        return rows
 
 
 FIGURES: dict[str, type[Figures]] = {
@@ -374,5 +376,6 @@ FIGURES: dict[str, type[Figures]] = {
     "chance": ZeroShotFigures,
     "prior": ZeroShotFigures,
     "finetune": FineTuningFigures,
+    "classify": ClassifierFigures,
 }
 """Evaluator -> what it reports."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xlip import __version__
 from xlip.errors import XLIPError
 from xlip.files import check_target, reading, whole_folder, whole_text, write_json, writing
 from xlip.metrics.auroc import auroc
@@ -25,6 +26,9 @@ NAMES = frozenset(
 """What may stand in the folder of a result; another result replaces it."""
 IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")
 """What a number is printed with, in this order; all but the prompts must be there (PROTOCOLS)."""
+SCHEMA_VERSION = 2
+"""Of `metrics.json`: 2 has the cohort, the decisions and abstention; 1 did not name itself. Raise it where an older
+xlip would misread a new file."""
 TOLERANCE = 1e-6
 """Between an AUROC of metrics.json and the one of scores.csv: more, and the files are not of one evaluation."""
 
@@ -32,6 +36,8 @@ TOLERANCE = 1e-6
 def metrics_json(result: Result) -> dict[str, Any]:
     """The content of `metrics.json`: the evaluator, its figures, and what makes them repeatable."""
     return {
+        "schema_version": SCHEMA_VERSION,
+        "xlip": result.version or __version__,
         "evaluator": result.evaluator,
         **result.figures.to_json(),
         **result.identity,
@@ -110,11 +116,12 @@ def result_of_json(data: Any, where: str) -> Result:
     """
     if not isinstance(data, dict):
         raise XLIPError(f"{where}: expected an object with the figures of an evaluation, got {str(data)[:50]}")
+    _check_version(data, where)
     evaluator = data.get("evaluator", "zeroshot")  # `xlip zeroshot` did not name itself before version 0.2
     if not isinstance(evaluator, str) or evaluator not in FIGURES:
         raise XLIPError(f"{where}.evaluator: expected one of {', '.join(FIGURES)}; got {evaluator!r}; {AGAIN}")
     figures = {name: value for name, value in data.items() if name in FIGURES[evaluator].model_fields}
-    rest = {name: value for name, value in data.items() if name not in (*figures, "evaluator", "seconds")}
+    rest = {name: value for name, value in data.items() if name not in (*figures, *ABOUT)}
     for name in IDENTITY:
         if name != "prompts" and name not in rest:
             raise XLIPError(f"{where}: the field {name!r} is missing; {AGAIN}")
@@ -125,7 +132,23 @@ def result_of_json(data: Any, where: str) -> Result:
     if isinstance(found, Classification) and (odd := sorted(set(found.left_out) - set(found.per_kind))):
         raise XLIPError(f"{where}.left_out: {odd[0]!r} is not in per_kind; {AGAIN}")
     identity = {name: rest[name] for name in (*IDENTITY, *rest) if name in rest}
-    return Result(evaluator, identity, found, seconds=float(data.get("seconds", 0)))
+    version = str(data.get("xlip", ""))
+    return Result(evaluator, identity, found, seconds=float(data.get("seconds", 0)), version=version)
+
+
+ABOUT = ("schema_version", "xlip", "evaluator", "seconds")
+"""Of the file, neither figures nor identity."""
+
+
+def _check_version(data: Mapping[str, Any], where: str) -> None:
+    version = data.get("schema_version", 1)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise XLIPError(f"{where}.schema_version: expected a whole number from 1, got {version!r}; {AGAIN}")
+    if version > SCHEMA_VERSION:
+        raise XLIPError(
+            f"{where}: schema version {version}, by xlip {data.get('xlip', '?')}; this is {__version__}, reading up "
+            f"to {SCHEMA_VERSION}: update xlip, or {AGAIN}"
+        )
 
 
 def _with_scores(result: Result, folder: Path) -> Result:
@@ -145,6 +168,7 @@ def _with_scores(result: Result, folder: Path) -> Result:
         read_scores(validation) if validation.is_file() else None,
         _read_dropped(folder / DROPPED_NAME),
         result.seconds,
+        result.version,
         {name: read_scores(folder / file) for name, file in READING_NAMES.items() if (folder / file).is_file()},
     )
 

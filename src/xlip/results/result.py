@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xlip import __version__
 from xlip.results.figures import Classification, Figures
 
 Array = np.ndarray[Any, Any]
@@ -27,6 +28,11 @@ class Predictions:
     """(n, K) float64, finite; probabilities in [0, 1] for every evaluator that has them."""
     groups: Mapping[str, Array] = field(default_factory=dict)
     """Subgroup name (sex, age, view, source) -> (n,) values, '' where unknown."""
+    any_finding: Array | None = None
+    """(n,) int8: 1 a chest with some finding, 0 one without any, -1 unknown, by all labels of the set and not by those
+    of `kinds` alone; None where nobody looked."""
+    distances: Array | None = None
+    """(n,) from the training images, see `xlip.explain.reference`; None without a reference."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Result:
     dropped: tuple[tuple[str, str], ...] = ()
     """(row, reason) of what could not be read."""
     seconds: float = 0.0
+    version: str = __version__
+    """Of the xlip that measured it; '' where an older one did not say."""
     readings: Mapping[str, Predictions] = field(default_factory=dict)
     """Zero-shot: the scores by the positive prompt alone (`pos`), the negative alone (`neg`), the pair (`pnc`) and
     'no X' (`no_x`), but for the one that `predictions` holds already."""

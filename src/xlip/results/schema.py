@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from xlip.results.compare import Comparison
 from xlip.results.figures import FIGURES
-from xlip.results.folder import IDENTITY
+from xlip.results.folder import IDENTITY, SCHEMA_VERSION
+from xlip.results.leaderboard import Leaderboard
 from xlip.results.transport import Transport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,7 +23,13 @@ def metrics_schema() -> dict[str, Any]:
     """
     classes = list(dict.fromkeys(FIGURES.values()))
     _, schema = models_json_schema([(one, "validation") for one in classes], ref_template="#/$defs/{model}")
-    shared = {"seconds": {"type": "number", "minimum": 0}, **dict.fromkeys(IDENTITY, TEXT)}
+    version = {"type": "integer", "minimum": 1, "maximum": SCHEMA_VERSION}
+    shared = {
+        "schema_version": version,
+        "xlip": TEXT,
+        "seconds": {"type": "number", "minimum": 0},
+        **dict.fromkeys(IDENTITY, TEXT),
+    }
     forms = []
     for one in classes:
         names = [name for name, other in FIGURES.items() if other is one]
@@ -47,9 +54,15 @@ def transport_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **Transport.model_json_schema()}
 
 
+def leaderboard_schema() -> dict[str, Any]:
+    """Of `leaderboard.json`."""
+    return {"$schema": DIALECT, **Leaderboard.model_json_schema()}
+
+
 SCHEMAS = {
     "metrics.schema.json": metrics_schema,
     "comparison.schema.json": comparison_schema,
     "transport.schema.json": transport_schema,
+    "leaderboard.schema.json": leaderboard_schema,
 }
 """File beside this one -> what makes it (`make schema`)."""

@@ -19,7 +19,9 @@ VALIDATION_NAME = "validation_scores.csv"
 """The same of the validation split, where there is one: thresholds and temperatures come from it."""
 READING_NAMES = {name: f"scores-{name}.csv" for name in ("pos", "neg", "pnc", "no_x")}
 """The same by another reading of the prompts than the one in `scores.csv`, see `Result.readings`."""
-LABEL, GROUP = "label:", "group:"
+LABEL, GROUP, CASE = "label:", "group:", "case:"
+OF_CASE = {"any_finding": np.int8, "distance": np.float64}
+"""Columns `case:NAME` that not every evaluation has, see `Predictions`."""
 _ID_COLUMNS = ("study_id", "patient_id")
 _STATES = {"1": 1, "0": 0, "": -1}
 
@@ -27,22 +29,26 @@ _STATES = {"1": 1, "0": 0, "": -1}
 def write_scores(path: Path, predictions: Predictions) -> None:
     """Write predictions as CSV; whole or not at all.
 
-    Columns: study_id, patient_id, the score of each kind, `label:KIND` (1, 0, empty for unknown and uncertain) and
-    `group:NAME` of each subgroup. Scores are written with all their digits: read back, they are the same numbers, so
-    no new ties arise.
+    Columns: study_id, patient_id, the score of each kind, `label:KIND` (1, 0, empty for unknown and uncertain),
+    `group:NAME` of each subgroup, and `case:any_finding`, `case:distance` where they are known. Scores are written with
+    all their digits: read back, they are the same numbers, so no new ties arise.
 
     Raises:
         XLIPError: a score is not finite, or the arrays do not fit each other.
     """
     _check(path, predictions)
     kinds, groups = predictions.kinds, predictions.groups
+    more = {"any_finding": predictions.any_finding, "distance": predictions.distances}
+    own = {name: values.tolist() for name, values in more.items() if values is not None}
     with whole_text(path) as stream:
         writer = csv.writer(stream)
-        writer.writerow([*_ID_COLUMNS, *kinds, *(LABEL + kind for kind in kinds), *(GROUP + name for name in groups)])
+        named = [*(LABEL + kind for kind in kinds), *(GROUP + name for name in groups), *(CASE + name for name in own)]
+        writer.writerow([*_ID_COLUMNS, *kinds, *named])
         for row, study_id in enumerate(predictions.study_ids):
             known = ["" if state < 0 else int(state) for state in predictions.labels[row]]
             values = [str(group[row]) for group in groups.values()]
             scores = predictions.scores[row].astype(np.float64).tolist()
+            values += [repr(column[row]) for column in own.values()]
             writer.writerow([study_id, predictions.patients[row], *map(repr, scores), *known, *values])
 
 
@@ -64,7 +70,7 @@ def read_scores(path: Path) -> Predictions:
         raise XLIPError(f"{path}: expected a CSV file in UTF-8; {error}") from error
     if not rows:
         raise XLIPError(f"{path}: no row under the header; expected one per case")
-    study_ids, patients, scores, labels, values = zip(*rows, strict=True)
+    study_ids, patients, scores, labels, values, others = zip(*rows, strict=True)
     groups = zip(columns.groups, zip(*values, strict=True), strict=True)
     return Predictions(
         tuple(columns.kinds),
@@ -73,6 +79,10 @@ def read_scores(path: Path) -> Predictions:
         np.array(labels, np.int8),
         np.array(scores, np.float64),
         {name: np.array(members) for name, members in groups},
+        *(
+            np.array([row[name] for row in others], form) if name in columns.own else None
+            for name, form in OF_CASE.items()
+        ),
     )
 
 
@@ -85,6 +95,8 @@ class _Columns:
     kinds: Mapping[str, int]
     labels: Mapping[str, int]
     groups: Mapping[str, int]
+    own: Mapping[str, int]
+    """Of `OF_CASE`."""
 
     @classmethod
     def of(cls, path: Path, header: Sequence[str]) -> _Columns:
@@ -97,25 +109,31 @@ class _Columns:
             raise XLIPError(f"{path}:1: expected a column {missing[0]!r}; evaluate again with this version of xlip")
         labels = {name.removeprefix(LABEL): index for name, index in at.items() if name.startswith(LABEL)}
         groups = {name.removeprefix(GROUP): index for name, index in at.items() if name.startswith(GROUP)}
-        rest = [name for name in header if name not in _ID_COLUMNS and not name.startswith((LABEL, GROUP))]
+        rest = [name for name in header if name not in _ID_COLUMNS and not name.startswith((LABEL, GROUP, CASE))]
         if not labels or set(rest) != set(labels):
             odd = sorted(set(rest) ^ set(labels))
             found = f"{odd[0]!r} has only one of the two" if odd else "found none"
             raise XLIPError(f"{path}:1: expected for each kind a column KIND and a column {LABEL}KIND; {found}")
         kinds = {kind: at[kind] for kind in rest}
-        return cls(len(header), tuple(at[name] for name in _ID_COLUMNS), kinds, {k: labels[k] for k in kinds}, groups)
+        own = {name.removeprefix(CASE): index for name, index in at.items() if name.startswith(CASE)}
+        if odd := sorted(set(own) - set(OF_CASE)):
+            raise XLIPError(f"{path}:1: expected of `{CASE}` columns {', '.join(OF_CASE)}; found {odd[0]!r}")
+        ids = tuple(at[name] for name in _ID_COLUMNS)
+        return cls(len(header), ids, kinds, {k: labels[k] for k in kinds}, groups, own)
 
 
 def _row(
     where: str, columns: _Columns, cells: Sequence[str]
-) -> tuple[str, str, tuple[float, ...], tuple[int, ...], tuple[str, ...]]:
-    """Study id, patient id, scores, labels and subgroup values of one line."""
+) -> tuple[str, str, tuple[float, ...], tuple[int, ...], tuple[str, ...], dict[str, float]]:
+    """Study id, patient id, scores, labels, subgroup values and `OF_CASE` of one line."""
     if len(cells) != columns.count:
         raise XLIPError(f"{where}: expected {columns.count} cells as in the header, got {len(cells)}")
     study_id, patient_id = (cells[index] for index in columns.ids)
     scores = tuple(_score(where, kind, cells[index]) for kind, index in columns.kinds.items())
     labels = tuple(_state(where, kind, cells[index]) for kind, index in columns.labels.items())
-    return study_id, patient_id, scores, labels, tuple(cells[index] for index in columns.groups.values())
+    values = tuple(cells[index] for index in columns.groups.values())
+    own = {name: _score(where, CASE + name, cells[index]) for name, index in columns.own.items()}
+    return study_id, patient_id, scores, labels, values, own
 
 
 def _score(where: str, kind: str, cell: str) -> float:
@@ -142,6 +160,8 @@ def _check(path: Path, predictions: Predictions) -> None:
         if shape != (count, len(kinds)):
             raise XLIPError(f"{path}: {name} of {count} cases and {len(kinds)} kinds expected, got the shape {shape}")
     columns = {"patients": predictions.patients, **predictions.groups}
+    more = {"any_finding": predictions.any_finding, "distances": predictions.distances}
+    columns |= {name: values for name, values in more.items() if values is not None}
     for name, values in columns.items():
         if len(values) != count:
             raise XLIPError(f"{path}: {name}: expected {count} values, one per case, got {len(values)}")

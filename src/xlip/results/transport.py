@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from xlip.files import write_json
+from xlip.metrics.calibration import logits
 from xlip.metrics.kinds import has_enough
-from xlip.metrics.transport import GOAL, THRESHOLD_GOALS, carried, operating_threshold, recalibration
+from xlip.metrics.transport import GOAL, THRESHOLD_GOALS, carried, logistic_line, operating_threshold, recalibration
 from xlip.results.result import Array, Predictions
 from xlip.results.typed import Count, Interval, Number, Part, Share, Truth
 
 TRANSPORT_NAME = "transport.json"
-REFITTED_ON = 100
+REFITTED_ON = (25, 50, 100, 200)
 """Labelled images of the other set that the calibration is refitted on."""
 
 
@@ -31,14 +32,27 @@ class CarriedFigures(Part):
     """Whether the interval of what was to be 95 % reaches 95 %; None for Youden's threshold, which has no such aim."""
 
 
+class RefitFigures(Part):
+    """One number of labelled images; see `xlip.metrics.transport.Refit`."""
+
+    wanted: Count
+    fitted_on: float
+    slope: Number
+    intercept: Number
+    ece: Share
+    ece_sd: Number
+
+
 class CalibrationFigures(Part):
     """Scores as probabilities on the other set; see `xlip.metrics.transport.Recalibration`."""
 
+    calibrated_on: str
+    """The set whose slope and intercept the scores went through before; '' = none, they are the model's own."""
     slope: Number
     intercept: Number
     ece_before: Share
-    ece_after: Share
-    fitted_on: Count
+    after: tuple[RefitFigures, ...]
+    draws: Count
 
 
 class KindTransport(Part):
@@ -70,7 +84,8 @@ class PairTransport(Part):
 class Transport(Part):
     """The content of `transport.json`."""
 
-    schema_version: Count = 1
+    schema_version: Count = 2
+    """2 has a curve of refits; 1 had one."""
     identity: dict[str, str]
     """Of the model and its prompts."""
     splits: dict[str, str]
@@ -93,6 +108,7 @@ def transport(
     splits: Mapping[str, str],
     identity: Mapping[str, str],
     *,
+    refit: Sequence[int] = REFITTED_ON,
     replicates: int = 1000,
     seed: int = 0,
 ) -> Transport:
@@ -102,6 +118,7 @@ def transport(
         sets: name -> scores of one model by one way of scoring.
         splits: name -> split id.
         identity: of the model, its prompts and preprocessing.
+        refit: numbers of labelled images of the other set that calibration is refitted on.
         replicates: of the bootstrap over patients of the set that is used on.
         seed: of the bootstrap, and of which images are labelled for the refit.
     """
@@ -110,7 +127,7 @@ def transport(
             chosen_on=first,
             used_on=second,
             kinds={
-                kind: _kind(kind, sets[first], sets[second], replicates, seed)
+                kind: _kind(kind, sets, (first, second), refit, replicates, seed)
                 for kind in sets[first].kinds
                 if kind in sets[second].kinds and _enough(sets[first], kind) and _enough(sets[second], kind)
             },
@@ -128,7 +145,10 @@ def write_transport(found: Transport, folder: Path) -> Path:
     return folder / TRANSPORT_NAME
 
 
-def _kind(kind: str, first: Predictions, second: Predictions, replicates: int, seed: int) -> KindTransport:
+def _kind(
+    kind: str, sets: Mapping[str, Predictions], pair: tuple[str, str], refit: Sequence[int], replicates: int, seed: int
+) -> KindTransport:
+    first, second = (sets[name] for name in pair)
     chosen, used = _column(first, kind), _column(second, kind)
     thresholds = {}
     for goal in THRESHOLD_GOALS:
@@ -137,14 +157,25 @@ def _kind(kind: str, first: Predictions, second: Predictions, replicates: int, s
         kept = None if goal == "youden" else bool(getattr(found, f"{goal.split()[0]}_ci95")[1] >= GOAL)
         thresholds[goal] = CarriedFigures(**asdict(found), carries=kept)
     labels, scores = used
-    between = bool(((scores >= 0) & (scores <= 1)).all())
-    fit = recalibration(labels, scores, second.patients, REFITTED_ON, seed=seed) if between else None
+    between = all(bool(((values >= 0) & (values <= 1)).all()) for _, values in (chosen, used))
+    calibration = None
+    if between:
+        elsewhere = pair[0] != pair[1]
+        line = _line(*chosen) if elsewhere else (1.0, 0.0)
+        fit = recalibration(labels, scores, second.patients, refit, line=line, seed=seed)
+        calibration = CalibrationFigures(calibrated_on=pair[0] if elsewhere else "", **asdict(fit))
     return KindTransport(
         thresholds=thresholds,
-        calibration=CalibrationFigures.model_validate(fit) if fit else None,
+        calibration=calibration,
         positives=int((labels == 1).sum()),
         negatives=int((labels == 0).sum()),
     )
+
+
+def _line(labels: Array, scores: Array) -> tuple[float, float]:
+    """Slope and intercept that calibrate one set."""
+    known = labels >= 0
+    return logistic_line(labels[known] == 1, logits(scores[known]))
 
 
 def _column(predictions: Predictions, kind: str) -> tuple[Array, Array]:

@@ -55,6 +55,13 @@ class Mean(Part):
     ci95: Span
 
 
+class Area(Part):
+    """An AUROC with its interval."""
+
+    auroc: Share
+    ci95: Interval
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
