@@ -95,10 +95,11 @@ class Retrieval:
             candidates=len(candidates),
             kind_precision_ci95={k: one.ci95 for k, one in shared.items()},
             precision_over_kinds={
-                str(k): _over_kinds(values, pairs, **options)
-                for k, values in zip(self.at, found.of_kinds, strict=True)
+                str(k): _over_kinds(values, pairs, **options) for k, values in zip(self.at, found.of_kinds, strict=True)
             },
-            by_frequency={name: _one_ranking(order, pairs, self.at) for name, order in by_frequency(pairs.kinds).items()},
+            by_frequency={
+                name: _one_ranking(order, pairs, self.at) for name, order in by_frequency(pairs.kinds).items()
+            },
         )
 
     def _examples(self, queries: Array, candidates: Array, pairs: _Pairs, what: str) -> list[Example]:
