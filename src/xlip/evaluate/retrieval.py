@@ -224,9 +224,10 @@ def _over_kinds(shares: Array, pairs: _Pairs, *, replicates: int, seed: int) -> 
     np.add.at(sizes, numbers, has)
     sample = []
     for draws in patient_draws(count, replicates, seed):
-        drawn, asked = draws @ sums, draws @ sizes  # a kind that a replicate has no query of takes no part in it
-        measured = np.divide(drawn, asked, out=np.full_like(drawn, np.nan), where=asked > 0)
-        sample.append(np.nanmean(measured, 1))
+        asked = draws @ sizes  # a kind that a replicate has no query of takes no part in it
+        measured = np.divide(draws @ sums, asked, out=np.zeros_like(asked), where=asked > 0)
+        counted = (asked > 0).sum(1)
+        sample.append(np.divide(measured.sum(1), counted, out=np.full(len(draws), np.nan), where=counted > 0))
     return Mean(mean=float((sums.sum(0) / sizes.sum(0)).mean()), ci95=interval(np.concatenate(sample)))
 
 
