@@ -2,7 +2,7 @@
 
 `make real-open` runs it from nothing; `docs/results.md` is then written from docs/real_open.json by `bench/results.py`.
 What is finished under `--out` is not done again, so a stopped trial goes on and seeds can be added. `--choose FILE...`
-trains on the training parts alone and measures configs, or changes of the recipe in YAML, on the validation parts.
+trains on the training parts alone and measures changes of the recipe (configs/real_open) on the validation parts.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ def prepare(recorder: Recorder, options: argparse.Namespace) -> None:
 
 def choose(recorder: Recorder, options: argparse.Namespace, base: Mapping[str, Any], file: Path, seed: int) -> None:
     """Train with the changes of a file and print what the validation parts say."""
-    config = without_validation(laid_over(base, yaml.safe_load(file.read_text("utf-8")) or {}))
+    changes = placed(yaml.safe_load(file.read_text("utf-8")) or {}, options.out)
+    config = without_validation(laid_over(base, changes))
     run = options.out / "choice" / f"{file.stem}-{seed}"
     measured = pretrain(recorder, config, run, seed)
     found: dict[str, Any] = {"choice": file.stem, "seed": seed, "cpu_seconds": measured["cpu_seconds"]}

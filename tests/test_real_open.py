@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from xlip.cli.parse import parse
+from xlip.objectives.registry import build_objectives
+
 ROOT = Path(__file__).resolve().parents[1]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "real_open.yaml").read_text("utf-8"))
 STREAMS = ("pairs", "images", "texts")
@@ -63,6 +66,19 @@ def test_choosing_trains_on_no_validation_part_of_a_set_that_is_measured(bench: 
     assert not any(one.get("split") == "val" for _, one in used(config) if name_of(one) in ("nih", "openi"))
     kept = [(stream, one) for stream, one in used(BASE) if one.get("split") != "val" or name_of(one) == "roco"]
     assert used(config) == kept
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "real_open").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_choice_is_a_recipe_without_a_part_that_measures_it(
+    bench: ModuleType, tmp_path: Path, file: Path
+) -> None:
+    changed = bench.laid_over(BASE, yaml.safe_load(file.read_text("utf-8")) or {})
+    config = bench.without_validation(changed)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    _, parsed = parse(["pretrain", "--config", str(tmp_path / "config.yaml"), "--out", "run"])
+    assert len(build_objectives(parsed.objectives)) == len(config["objectives"])
+    assert not any(one.get("split") == "val" for _, one in used(config) if name_of(one) in ("nih", "openi"))
+    assert {name_of(one) for _, one in used(config)} <= set(bench.SETS)
 
 
 def test_the_sets_lie_where_the_trial_is_told(bench: ModuleType, tmp_path: Path) -> None:
