@@ -108,3 +108,10 @@ def test_what_is_carried_is_the_mean_over_the_kinds(bench: ModuleType, tmp_path:
     assert (row["from"], row["to"], row["kinds"]) == ("a", "b", ["X", "Y", "Z"])
     assert row["sensitivity 95"] == {"sensitivity": pytest.approx(0.8), "specificity": 0.5, "carries": 1}
     assert row["youden"]["carries"] is None
+
+
+def test_the_command_is_the_one_that_made_what_is_there(bench: ModuleType) -> None:
+    whole = {name: [{"seed": seed} for seed in range(3)] for name in bench.VARIANTS}
+    assert bench.command_of(whole) == "make real-open"
+    part = {"xlip": [{"seed": 0}], "paired": [{"seed": 0}, {"seed": 2}]}
+    assert bench.command_of(part) == "python bench/real_open.py --seeds 0,2 --variants xlip,paired"
