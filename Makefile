@@ -6,7 +6,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema parity house clean
+.PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini real-open docs schema parity house clean
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -62,6 +62,10 @@ demo: setup
 
 real-mini: setup
 	$(BIN)/python bench/real_mini.py --data $(XLIP_DATA) --out runs/real_mini
+
+# Four variants of configs/real_open.yaml with three seeds each; what is finished in runs/real_open is not done again.
+real-open: setup
+	$(BIN)/python bench/real_open.py --data $(XLIP_DATA) --out runs/real_open
 
 docs: setup schema
 	$(BIN)/python bench/results.py

@@ -8,19 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import shutil
-import subprocess
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from facts import facts
+from recorder import Recorder, last_line
 
 SETS = {
     "nih": ("nih_chestxray14_subset", 0.2),
@@ -32,38 +27,6 @@ SETS = {
 """Source -> folder of the raw data, share of the patients that is held out."""
 CONFIGS = {"xlip": "configs/real_mini.yaml", "pairs_only": "configs/real_mini_pairs.yaml"}
 TESTS = {"nih": ["--split", "test"], "kermany": ["--kinds", "Pneumonia", "--split", "test"]}
-
-
-class Recorder:
-    """Runs commands and keeps each one's time and the highest memory of its whole process tree."""
-
-    def __init__(self, threads: int) -> None:
-        self.done: list[dict[str, Any]] = []
-        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-
-    def run(self, arguments: list[str]) -> None:
-        start = time.perf_counter()
-        command = [str(Path(sys.executable).parent / arguments[0]), *arguments[1:]]
-        process = subprocess.Popen(command, env=self.environment)
-        peak = [0.0]
-        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
-        watcher.start()
-        if process.wait():
-            raise SystemExit(f"{shlex.join(arguments)}: exit code {process.returncode}")
-        watcher.join()
-        seconds = round(time.perf_counter() - start, 1)
-        self.done.append({"command": shlex.join(arguments), "seconds": seconds, "peak_mb": round(peak[0])})
-        print(self.done[-1], flush=True)
-
-
-def _watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:
-    while process.poll() is None:
-        try:
-            tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            peak[0] = max(peak[0], sum(p.memory_info().rss for p in tree) / 1e6)
-        except psutil.Error:
-            pass
-        time.sleep(0.5)
 
 
 def main() -> None:
@@ -103,7 +66,7 @@ def _train_and_evaluate(recorder: Recorder, options: argparse.Namespace, name: s
     run = str(options.out / f"{name}-{seed}")
     shutil.rmtree(run, ignore_errors=True)  # measured anew; `pretrain` would not write over an earlier run
     recorder.run(["xlip", "pretrain", "--config", CONFIGS[name], "--out", run, "--seed", str(seed), "--workers", "0"])
-    return {"seed": seed, "last": _last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)}
+    return {"seed": seed, "last": last_line(Path(run) / "log.jsonl"), **_evaluate(recorder, options, run)}
 
 
 def _evaluate(recorder: Recorder, options: argparse.Namespace, run: str) -> dict[str, Any]:
@@ -113,11 +76,6 @@ def _evaluate(recorder: Recorder, options: argparse.Namespace, run: str) -> dict
         recorder.run(["xlip", "zeroshot", "--model", run, "--data", data, "--out", out, *extra])
         measured[test] = json.loads((Path(out) / "metrics.json").read_text("utf-8"))
     return measured
-
-
-def _last_line(path: Path) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(path.read_text("utf-8").splitlines()[-1])
-    return line
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "bench"))
     module = importlib.import_module("finetune_folds")
     yield module
-    for name in ("facts", "finetune", "finetune_folds", "real_mini", "results"):
+    for name in ("facts", "finetune", "finetune_folds", "real_mini", "real_open_table", "recorder", "results"):
         sys.modules.pop(name)
 
 

@@ -157,6 +157,26 @@ def test_no_report_is_read_at_a_step_and_in_an_older_file_each_once(
     assert made["old"] == made["new"]
 
 
+def test_what_a_report_does_not_mention_counts_as_its_set_says(folder: Path, processor) -> None:
+    sets = [SetConfig(str(folder / "one.parquet")), SetConfig(str(folder / "two.parquet"), unmentioned="absent")]
+    tables = {"pairs": StudyTable(sets, "pairs"), "images": range(0), "texts": StudyTable(sets[::-1], "texts")}
+    (sampler,) = samplers({"mix": {"pairs": 7, "texts": 7}, "ranks": 1, "seed": 0}, processor, tables)
+    silent = spoken = 0
+    for step in range(10):
+        batch = sampler(step)
+        for study, row in zip(batch.report_studies, batch.report_labels.tolist(), strict=True):
+            report = REPORTS[int(study.partition("/")[2]) % len(REPORTS)] or ""
+            stated = kinds_of(report, tag(report))
+            counted = 0 if study.startswith("two/") and stated else -1
+            assert row == [stated.get(kind, counted) for kind in KINDS]
+            silent += counted == 0
+            spoken += bool(stated) and counted == -1
+    assert silent
+    assert spoken
+    with pytest.raises(XLIPError, match="unmentioned: expected unknown or absent, got 'none'"):
+        SetConfig("set", unmentioned="none")
+
+
 def test_a_set_of_which_nothing_fits_is_refused(folder: Path) -> None:
     with pytest.raises(XLIPError, match="no study of split 'test' fits the stream 'pairs'"):
         StudyTable([SetConfig(str(folder / "one.parquet"), split="test")], "pairs")

@@ -13,6 +13,7 @@ import torch
 from fake_model import FakeModel
 from tiny import tiny_model
 from xlip.errors import XLIPError
+from xlip.evaluate import retrieval
 from xlip.evaluate.baselines import Chance, LabelPrior
 from xlip.evaluate.cases import Case, Cases, label_matrix, open_cases
 from xlip.evaluate.grounding import Grounding
@@ -249,6 +250,29 @@ def test_retrieval_ranks_are_those_of_the_geometry() -> None:
     # Image i lies on the text of pair i - 1, its own is the next one (or, for the last image, the same distance away).
     assert shifted.image_to_text.recall["1"].mean == pytest.approx(1 / 9)
     assert shifted.image_to_text.recall["3"].mean == 1
+
+
+def test_retrieval_over_kinds_and_by_frequency_is_what_the_definitions_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "MIN_CASES", 2)
+    made = pairs(9)
+    cases = Cases("made", made, ["Mass", "Nodule"])
+    found = Retrieval(at=(1, 3), replicates=20).run(FakeModel(level, angle_of(0)), cases).figures.image_to_text
+    kinds = np.array([[one.labels.get(kind) == 1 for kind in cases.kinds] for one in made])
+    # Image i lies on text i, and the texts beside it are next: k = 3 takes i - 1, i and i + 1.
+    near = [sorted(range(9), key=lambda j: abs(i - j))[:3] for i in range(9)]
+    shares = [np.mean([kinds[near[i], k].mean() for i in np.flatnonzero(kinds[:, k])]) for k in range(2)]
+    assert found.precision_over_kinds["1"].mean == 1
+    assert found.precision_over_kinds["3"].mean == pytest.approx(np.mean(shares), abs=0.12)
+    for bounds in (found.kind_precision_ci95["3"], found.precision_over_kinds["3"].ci95):
+        assert 0 <= bounds[0] <= bounds[1] <= 1
+    frequent = kinds * kinds.mean(0)
+    for name, scores in (("largest", frequent.max(1)), ("sum", frequent.sum(1))):
+        first = scores == scores.max()
+        one = found.by_frequency[name]
+        assert one.recall["1"] == pytest.approx(1 / 9)
+        assert one.precision_over_kinds["1"] == pytest.approx(kinds[first].mean(0).mean())
+        shared = [np.any(kinds[first] & kinds[i], axis=1).mean() for i in np.flatnonzero(kinds.any(1))]
+        assert one.kind_precision["1"] == pytest.approx(np.mean(shared))
 
 
 def test_equal_reports_are_one_report_and_ties_count_against_the_model() -> None:

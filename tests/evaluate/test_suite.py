@@ -46,7 +46,15 @@ def test_every_suite_of_the_package_is_whole(name: str) -> None:
 
 def test_the_five_sets_have_suites_with_their_protocol() -> None:
     others = {"nih_mrm", "chexpert_668", "chexpert_456", "chexpert_5x200", "openi", "padchest", "chestxdet10", "vindr"}
-    others |= {"ms_cxr", "real_mini", "phantom", "rsna_medklip", "finetune_nih_official", "finetune_rsna_gloria"}
+    others |= {
+        "ms_cxr",
+        "real_mini",
+        "real_open",
+        "phantom",
+        "rsna_medklip",
+        "finetune_nih_official",
+        "finetune_rsna_gloria",
+    }
     assert SETS | others | {f"finetune_{name}" for name in SETS} == set(suite_names())
     for name in SETS:
         entries = load_suite(name).entries

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlip.errors import XLIPError
-from xlip.metrics.retrieval import first_ranks, median_rank, precision_at
+from xlip.metrics.retrieval import first_ranks, median_rank, precision_at, taken
 
 SIMILARITY = np.array([[0.9, 0.1, 0.5], [0.2, 0.3, 0.8], [0.4, 0.4, 0.4]])
 
@@ -49,6 +49,20 @@ def test_precision_is_the_mean_over_all_orders_of_ties(
         ]
         expected.append(np.mean([relevant[row, list(order[:k])].mean() for order in orders]))
     assert precision_at(similarity, relevant, k) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 7), st.integers(1, 4), st.integers(1, 9))
+def test_what_is_taken_are_the_most_similar_items(seed: int, queries: int, items: int, levels: int, k: int) -> None:
+    similarity = np.random.default_rng(seed).integers(0, levels, (queries, items))
+    weights = taken(similarity, k)
+    assert weights.sum(1) == pytest.approx(np.ones(queries))
+    assert weights.max() <= 1 / min(k, items) + 1e-12
+    for row, found in zip(similarity, weights, strict=True):
+        least = row[found > 0].min()
+        assert found[row > least] == pytest.approx(1 / min(k, items))
+        assert not found[row < least].any()
+        assert len(set(found[row == least])) == 1
 
 
 def test_nothing_to_rank_has_no_figure() -> None:

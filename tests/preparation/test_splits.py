@@ -163,11 +163,15 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         make_split("covidx/official", items(4), tmp_path)
 
 
-def test_patient_split_keeps_patients_whole_and_its_shares() -> None:
+@pytest.mark.parametrize(
+    ("name", "shares"), [("patients/70-15-15", (0.7, 0.15, 0.15)), ("patients/80-10-10", (0.8, 0.1, 0.1))]
+)
+def test_patient_split_keeps_patients_whole_and_its_shares(name: str, shares: tuple[float, ...]) -> None:
     made = items(6000)
-    parts = make_split("patients/70-15-15", made, Path()).parts
+    parts = make_split(name, made, Path()).parts
     by_patient: dict[str, set[str]] = {}
     for item in made:
         by_patient.setdefault(item.patient_id, set()).add(parts[item.study_id])
     assert all(len(found) == 1 for found in by_patient.values())
-    assert abs(np.mean([part == "train" for part in parts.values()]) - 0.7) < 0.03
+    found = [np.mean([part == wanted for part in parts.values()]) for wanted in ("train", "val", "test")]
+    assert found == pytest.approx(shares, abs=0.03)

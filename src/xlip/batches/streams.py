@@ -29,7 +29,7 @@ from xlip.files import reading
 from xlip.images.any_form import square
 from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
-from xlip.study.labels import UNKNOWN, label_codes
+from xlip.study.labels import ABSENT, UNKNOWN, label_codes
 from xlip.study.parquet import DAMAGED, PICTURES, check_pages, from_row, parquet_files, schema
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Study
@@ -55,6 +55,13 @@ class SetConfig:
     split: str = "train"
     repeat: int = 1
     """How often an epoch of the stream holds this set."""
+    unmentioned: str = "unknown"
+    """What a kind counts as of which a report says nothing while it speaks of others: unknown, or absent, which suits
+    reports that list what was found."""
+
+    def __post_init__(self) -> None:
+        if self.unmentioned not in ("unknown", "absent"):
+            raise XLIPError(f"{self.path}: unmentioned: expected unknown or absent, got {self.unmentioned!r}")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ class StudyTable:
         elif self.stream == "images":
             hidden |= {"report": None, "entities": (), "report_kinds": None}
         return study._replace(**hidden)
+
+    def silence(self, index: int) -> int:
+        """What a kind counts as that the report of a study does not mention, where it speaks of kinds at all."""
+        return ABSENT if self._tables[self.rows[index, 0]][1].unmentioned == "absent" else UNKNOWN
 
     def fingerprint(self) -> str:
         """How many studies, repeats counted, and a hash over their ids in order."""
@@ -253,7 +264,11 @@ class BatchSampler:
         codes = np.full((len(items), len(self.kinds)), UNKNOWN, np.int8)
         for number, (stream, index, study) in enumerate(items):
             if (stream, index) not in self._read:
-                self._read[stream, index] = label_codes([kinds_in_report(study)], self.kinds)[0]
+                stated = kinds_in_report(study)
+                found = label_codes([stated], self.kinds)[0]
+                if stated:
+                    found[found == UNKNOWN] = self.tables[stream].silence(index)
+                self._read[stream, index] = found
             codes[number] = self._read[stream, index]
         return codes
 

@@ -14,11 +14,14 @@ from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, label_matrix
 from xlip.evaluate.embeddings import embed
 from xlip.identity import split_id
-from xlip.metrics.retrieval import first_ranks, median_rank, precision_at
+from xlip.metrics.bootstrap import interval, patient_draws, patient_numbers
+from xlip.metrics.kinds import MIN_CASES
+from xlip.metrics.retrieval import first_ranks, median_rank, taken
 from xlip.models.xlip import XLIPModel
-from xlip.results.figures import Direction, Example, Found, RetrievalFigures
+from xlip.results.figures import Direction, Example, Found, OneRanking, RetrievalFigures
 from xlip.results.intervals import mean_with_interval
 from xlip.results.result import Array, Result
+from xlip.results.typed import NONE, Mean
 
 ROWS_PER_CHUNK = 512
 TEXTS_PER_PASS = 256
@@ -76,14 +79,27 @@ class Retrieval:
         return Result(self.name, identity, figures, dropped=dropped, seconds=seconds)
 
     def _direction(self, queries: Array, candidates: Array, pairs: _Pairs) -> Direction:
-        ranks, precision = _ranks(queries, candidates, pairs, self.at)
+        found = _found(queries, candidates, pairs, self.at)
         options = {"replicates": self.replicates, "seed": self.seed}
+        known = pairs.kinds.any(1)
+        shared = {
+            str(k): mean_with_interval(values[known], pairs.patients[known], **options)
+            for k, values in zip(self.at, found.shared, strict=True)
+        }
+        everything = _found(queries, candidates, pairs, [len(candidates)])
         return Direction(
-            recall={str(k): mean_with_interval(ranks <= k, pairs.patients, **options) for k in self.at},
-            median_rank=median_rank(ranks),
-            kind_precision={str(k): float(value) for k, value in zip(self.at, precision, strict=True)},
-            kind_precision_by_chance=float(_ranks(queries, candidates, pairs, [len(candidates)])[1][0]),
+            recall={str(k): mean_with_interval(found.ranks <= k, pairs.patients, **options) for k in self.at},
+            median_rank=median_rank(found.ranks),
+            kind_precision={k: one.mean for k, one in shared.items()},
+            kind_precision_by_chance=float(everything.shared[0][known].mean()) if known.any() else None,
             candidates=len(candidates),
+            kind_precision_ci95={k: one.ci95 for k, one in shared.items()},
+            precision_over_kinds={
+                str(k): _over_kinds(values, pairs, **options) for k, values in zip(self.at, found.of_kinds, strict=True)
+            },
+            by_frequency={
+                name: _one_ranking(order, pairs, self.at) for name, order in by_frequency(pairs.kinds).items()
+            },
         )
 
     def _examples(self, queries: Array, candidates: Array, pairs: _Pairs, what: str) -> list[Example]:
@@ -131,19 +147,88 @@ class _Pairs:
         return int(self.text.max()) + 1
 
 
-def _ranks(queries: Array, candidates: Array, pairs: _Pairs, at: Sequence[int]) -> tuple[Array, Array]:
-    """(n,) rank of the best right candidate; (len(at),) kind precision, NaN where no query has a present kind."""
-    ranks, hits = np.zeros(len(queries), np.int64), np.zeros(len(at))
-    for first in range(0, len(queries), ROWS_PER_CHUNK):
+@dataclass(frozen=True)
+class _Rankings:
+    """What n queries found, at each of A places."""
+
+    ranks: Array
+    """(n,) of the best right candidate."""
+    shared: Array
+    """(A, n) share of the first k that share a present kind with the query."""
+    of_kinds: Array
+    """(A, n, K) share of the first k with each kind."""
+
+
+def _found(queries: Array, candidates: Array, pairs: _Pairs, at: Sequence[int]) -> _Rankings:
+    count, kinds = pairs.kinds.shape
+    ranks = np.zeros(count, np.int64)
+    shared, of_kinds = np.zeros((len(at), count)), np.zeros((len(at), count, kinds), np.float32)
+    for first in range(0, count, ROWS_PER_CHUNK):
         rows = slice(first, first + ROWS_PER_CHUNK)
         scores = queries[rows].astype(np.float64) @ candidates.T.astype(np.float64)
         ranks[rows] = first_ranks(scores, pairs.text[rows, None] == pairs.text[None])
-        counted = pairs.kinds[rows].any(1)
-        if counted.any():
-            shared = pairs.kinds[rows][counted].astype(np.int32) @ pairs.kinds.T.astype(np.int32) > 0
-            hits += [precision_at(scores[counted], shared, k) * counted.sum() for k in at]
-    total = int(pairs.kinds.any(1).sum())
-    return ranks, hits / total if total else np.full(len(at), np.nan)
+        right = _shared(pairs.kinds[rows], pairs.kinds)
+        for place, k in enumerate(at):
+            weights = taken(scores, k)
+            shared[place, rows] = (weights * right).sum(1)
+            of_kinds[place, rows] = weights @ pairs.kinds
+    return _Rankings(ranks, shared, of_kinds)
+
+
+def _shared(some: Array, others: Array) -> Array:
+    """(Q, K) and (C, K) of present kinds -> (Q, C) whether they share one."""
+    both: Array = some.astype(np.int32) @ others.T.astype(np.int32) > 0
+    return both
+
+
+def by_frequency(kinds: Array) -> dict[str, Array]:
+    """(n,) score of every candidate by how frequent its kinds are: the `largest` frequency, and their `sum`.
+
+    Args:
+        kinds: (n, K) bool, present.
+    """
+    frequent = kinds * kinds.mean(0)
+    return {"largest": frequent.max(1, initial=0.0), "sum": frequent.sum(1)}
+
+
+def _one_ranking(order: Array, pairs: _Pairs, at: Sequence[int]) -> OneRanking:
+    """One ranking for all queries; equal scores in random order, which can only flatter its recall."""
+    weights = {str(k): taken(order[None], k)[0] for k in at}
+    same, known = pairs.text[:, None] == pairs.text[None], pairs.kinds.any(1)
+    right = _shared(pairs.kinds[known], pairs.kinds)
+    counted = _counted(pairs.kinds)
+    return OneRanking(
+        recall={k: float(np.minimum(same @ one * min(int(k), len(order)), 1.0).mean()) for k, one in weights.items()},
+        kind_precision={k: float((right @ one).mean()) if known.any() else None for k, one in weights.items()},
+        precision_over_kinds={
+            k: float((one @ pairs.kinds)[counted].mean()) if counted.any() else None for k, one in weights.items()
+        },
+    )
+
+
+def _counted(kinds: Array) -> Array:
+    """(K,) whether a kind has enough queries for the mean over kinds."""
+    enough: Array = kinds.sum(0) >= MIN_CASES
+    return enough
+
+
+def _over_kinds(shares: Array, pairs: _Pairs, *, replicates: int, seed: int) -> Mean:
+    """Mean over kinds of the mean over the queries with the kind of (n, K) shares, and its interval over patients."""
+    has = pairs.kinds[:, _counted(pairs.kinds)].astype(np.float64)
+    if not has.shape[1]:
+        return Mean(mean=None, ci95=NONE)
+    values = shares[:, _counted(pairs.kinds)] * has
+    numbers, count = patient_numbers(pairs.patients)
+    sums, sizes = np.zeros((2, count, has.shape[1]))
+    np.add.at(sums, numbers, values)
+    np.add.at(sizes, numbers, has)
+    sample = []
+    for draws in patient_draws(count, replicates, seed):
+        asked = draws @ sizes  # a kind that a replicate has no query of takes no part in it
+        measured = np.divide(draws @ sums, asked, out=np.zeros_like(asked), where=asked > 0)
+        counted = (asked > 0).sum(1)
+        sample.append(np.divide(measured.sum(1), counted, out=np.full(len(draws), np.nan), where=counted > 0))
+    return Mean(mean=float((sums.sum(0) / sizes.sum(0)).mean()), ci95=interval(np.concatenate(sample)))
 
 
 def _encode_texts(model: ImageTextModel, reports: Sequence[str]) -> Array:

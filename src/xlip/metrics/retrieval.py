@@ -42,10 +42,9 @@ def median_rank(ranks: Array) -> float:
 
 
 def precision_at(similarity: Array, relevant: Array, k: int) -> float:
-    """P@k: mean over the queries of the share of relevant items among the k most similar ones.
+    """P@k: mean over the queries of the share of relevant items among the k most similar ones, see `taken`.
 
-    Where equally similar items straddle place k, the share of the relevant ones among them counts: what a random order
-    of them would give on average. With fewer than k items, all of them are taken. NaN without a query or an item.
+    With fewer than k items, all of them are taken. NaN without a query or an item.
 
     Args:
         similarity: (Q, C) of every query to every item, finite.
@@ -56,17 +55,33 @@ def precision_at(similarity: Array, relevant: Array, k: int) -> float:
         XLIPError: a similarity is not finite, or k is below 1.
     """
     _check(similarity, relevant)
+    if not similarity.size:
+        return float("nan")
+    return float((taken(similarity, k) * relevant).sum(1).mean())
+
+
+def taken(similarity: Array, k: int) -> Array:
+    """(Q, C) the share that each item has among the k most similar ones of a query; a row sums to 1.
+
+    Where equally similar items straddle place k, they share what is left: what a random order of them would give on
+    average.
+
+    Args:
+        similarity: (Q, C) of every query to every item, finite; C at least 1.
+        k: at least 1; with fewer items, all of them are taken.
+
+    Raises:
+        XLIPError: k is below 1.
+    """
     if k < 1:
         raise XLIPError(f"precision at k: expected k of at least 1, got {k}")
     items = similarity.shape[1]
-    if not similarity.size:
-        return float("nan")
-    taken = min(k, items)
-    bound = np.partition(similarity, items - taken, axis=1)[:, items - taken, None]
+    count = min(k, items)
+    bound = np.partition(similarity, items - count, axis=1)[:, items - count, None]
     above, at = similarity > bound, similarity == bound
-    left = taken - above.sum(1)
-    hits = (above & relevant).sum(1) + left * (at & relevant).sum(1) / at.sum(1)
-    return float((hits / taken).mean())
+    left = (count - above.sum(1, keepdims=True)) / at.sum(1, keepdims=True)
+    found: Array = (above + at * left) / count
+    return found
 
 
 def _check(similarity: Array, relevant: Array) -> None:

@@ -307,6 +307,14 @@ class FineTuningFigures(Classification):
     recipe_options: dict[str, Any] = Field(default={})
 
 
+class OneRanking(Part):
+    """What a single ranking of the candidates gives to every query."""
+
+    recall: dict[str, Share]
+    kind_precision: dict[str, Share]
+    precision_over_kinds: dict[str, Share]
+
+
 class Direction(Part):
     """Retrieval from images to reports, or the other way."""
 
@@ -315,6 +323,14 @@ class Direction(Part):
     kind_precision: dict[str, Share]
     kind_precision_by_chance: Share
     candidates: Count
+    kind_precision_ci95: dict[str, Interval] = Field(default={})
+    """Of `kind_precision`, over patients; empty in folders of older versions, as what follows."""
+    precision_over_kinds: dict[str, Mean] = Field(default={})
+    """Share of the first k with the query's kind: mean over its queries for every kind with enough of them, then over
+    these kinds. A ranking that serves the most frequent kind alone gets little."""
+    by_frequency: dict[str, OneRanking] = Field(default={})
+    """Rankings by how frequent the candidates' kinds are in the set, the same for all queries: by their `largest`
+    frequency, and by the `sum` of the frequencies."""
 
 
 class Found(Part):
