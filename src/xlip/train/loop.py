@@ -100,6 +100,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         ranks=processes.num_processes,
         attributes=attributes,
         denials=reads_denials(config.objectives),
+        borrowed=config.data.borrowed,
     )
     log = RunLog(
         out,
