@@ -30,7 +30,7 @@ def test_the_norm_is_over_channels_at_each_place_alone() -> None:
 
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])
-@pytest.mark.parametrize(("patch", "field"), [(8, 19), (16, 43)])
+@pytest.mark.parametrize(("patch", "field"), [(8, 41), (16, 65)])
 def test_a_place_sees_its_neighbourhood_and_nothing_else(patch: int, field: int, stem: str) -> None:
     model = build_model(replace(CONFIG, image_size=96, patch_size=patch, stem=stem), tiny_processor(), 0).eval()
     pixels = torch.rand(1, 1, 96, 96)

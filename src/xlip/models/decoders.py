@@ -137,7 +137,7 @@ class ImageDecoder(nn.Module):
         """
         x = self.image_in(tokens)
         x = torch.where(hidden[..., None], self.mask_token.to(x.dtype), x) + self.position
-        x = torch.where(hidden[..., None], self.told(x, embedding, context_mask.any(1)), x)
+        x = self.told(x, embedding, context_mask.any(1))
         context, context_mask = _with_null(self.null_token, self.context_in(context), context_mask)
         for block in self.blocks:
             x = block(x, None, context, context_mask)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
+from xlip.models.curvature import CHANNELS, curvature
 
 PLACE_EPS = 1e-2
 """Of the norm over channels: a flat place keeps small features, its noise is not blown up."""
@@ -23,6 +24,8 @@ class ConvStem(nn.Sequential):
     hidden, and ranks need not agree on statistics.
     Input (B, 1, H, W), output (B, D, H / patch, W / patch).
 
+    With `curved`, the kernels see beside the pixels how the image curves at each place, see `curvature`.
+
     With `local`, the norm is over the channels of each place (`PlaceNorm`), so that what comes out knows of its
     neighbourhood alone: `LocalHead` has such a stem.
 
@@ -30,17 +33,25 @@ class ConvStem(nn.Sequential):
         XLIPError: a patch size that is not 4, 8, 16 or 32.
     """
 
-    def __init__(self, channels: int, width: int, patch_size: int, *, local: bool = False) -> None:
+    def __init__(self, width: int, patch_size: int, *, local: bool = False, curved: bool = False) -> None:
         halvings = patch_size.bit_length() - 1
         if patch_size not in (4, 8, 16, 32):
             raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
         layers: list[nn.Module] = []
-        fan_in = channels
+        fan_in = 1 + CHANNELS * curved
         for remaining in reversed(range(halvings)):
             fan_out = max(width >> remaining, 8)
             layers += [*_convolution(fan_in, fan_out, 2, local), *_convolution(fan_out, fan_out, 1, local)]
             fan_in = fan_out
         super().__init__(*layers, nn.Conv2d(fan_in, width, 1))
+        self.curved = curved
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, D, H / patch, W / patch)."""
+        if self.curved:
+            input = torch.cat([input, curvature(input).to(input.dtype)], 1)
+        made: Tensor = super().forward(input)
+        return made
 
     def reset_parameters(self) -> None:
         """Draw the kernels anew, uniform in +- 1 / sqrt(fan-in)."""

@@ -43,6 +43,9 @@ class AttMIM:
     """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
     share: float = 1.0
     """Share of a step's images that are masked; below 1, a second pass (`reencode`) costs less."""
+    focus: float = 0.5
+    """Share of an image's error that is weighted by the response, the rest counts all hidden patches alike: a finding
+    fills few of them, and the text knows little of the others."""
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`; ignored, the model's own score stands in."""
     entity_weight: float = 3.0
@@ -100,7 +103,8 @@ class AttMIM:
         kept = drawn.to(pixels.device)[rows] >= self.text_dropout
         text = DecoderText(query.words[rows], (query.weights[rows] > 0) & kept, query.embedding[rows])
         predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, text, self.where)
-        return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target)
+        weights = focused(answer[rows], hidden, self.focus)
+        return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target, weights)
 
     def answer(self, context: Context, words: Tensor, weights: Tensor) -> Tensor:
         """(B, N): how strongly each patch answers."""
@@ -155,7 +159,24 @@ def reconstruct(
     return filled
 
 
-def patch_error(predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: int, target: str) -> Term:
+def focused(answer: Tensor, hidden: Tensor, focus: float) -> Tensor:
+    """Weight of each patch in the error, (B, N), mean 1 over an image's hidden patches.
+
+    Args:
+        answer: (B, N) response, non-negative.
+        hidden: (B, N), True = hidden.
+        focus: share of the weight that follows the response; 0 weighs all patches alike.
+    """
+    answer = answer.clamp(min=0) * hidden
+    count = hidden.sum(1, keepdim=True)
+    even = torch.ones_like(answer)
+    followed = torch.where(answer.sum(1, keepdim=True) > 0, answer, even * hidden)
+    return (1 - focus) * even + focus * followed * count / followed.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def patch_error(
+    predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: int, target: str, weights: Tensor | None = None
+) -> Term:
     """Squared error against normalised pixels, over hidden patches that are not flat.
 
     Args:
@@ -164,8 +185,11 @@ def patch_error(predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: i
         hidden: (B, N), True = hidden.
         patch_size: side of a patch, pixels.
         target: see `pixel_target`.
+        weights: (B, N) of each patch's error; all alike without.
     """
     truth, flat = pixel_target(pixels, patch_size, target)
     counted = (hidden & ~flat).float()
     error = (predicted.float() - truth).pow(2).mean(-1)
+    if weights is not None:
+        error = error * weights
     return Term((error * counted).sum(), counted.sum())

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xlip.batches.streams import BatchSampler
+from xlip.batches.streams import BatchSampler, StudyTable
 from xlip.errors import XLIPError
 from xlip.files import check_target, whole_folder, writing
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.registry import build_objectives, reads_denials
-from xlip.study.prompts import load_prompts
+from xlip.study.prompts import PromptSet, load_prompts
 from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
 from xlip.train.config import DuringTraining, PretrainConfig
@@ -26,6 +27,11 @@ from xlip.train.resume import as_written, compare, compare_studies
 from xlip.train.session import Evaluate, Session
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+    from xlip.batches.processor import XLIPProcessor
 
 __all__ = ["DuringTraining", "Evaluate", "PretrainConfig", "Run", "pretrain"]
 
@@ -88,20 +94,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     schedule = build_schedule(optimizer, config.optim.warmup_steps, config.steps, start)
     pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
     trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
-    sampler = BatchSampler(
-        tables,
-        config.data.mix,
-        model.processor,
-        prompts,
-        kinds,
-        augment=config.augment,
-        seed=config.seed,
-        rank=processes.process_index,
-        ranks=processes.num_processes,
-        attributes=attributes,
-        denials=reads_denials(config.objectives),
-        borrowed=config.data.borrowed,
-    )
+    sampler = _sampler(config, tables, model.processor, prompts, kinds, processes)
     log = RunLog(
         out,
         as_written(config),
@@ -120,6 +113,31 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         _save_model(model, out, log.curve)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
+
+
+def _sampler(
+    config: PretrainConfig,
+    tables: dict[str, StudyTable],
+    processor: XLIPProcessor,
+    prompts: PromptSet,
+    kinds: Sequence[str],
+    processes: PartialState,
+) -> BatchSampler:
+    """What makes the batches of this process."""
+    return BatchSampler(
+        tables,
+        config.data.mix,
+        processor,
+        prompts,
+        kinds,
+        augment=config.augment,
+        seed=config.seed,
+        rank=processes.process_index,
+        ranks=processes.num_processes,
+        attributes=ImageAttributes.name in config.objectives,
+        denials=reads_denials(config.objectives),
+        borrowed=config.data.borrowed,
+    )
 
 
 def _starting_point(config: PretrainConfig, out: Path) -> str:
