@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 from torch import nn
 
 from tiny import context_of, tiny_batch, tiny_model
 from xlip.errors import XLIPError
 from xlip.models.xlip import Encodings
-from xlip.objectives.attmim import AttMIM, patch_error
+from xlip.objectives.attmim import AttMIM, focused, patch_error
 from xlip.objectives.masking import MODES
 from xlip.objectives.pixel_targets import FLAT, TARGETS, patches
 from xlip.objectives.queries import presence, query_texts
@@ -197,7 +200,7 @@ def test_without_a_text_the_decoder_reads_none() -> None:
 
 
 def test_what_the_text_says_reaches_hidden_patches_at_once() -> None:
-    """FiLM at the mask tokens: before any block mixes patches, visible ones know nothing of the text."""
+    """Modulation before the first block: what a text says of a place does not wait for attention to find it."""
     model = tiny_model().eval()
     decoder, given = model.image_decoder, []
     nn.init.normal_(decoder.told.of_embedding.weight)
@@ -206,8 +209,27 @@ def test_what_the_text_says_reaches_hidden_patches_at_once() -> None:
     words, read = torch.randn(2, 3, 32), torch.ones(2, 3, dtype=torch.bool)
     for embedding in torch.randn(2, 2, model.config.embed_dim):
         decoder(tokens, hidden, words, read, embedding)
-    assert torch.equal(given[0][~hidden], given[1][~hidden])
-    assert not torch.isclose(given[0][hidden], given[1][hidden]).all(-1).any()
+    assert not torch.isclose(given[0], given[1]).all(-1).any()
+    nn.init.zeros_(decoder.told.of_embedding.weight)
+    for embedding in torch.randn(2, 2, model.config.embed_dim):
+        decoder(tokens, hidden, words, read, embedding)
+    assert torch.equal(given[2], given[3])  # as at the start of training
+
+
+@settings(max_examples=30, deadline=None)
+@drawn(st.integers(0, 10**6), st.floats(0, 1))
+def test_focus_moves_weight_to_what_answers_and_keeps_its_sum(seed: int, focus: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    answer, hidden = torch.rand(3, 16, generator=generator), torch.rand(3, 16, generator=generator) < 0.5
+    answer[0] = 0
+    hidden[:, 0] = True
+    made = focused(answer, hidden, focus)
+    for row in range(3):
+        own = answer[row][hidden[row]].numpy()
+        count = len(own)
+        followed = own * count / own.sum() if own.sum() else np.ones(count)
+        wanted = [(1 - focus) + focus * one for one in followed]
+        assert made[row][hidden[row]].numpy() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_every_step_hides_its_share_between_the_least_and_the_most() -> None:
