@@ -30,9 +30,9 @@ class AttMIM:
     """Share of patches hidden, at most; the paper's figure shows about half."""
     least_ratio: float = 0.25
     """A share between this and `ratio` is drawn for every step, so that the decoder meets small and large masks."""
-    mode: str = "blend"
+    mode: str = "high"
     """high, blend, hint, low or random; see `mask_patches`."""
-    where: str = "feature"
+    where: str = "reencode"
     """`feature`: encoder features of hidden patches are replaced; `reencode`: a second pass over visible patches."""
     response: str = "local"
     """local: the maps of the kinds that the text or the labels name, see `kind_response`; cosine or attention of the
@@ -41,8 +41,8 @@ class AttMIM:
     """image or patch: by what the pixels are normalised that are predicted, see `pixel_target`."""
     text_dropout: float = 0.15
     """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
-    share: float = 1.0
-    """Share of a step's images that are masked; below 1, a second pass (`reencode`) costs less."""
+    share: float = 0.5
+    """Share of a step's images that are masked: a second pass (`reencode`) over fewer of them costs less."""
     focus: float = 0.5
     """Share of an image's error that is weighted by the response, the rest counts all hidden patches alike: a finding
     fills few of them, and the text knows little of the others."""

@@ -23,7 +23,7 @@ class OptimConfig:
     text_rate: float = 1.0
     """Learning rate of the text tower and its head, as a share of `lr`; from scratch, 0.03 to 0.1 (see
     `build_optimizer`)."""
-    local_rate: float = 1.0
+    local_rate: float = 2.5
     """Learning rate of the local head and its stem, as a multiple of `lr`."""
     word_rate: float = 1.0
     """Learning rate of the word embeddings, as a multiple of `lr`; from scratch, 5."""
