@@ -52,7 +52,10 @@ def test_a_sentence_states_the_kind_alone_and_no_other_side(
     ("text", "entities"),
     [
         ("Left mass, no effusion.", [("mass", "finding", "present", "Mass"), ("effusion", "finding", "absent", "E")]),
-        ("Mass and effusion.", [("Mass", "finding", "present", "Mass"), ("effusion", "finding", "present", "Effusion")]),
+        (
+            "Mass and effusion.",
+            [("Mass", "finding", "present", "Mass"), ("effusion", "finding", "present", "Effusion")],
+        ),
         ("Possible mass.", [("mass", "finding", "uncertain", "Mass")]),
         ("Mass in the lingula.", [("Mass", "finding", "present", "Mass"), ("lingula", "location", "present", None)]),
         (

@@ -29,8 +29,7 @@ from xlip.evaluate.interaction import (
 )
 from xlip.evaluate.interaction_run import InteractionConfig, attmim_of, interaction_figures, probe, table
 from xlip.evaluate.listening import _others, reconstruction_figures, side_auroc, word_figures
-from xlip.objectives.attmim import AttMIM
-from xlip.objectives.attmim import DecoderText
+from xlip.objectives.attmim import AttMIM, DecoderText
 from xlip.objectives.pixel_targets import pixel_target
 from xlip.phantom import PHANTOM_KINDS
 

@@ -246,7 +246,9 @@ def test_every_step_hides_its_share_between_the_least_and_the_most() -> None:
     assert shares[1] == shares[5]
 
 
-@pytest.mark.parametrize(("option", "value"), [("ratio", 1.0), ("least_ratio", 0.6), ("share", 0.0), ("text_dropout", 1.0)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("ratio", 1.0), ("least_ratio", 0.6), ("share", 0.0), ("text_dropout", 1.0)]
+)
 def test_shares_outside_their_range_are_refused(option: str, value: float) -> None:
     with pytest.raises(XLIPError, match=option):
         AttMIM(**{option: value})

@@ -100,7 +100,9 @@ def sentences(study: Study) -> list[Sentence]:
         inside = [one for one in study.entities if start <= one.start and one.end <= end]
         text, places = _folded(report[start:end])
         if text:
-            moved = (Entity(places[e.start - start], places[e.end - start], e.type, e.assertion, e.kind) for e in inside)
+            moved = (
+                Entity(places[e.start - start], places[e.end - start], e.type, e.assertion, e.kind) for e in inside
+            )
             found.append(Sentence(text, tuple(moved)))
     return found
 

@@ -176,7 +176,9 @@ class BatchSampler:
         self._orders: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._lender: Lender | None = None
         if borrowed and len(tables["images"]):
-            self._lender = Lender(SentenceBank(one for name in ("pairs", "texts") for one in tables[name].read_reports()), borrowed)
+            self._lender = Lender(
+                SentenceBank(one for name in ("pairs", "texts") for one in tables[name].read_reports()), borrowed
+            )
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step of this rank."""
@@ -273,7 +275,9 @@ class BatchSampler:
     def _described(self, studies: Sequence[Study], seeds: Tensor) -> dict[str, Any]:
         """Descriptions of lone images, drawn anew for every epoch, and their meanings."""
         draws = [np.random.default_rng(seed_of(seed, "description")) for seed in seeds.tolist()]
-        made = [describe(one, self.kinds, self.prompts, rng, self._lender) for one, rng in zip(studies, draws, strict=True)]
+        made = [
+            describe(one, self.kinds, self.prompts, rng, self._lender) for one, rng in zip(studies, draws, strict=True)
+        ]
         keys = [_key(one.meaning) if one and one.meaning else 0 for one in made]
         return {
             "descriptions": self.processor.texts(
