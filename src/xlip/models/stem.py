@@ -50,7 +50,7 @@ class ConvStem(nn.Sequential):
         """(B, 1, H, W) -> (B, D, H / patch, W / patch)."""
         if self.curved:
             input = torch.cat([input, curvature(input).to(input.dtype)], 1)
-        made: Tensor = super().forward(input)
+        made: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
         return made
 
     def reset_parameters(self) -> None:

@@ -71,7 +71,7 @@ class AttMIM:
             raise XLIPError(f"attmim.ratio: expected a share between 0 and 1, got {self.ratio}")
         if not 0 < self.least_ratio <= self.ratio:
             raise XLIPError(
-                f"attmim.least_ratio: expected a share above 0, up to attmim.ratio = {self.ratio}, got {self.least_ratio}"
+                f"attmim.least_ratio: expected a share above 0, up to attmim.ratio ({self.ratio}), got {self.least_ratio}"
             )
         if not 0 < self.share <= 1:
             raise XLIPError(f"attmim.share: expected a share above 0, up to 1, got {self.share}")

@@ -71,7 +71,7 @@ def presence(context: Context, uncertain: str = "ignore") -> Tensor:
 
 
 def _kind_queries(context: Context, uncertain: str) -> tuple[Tensor, Tensor, Tensor]:
-    """One token per kind for each lone image (L, K, D_text), its weight (L, K), and the kinds' mean embedding (L, E)."""
+    """One token per kind for each lone image (L, K, D_text), its weight (L, K), and their mean embedding (L, E)."""
     batch, prompts = context.batch, context.texts["prompts"]
     present = presence(context, uncertain)[batch.pairs :]
     mask = prompts.mask[..., None].to(prompts.tokens.dtype)

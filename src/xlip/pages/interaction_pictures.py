@@ -115,8 +115,8 @@ def recovered_words(model: XLIPModel, phantoms: Sequence[Phantom]) -> list[tuple
     context, seen = (image_context(model, images), images.embedding), torch.ones(len(phantoms)).bool()
     others = tuple(one.roll(-1, 0) for one in context)
     columns = [inputs.ids]
-    for shown, with_image in ((context, seen), (others, seen), (context, ~seen)):
-        features = model.text_decoder(tokens, inputs.mask, *shown, with_image)
+    for view, with_image in ((context, seen), (others, seen), (context, ~seen)):
+        features = model.text_decoder(tokens, inputs.mask, *view, with_image)
         columns.append(model.text_decoder.logits(features, model.text_tower.word_embeddings).argmax(-1))
     return [
         (phantom.report, *(str(processor.tokenizer.decode(ids[row][hidden[row]])) for ids in columns))
