@@ -10,9 +10,7 @@ from torch.nn import functional as F
 
 from xlip.errors import XLIPError
 from xlip.models.curvature import CHANNELS, curvature
-
-PLACE_EPS = 1e-2
-"""Of the norm over channels: a flat place keeps small features, its noise is not blown up."""
+from xlip.models.running_norm import RunningNorm
 
 
 class ConvStem(nn.Sequential):
@@ -26,7 +24,7 @@ class ConvStem(nn.Sequential):
 
     With `curved`, the kernels see beside the pixels how the image curves at each place, see `curvature`.
 
-    With `local`, the norm is over the channels of each place (`PlaceNorm`), so that what comes out knows of its
+    With `local`, the norm knows nothing of the image (`RunningNorm`), so that what comes out knows of its
     neighbourhood alone: `LocalHead` has such a stem.
 
     Raises:
@@ -78,22 +76,7 @@ class StandardisedConv(nn.Conv2d):
         return F.conv2d(input, standard.to(self.weight.dtype), None, self.stride, self.padding)
 
 
-class PlaceNorm(nn.Module):
-    """Layer norm over the channels at each place of (B, C, H, W): no place learns of another's statistics."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        # Channels last, so that the fused kernel serves: one written out costs half as much again per step.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, PLACE_EPS)
-        return normed.permute(0, 3, 1, 2)
-
-
 def _convolution(fan_in: int, fan_out: int, stride: int, local: bool) -> tuple[nn.Module, ...]:
     groups = math.gcd(8, max(fan_out // 4, 1))
-    norm = PlaceNorm(fan_out) if local else nn.GroupNorm(groups, fan_out)
+    norm = RunningNorm(fan_out) if local else nn.GroupNorm(groups, fan_out)
     return StandardisedConv(fan_in, fan_out, 3, stride, 1, bias=False), norm, nn.GELU()
