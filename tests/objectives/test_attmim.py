@@ -155,7 +155,7 @@ def test_the_decoder_gets_the_features_that_the_option_names() -> None:
     batch, read = tiny_batch(model), []
     model.image_decoder.register_forward_pre_hook(lambda _, given: read.append(given))
     for where in ("feature", "reencode"):
-        objective = AttMIM(where=where)
+        objective = AttMIM(where=where, share=1.0)
         context = context_of(model, batch, objective)
         objective(context)
         tokens, hidden = read.pop()[:2]
@@ -176,8 +176,8 @@ def test_a_part_of_the_images_is_masked_and_some_do_without_their_text(monkeypat
 
     monkeypatch.setattr(model.image_decoder, "forward", spy)
     AttMIM(share=0.5)(context_of(model, batch, AttMIM()))
-    AttMIM(text_dropout=0.99)(context_of(model, batch, AttMIM()))
-    AttMIM(text_dropout=0.0)(context_of(model, batch, AttMIM()))
+    AttMIM(share=1.0, text_dropout=0.99)(context_of(model, batch, AttMIM()))
+    AttMIM(share=1.0, text_dropout=0.0)(context_of(model, batch, AttMIM()))
     assert [len(mask) for mask in calls] == [4, 8, 8]
     assert [int(mask.any(1).sum()) for mask in calls[1:]] == [0, 8]
 
