@@ -29,7 +29,7 @@ from xlip.evaluate.interaction import (
 )
 from xlip.evaluate.interaction_run import InteractionConfig, attmim_of, interaction_figures, probe, table
 from xlip.evaluate.listening import _others, reconstruction_figures, side_auroc, word_figures
-from xlip.objectives.attmim import AttMIM
+from xlip.objectives.attmim import AttMIM, DecoderText
 from xlip.objectives.pixel_targets import pixel_target
 from xlip.phantom import PHANTOM_KINDS
 
@@ -111,7 +111,8 @@ class Listening:
     truth: torch.Tensor
     own: torch.Tensor
 
-    def __call__(self, model, pixels, tokens, hidden, words, read, where):  # type: ignore[no-untyped-def]
+    def __call__(self, model, pixels, tokens, hidden, text, where):  # type: ignore[no-untyped-def]
+        words, read, _ = text
         rows = [int(words[i, 0, 0]) for i in range(len(words))]
         made = torch.zeros(len(pixels), *self.truth.shape[1:])
         for i, row in enumerate(rows):
@@ -132,7 +133,8 @@ def test_a_decoder_that_listens_is_told_from_one_that_does_not(
             self.count = len(texts)
 
         def __call__(self, rows):  # type: ignore[no-untyped-def]
-            return torch.tensor(rows).float().view(-1, 1, 1), torch.ones(len(rows), 1, dtype=torch.bool)
+            numbers = torch.tensor(rows).float()
+            return DecoderText(numbers.view(-1, 1, 1), torch.ones(len(rows), 1, dtype=torch.bool), numbers[:, None])
 
     monkeypatch.setattr(listening, "_Texts", Rows)
     monkeypatch.setattr(listening, "reconstruct", Listening(truth, own))

@@ -11,22 +11,12 @@ from hypothesis import strategies as st
 
 from tiny import CONFIG, tiny_processor
 from xlip.models.local import START_SCALE, LocalHead, cells, pooled_places, whole
-from xlip.models.stem import PLACE_EPS, PlaceNorm
 from xlip.train.build import build_model
 
 
 def head(stages: int = 2) -> LocalHead:
     torch.manual_seed(0)
     return LocalHead(8, stages)
-
-
-def test_the_norm_is_over_channels_at_each_place_alone() -> None:
-    x = torch.randn(2, 5, 3, 4)
-    made = PlaceNorm(5)(x).detach().numpy()
-    for b, i, j in np.ndindex(2, 3, 4):
-        column = x[b, :, i, j].numpy()
-        wanted = (column - column.mean()) / np.sqrt(column.var() + PLACE_EPS)
-        assert made[b, :, i, j] == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])

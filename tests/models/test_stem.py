@@ -13,14 +13,14 @@ from xlip.models.xlip import XLIPModel
 
 @pytest.mark.parametrize("patch", [4, 8, 16, 32])
 def test_one_token_per_patch(patch: int) -> None:
-    stem = ConvStem(1, 24, patch)
+    stem = ConvStem(24, patch)
     assert stem(torch.rand(2, 1, 64, 96)).shape == (2, 24, 64 // patch, 96 // patch)
 
 
 @pytest.mark.parametrize("patch", [1, 2, 12, 14, 64])
 def test_other_patch_sizes_are_refused_with_a_remedy(patch: int) -> None:
     with pytest.raises(XLIPError, match=rf"4, 8, 16 or 32, not {patch};.*stem: patch"):
-        ConvStem(1, 24, patch)
+        ConvStem(24, patch)
 
 
 def test_kernels_keep_their_own_initialisation_inside_a_model() -> None:
@@ -57,5 +57,5 @@ def test_standardised_kernels_ignore_scale_and_offset_of_the_weights() -> None:
 
 def test_the_images_of_a_batch_do_not_mix() -> None:
     torch.manual_seed(0)
-    stem, images = ConvStem(1, 32, 8).train(), torch.rand(3, 1, 32, 32)
+    stem, images = ConvStem(32, 8).train(), torch.rand(3, 1, 32, 32)
     assert torch.allclose(stem(images)[1:2], stem(images[1:2]), atol=1e-5)

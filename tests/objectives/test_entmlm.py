@@ -79,12 +79,15 @@ def test_images_are_left_out_as_often_as_asked_and_texts_without_one_read_nulls(
     objective = EntMLM(image_dropout=share, descriptions=False)
     context = context_of(model, batch, objective)
     objective(context)
-    images, seen = given[0]
+    images, embedding, seen = given[0]
+    assert torch.equal(embedding[:24], context.images[:24].embedding)
+    assert not embedding.requires_grad
     assert torch.equal(images[:24], image_context(model, context.images[:24]))
     assert int(seen[:24].sum()) in kept
     assert not seen[24:].any()
     tokens, mask = torch.randn(26, 5, 32), torch.ones(26, 5, dtype=torch.bool)
-    read = [model.text_decoder(tokens, mask, other, seen) for other in (images, images.flip(0))]
+    views = ((images, embedding), (images.flip(0), embedding.flip(0)))
+    read = [model.text_decoder(tokens, mask, *other, seen) for other in views]
     assert torch.equal(read[0][~seen], read[1][~seen])  # nothing but the learned token
 
 

@@ -32,6 +32,7 @@ def test_every_parameter_has_the_rate_of_its_part_and_matrices_alone_decay(
     assert {group["betas"] for group in optimizer.param_groups} == {(0.9, beta2)}
     towers = {id(p): text for part in (model.text_tower, model.text_head) for p in part.parameters()}
     towers[id(model.text_tower.word_embeddings)] = words
+    towers |= {id(p): OptimConfig().local_rate for p in model.local.parameters()}
     for name, parameter in model.named_parameters():
         matrix = parameter.ndim > 1 and not name.endswith("token") and "position" not in name
         assert found[id(parameter)] == (lr * towers.get(id(parameter), 1.0), decay if matrix else 0.0), name

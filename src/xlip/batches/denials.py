@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from xlip.batches.sentences import sentences
 from xlip.study.record import Study
-
-_END = re.compile(r"[.!?](?=\s|$)|\n")
-"""Where a sentence ends: a point inside a number is followed by a digit."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,11 @@ def denials_in(study: Study) -> list[Denial]:
     'No pleural effusion or pneumothorax.' denies two kinds; 'The heart size is normal.' denies cardiomegaly without
     naming it. A sentence with a finding in it ('small effusion, no pneumothorax') is left out: it is no mere denial.
     """
-    report = study.report or ""
-    ends = [match.end() for match in _END.finditer(report)] + [len(report)]
     found: dict[str, frozenset[str]] = {}
-    for start, end in zip([0, *ends], ends, strict=False):
-        inside = [one for one in study.entities if one.kind and start <= one.start and one.end <= end]
-        text = " ".join(report[start:end].split())
-        if text and inside and all(one.assertion == "absent" for one in inside):
-            found[text] = frozenset(one.kind for one in inside if one.kind)
+    for sentence in sentences(study):
+        bearing = [one for one in sentence.entities if one.kind]
+        if bearing and all(one.assertion == "absent" for one in bearing):
+            found[sentence.text] = frozenset(one.kind for one in bearing if one.kind)
     return [Denial(text, kinds) for text, kinds in found.items()]
 
 

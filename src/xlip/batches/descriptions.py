@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
+from xlip.batches.sentences import Sentence, SentenceBank
 from xlip.images.files import decode
 from xlip.metrics.grounding import box_region
 from xlip.study.labels import ABSENT, PRESENT
@@ -27,6 +28,18 @@ MOST_DENIED = 2
 """Absent kinds that a description denies, at most."""
 
 
+_Span = tuple[int, int, str, str, str | None]
+
+
+@dataclass(frozen=True)
+class Lender:
+    """Where a description may take its sentences from, instead of making them."""
+
+    bank: SentenceBank
+    share: float
+    """Probability that a sentence is borrowed where there is one to borrow."""
+
+
 @dataclass(frozen=True)
 class Description:
     """A text and the entities in it."""
@@ -37,11 +50,14 @@ class Description:
     """Equal for descriptions that state the same kinds in the same places; empty where nothing is stated."""
 
 
-def describe(study: Study, kinds: Sequence[str], prompts: PromptSet, rng: np.random.Generator) -> Description | None:
+def describe(
+    study: Study, kinds: Sequence[str], prompts: PromptSet, rng: np.random.Generator, lender: Lender | None = None
+) -> Description | None:
     """Sentences that state every present kind, with side and zone where boxes or masks tell them, and deny some others.
 
     The paper prompts an unpaired image with its kind; the side and zone are ours. Templates and synonyms are the prompt
-    set's. None where no label among `kinds` is known.
+    set's; with a `lender`, a share of the sentences are those of reports that state or deny the same (`SentenceBank`).
+    None where no label among `kinds` is known.
     """
     known = {kind: study.labels[kind] for kind in kinds if kind in study.labels}
     present = [kind for kind, state in known.items() if state == PRESENT]
@@ -49,10 +65,14 @@ def describe(study: Study, kinds: Sequence[str], prompts: PromptSet, rng: np.ran
     if not present and not absent:
         return None
     places = where(study)
-    sentences = [_stated(kind, places.get(kind, ("", "")), prompts, rng) for kind in present]
+    sentences = []
+    for kind in present:
+        borrowed = lender.bank.stated(kind, *places.get(kind, ("", "")), rng) if _borrows(lender, rng) else None
+        sentences.append(_spanned(borrowed) if borrowed else _stated(kind, places.get(kind, ("", "")), prompts, rng))
     count = int(rng.integers(0 if present else 1, MOST_DENIED + 1))
-    denied = [str(kind) for kind in rng.permutation(absent)[:count]] if absent else []
-    sentences += [_denied(kind, prompts, rng) for kind in denied]
+    for kind in [str(kind) for kind in rng.permutation(absent)[:count]] if absent else []:
+        borrowed = lender.bank.denied(frozenset(absent), rng) if _borrows(lender, rng) else None
+        sentences.append(_spanned(borrowed) if borrowed else _denied(kind, prompts, rng))
     text, entities = "", list[Entity]()
     for index in rng.permutation(len(sentences)):
         sentence, spans = sentences[index]
@@ -61,6 +81,16 @@ def describe(study: Study, kinds: Sequence[str], prompts: PromptSet, rng: np.ran
         entities += [Entity(start + low, start + high, *rest) for low, high, *rest in spans]
     meaning = "; ".join(sorted(" ".join((kind, *places.get(kind, ("", "")))).strip() for kind in present))
     return Description(text, tuple(entities), meaning)
+
+
+def _borrows(lender: Lender | None, rng: np.random.Generator) -> TypeGuard[Lender]:
+    return lender is not None and bool(rng.random() < lender.share)
+
+
+def _spanned(sentence: Sentence) -> tuple[str, list[_Span]]:
+    """A borrowed sentence as the others are built: closed, and with its entities' spans."""
+    spans: list[_Span] = [(one.start, one.end, one.type, one.assertion, one.kind) for one in sentence.entities]
+    return _closed(sentence.text), spans
 
 
 def where(study: Study) -> dict[str, tuple[str, str]]:
@@ -86,9 +116,6 @@ def _zone(region: Array) -> str:
         return ""
     centre = (region.sum(1) @ (np.arange(len(region)) + 0.5)) / region.sum() / len(region)
     return next(words for words, end in ZONES if centre <= end)
-
-
-_Span = tuple[int, int, str, str, str | None]
 
 
 def _stated(kind: str, place: tuple[str, str], prompts: PromptSet, rng: np.random.Generator) -> tuple[str, list[_Span]]:

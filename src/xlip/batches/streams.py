@@ -19,10 +19,11 @@ from torch import Tensor
 from xlip.batches.augmentation import Augment
 from xlip.batches.batch import Batch
 from xlip.batches.denials import Denial, denied_columns, drawn_denial
-from xlip.batches.descriptions import describe
+from xlip.batches.descriptions import Lender, describe
 from xlip.batches.draws import row_draws, seed_of
 from xlip.batches.mapped import mapped
 from xlip.batches.pixels import as_pixels
+from xlip.batches.sentences import MOST_REPORTS, SentenceBank
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.files import reading
@@ -30,7 +31,7 @@ from xlip.images.any_form import square
 from xlip.reports.entities import kinds_in_report
 from xlip.study.attributes import attribute_families, attribute_targets, attributes
 from xlip.study.labels import ABSENT, UNKNOWN, label_codes
-from xlip.study.parquet import DAMAGED, PICTURES, check_pages, from_row, parquet_files, schema
+from xlip.study.parquet import DAMAGED, PICTURES, check_pages, entity_from_row, from_row, parquet_files, schema
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Study
 
@@ -74,6 +75,9 @@ class Streams:
     mix: dict[str, int] = field(default_factory=lambda: {"pairs": 32, "images": 48, "texts": 32})
     test_sets: list[str] = field(default_factory=list)
     """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
+    borrowed: float = 0.5
+    """Share of the sentences of lone images' descriptions that are those of reports which state the same, where there
+    is one, see `SentenceBank`; the others are made from prompts."""
     exclusions: str = ""
     """List that `xlip audit --write-exclusions` wrote: its studies are left out."""
 
@@ -139,6 +143,16 @@ class StudyTable:
         if self.stream != "images":
             yield from (text for text in self._values("report") if text)
 
+    def read_reports(self, most: int = MOST_REPORTS) -> Iterator[Study]:
+        """Studies with nothing but report and entities, at most so many, spread evenly over the rows."""
+        chosen = self.rows[np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))]
+        for number, (table, config) in enumerate(self._tables):
+            texts = table.select_columns(["study_id", "report", "entities"])
+            with reading(config.path, "is its storage still there? else copy or prepare it again"):
+                found = texts[chosen[chosen[:, 0] == number, 1].tolist()]
+            for name, report, entities in zip(*(found[column] for column in texts.column_names), strict=True):
+                yield Study(name, "", "", report=report, entities=tuple(map(entity_from_row, entities or ())))
+
     def has_headers(self) -> bool:
         """Whether some image has a value of `xlip.study.attributes`."""
         return any(value not in (None, "") for one in attributes() for value in self._values(one.name))
@@ -178,6 +192,7 @@ class BatchSampler:
         ranks: int = 1,
         attributes: bool = False,
         denials: bool = False,
+        borrowed: float = 0.0,
     ) -> None:
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
@@ -186,6 +201,11 @@ class BatchSampler:
         self._cached_bytes = 0
         self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._orders: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._lender: Lender | None = None
+        if borrowed and len(tables["images"]):
+            self._lender = Lender(
+                SentenceBank(one for name in ("pairs", "texts") for one in tables[name].read_reports()), borrowed
+            )
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step of this rank."""
@@ -286,7 +306,9 @@ class BatchSampler:
     def _described(self, studies: Sequence[Study], seeds: Tensor) -> dict[str, Any]:
         """Descriptions of lone images, drawn anew for every epoch, and their meanings."""
         draws = [np.random.default_rng(seed_of(seed, "description")) for seed in seeds.tolist()]
-        made = [describe(one, self.kinds, self.prompts, rng) for one, rng in zip(studies, draws, strict=True)]
+        made = [
+            describe(one, self.kinds, self.prompts, rng, self._lender) for one, rng in zip(studies, draws, strict=True)
+        ]
         keys = [_key(one.meaning) if one and one.meaning else 0 for one in made]
         return {
             "descriptions": self.processor.texts(

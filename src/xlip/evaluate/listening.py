@@ -15,7 +15,7 @@ from xlip.errors import XLIPError
 from xlip.evaluate.interaction import ProbeCases, cell_shares, summary
 from xlip.metrics.auroc import auroc
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.attmim import reconstruct
+from xlip.objectives.attmim import DecoderText, reconstruct
 from xlip.objectives.entmlm import image_context
 from xlip.objectives.pixel_targets import patches, pixel_target
 from xlip.results.typed import finite
@@ -49,9 +49,9 @@ def reconstruction_figures(
         part = slice(start, start + BATCH)
         tokens = model.images(pixels[part]).tokens
         for name, chosen in (("right", list(range(len(rows)))), ("wrong", other), ("none", other)):
-            words, read = reports(chosen[part])
-            read = read & (name != "none")
-            made = reconstruct(model, pixels[part], tokens, hidden[part], words, read, where)
+            text = reports(chosen[part])
+            text = text._replace(read=text.read & (name != "none"))
+            made = reconstruct(model, pixels[part], tokens, hidden[part], text, where)
             errors[name].append((made - truth[part]).pow(2))
     found = {name: torch.cat(parts) for name, parts in errors.items()}
     return _by_text(found, inside & hidden[..., None], ~inside & hidden[..., None])
@@ -101,11 +101,11 @@ class _Texts:
     """Texts through the tower, by row."""
 
     def __init__(self, texts: Sequence[str], model: XLIPModel) -> None:
-        inputs = _processor(model).texts(texts)
-        self.tokens, self.mask = model.texts(inputs).tokens, inputs.mask
+        encoded = model.texts(_processor(model).texts(texts))
+        self._all = DecoderText(encoded.tokens, encoded.mask, encoded.embedding)
 
-    def __call__(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        return self.tokens[list(rows)], self.mask[list(rows)]
+    def __call__(self, rows: Sequence[int]) -> DecoderText:
+        return DecoderText(*(one[list(rows)] for one in self._all))
 
 
 @torch.no_grad()
@@ -125,16 +125,16 @@ def _words(model: XLIPModel, cases: ProbeCases, rows: list[int], other: list[int
     masked = inputs.with_ids(inputs.ids.masked_fill(hidden, model.mask_token_id))
     tokens = model.texts(masked).tokens
     pixels = cases.pixels[rows]
-    images = []
+    parts = []
     for start in range(0, len(rows), BATCH):
-        part = pixels[start : start + BATCH]
-        images.append(image_context(model, model.images(part)))
-    context = torch.cat(images)
+        images = model.images(pixels[start : start + BATCH])
+        parts.append((image_context(model, images), images.embedding))
+    context, embedding = (torch.cat(one) for one in zip(*parts, strict=True))
     figures: dict[str, Any] = {"words": int(hidden.sum())}
     seen = torch.ones(len(rows), dtype=torch.bool)
-    views = (("right", context, seen), ("shuffled", context[other], seen), ("null", context, ~seen))
+    views = (("right", slice(None), seen), ("shuffled", other, seen), ("null", slice(None), ~seen))
     for name, shown, with_image in views:
-        features = model.text_decoder(tokens, masked.mask, shown, with_image)[hidden]
+        features = model.text_decoder(tokens, masked.mask, context[shown], embedding[shown], with_image)[hidden]
         logits = model.text_decoder.logits(features, model.text_tower.word_embeddings).float()
         truth = inputs.ids[hidden]
         figures[f"top1_{name}"] = finite(float((logits.argmax(-1) == truth).float().mean()))

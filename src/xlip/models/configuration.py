@@ -8,7 +8,7 @@ from transformers import PretrainedConfig
 
 from xlip.errors import XLIPError
 
-STEMS = ("patch", "conv")
+STEMS = ("patch", "conv", "curved")
 POOLS = ("max", "mean", "cls")
 TEXT_POOLS = ("mean", "cls", "polarity")
 

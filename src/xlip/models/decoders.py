@@ -66,11 +66,48 @@ class CrossBlock(nn.Module):
         return mixed
 
 
+class Modulation(nn.Module):
+    """Lets the other side as a whole speak to every token: x (1 + a) + b, a and b linear in its embedding.
+
+    Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), nothing at first. A decoder that has only the
+    tokens of the other side to attend to learns within hundreds of steps to ignore them: which token matters depends on
+    what all of them say, while the joint embedding, which the contrastive terms shape, says it in one vector. The
+    factor (1 + a) lets what the text says depend on the place (`docs/log.md`). Not in the paper.
+    """
+
+    def __init__(self, embed_dim: int, width: int) -> None:
+        super().__init__()
+        self.of_embedding = nn.Linear(embed_dim, 2 * width)
+        self.of_nothing = nn.Parameter(torch.zeros(2 * width))
+
+    def reset_parameters(self) -> None:
+        """Nothing is said at first."""
+        nn.init.zeros_(self.of_embedding.weight)
+        nn.init.zeros_(self.of_embedding.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor, there: Tensor) -> Tensor:
+        """X (B, N, W); embedding (B, E), L2-normalised; there (B,), False = no such text or image."""
+        unit_variance = embedding.to(x.dtype) * embedding.shape[-1] ** 0.5
+        said = torch.where(there[:, None], self.of_embedding(unit_variance), self.of_nothing.to(x.dtype))
+        factor, shift = said[:, None].chunk(2, -1)
+        made: Tensor = x * (1 + factor) + shift
+        return made
+
+
 class ImageDecoder(nn.Module):
-    """Predicts the pixels of every patch from visible patch features and text tokens (AttMIM, DESIGN 2.2.4)."""
+    """Predicts the pixels of every patch from visible patch features and a text (AttMIM, DESIGN 2.2.4)."""
 
     def __init__(
-        self, *, image_width: int, text_width: int, width: int, layers: int, heads: int, patches: int, patch_pixels: int
+        self,
+        *,
+        image_width: int,
+        text_width: int,
+        embed_dim: int,
+        width: int,
+        layers: int,
+        heads: int,
+        patches: int,
+        patch_pixels: int,
     ) -> None:
         super().__init__()
         self.image_in = nn.Linear(image_width, width)
@@ -78,11 +115,14 @@ class ImageDecoder(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.null_token = nn.Parameter(torch.randn(width) * 0.02)
         self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
+        self.told = Modulation(embed_dim, width)
         self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.to_pixels = nn.Linear(width, patch_pixels)
 
-    def forward(self, tokens: Tensor, hidden: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+    def forward(
+        self, tokens: Tensor, hidden: Tensor, context: Tensor, context_mask: Tensor, embedding: Tensor
+    ) -> Tensor:
         """Fill in the hidden patches.
 
         Args:
@@ -90,12 +130,14 @@ class ImageDecoder(nn.Module):
             hidden: (B, N), True = hidden.
             context: text tokens (B, C, D_text).
             context_mask: (B, C), True = real; a row without one is an image without a text.
+            embedding: the text in the joint space (B, E); ignored where there is none.
 
         Returns:
             Predicted pixels of every patch (B, N, patch_pixels), on the scale of the target.
         """
         x = self.image_in(tokens)
         x = torch.where(hidden[..., None], self.mask_token.to(x.dtype), x) + self.position
+        x = self.told(x, embedding, context_mask.any(1))
         context, context_mask = _with_null(self.null_token, self.context_in(context), context_mask)
         for block in self.blocks:
             x = block(x, None, context, context_mask)
@@ -115,6 +157,7 @@ class TextDecoder(nn.Module):
         *,
         image_width: int,
         text_width: int,
+        embed_dim: int,
         width: int,
         layers: int,
         heads: int,
@@ -128,21 +171,23 @@ class TextDecoder(nn.Module):
         self.local_in = nn.Linear(local_width, width, bias=False) if local_width else None
         self.position = nn.Parameter(torch.randn(patches, width) * 0.02)
         self.null_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.told = Modulation(embed_dim, width)
         self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.to_text = nn.Linear(width, text_width)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor, embedding: Tensor, seen: Tensor) -> Tensor:
         """Features (B, T, D_text) for word prediction.
 
         Args:
             tokens: the text tower's tokens of the masked report (B, T, D_text).
             mask: (B, T), True = real.
             context: what `image_context` made of the images (B, N, width); ignored where there is none.
+            embedding: the images in the joint space (B, E); ignored where there is none.
             seen: (B,), True = the text has an image.
         """
-        x = self.text_in(tokens)
+        x = self.told(self.text_in(tokens), embedding, seen)
         context, context_mask = _with_null(self.null_token, context, seen[:, None].expand(context.shape[:2]))
         for block in self.blocks:
             x = block(x, mask, context, context_mask)
@@ -160,12 +205,13 @@ class TextDecoder(nn.Module):
         """Scores (M, vocabulary) of features (M, D_text); output weights are tied to the word embeddings."""
         return F.linear(features, word_embeddings) + self.bias
 
-    def attention(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
+    def attention(self, tokens: Tensor, mask: Tensor, context: Tensor, embedding: Tensor) -> Tensor:
         """Where each text token looks in the image: weights (B, T, N) of the last cross-attention, mean over heads.
 
-        `context` (B, N, width) is what `image_context` made; weights on the null token are left out.
+        `context` (B, N, width) is what `image_context` made, `embedding` (B, E) the images in the joint space; weights
+        on the null token are left out.
         """
-        x = self.text_in(tokens)
+        x = self.told(self.text_in(tokens), embedding, torch.ones_like(mask[:, 0]))
         context, context_mask = _with_null(self.null_token, context, torch.ones_like(context[..., 0], dtype=torch.bool))
         *body, last = (_cross(block) for block in self.blocks)
         for block in body:

@@ -27,7 +27,7 @@ class LocalHead(nn.Module):
 
     def __init__(self, embed_dim: int, stages: int) -> None:
         super().__init__()
-        self.stem = ConvStem(1, FEATURES, 2**stages, local=True)
+        self.stem = ConvStem(FEATURES, 2**stages, local=True)
         self.head = nn.Sequential(
             nn.LayerNorm(FEATURES), nn.Linear(FEATURES, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, embed_dim)
         )

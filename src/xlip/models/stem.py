@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
-
-PLACE_EPS = 1e-2
-"""Of the norm over channels: a flat place keeps small features, its noise is not blown up."""
+from xlip.models.curvature import CHANNELS, curvature
+from xlip.models.running_norm import RunningNorm
 
 
 class ConvStem(nn.Sequential):
@@ -23,24 +22,34 @@ class ConvStem(nn.Sequential):
     hidden, and ranks need not agree on statistics.
     Input (B, 1, H, W), output (B, D, H / patch, W / patch).
 
-    With `local`, the norm is over the channels of each place (`PlaceNorm`), so that what comes out knows of its
+    With `curved`, the kernels see beside the pixels how the image curves at each place, see `curvature`.
+
+    With `local`, the norm knows nothing of the image (`RunningNorm`), so that what comes out knows of its
     neighbourhood alone: `LocalHead` has such a stem.
 
     Raises:
         XLIPError: a patch size that is not 4, 8, 16 or 32.
     """
 
-    def __init__(self, channels: int, width: int, patch_size: int, *, local: bool = False) -> None:
+    def __init__(self, width: int, patch_size: int, *, local: bool = False, curved: bool = False) -> None:
         halvings = patch_size.bit_length() - 1
         if patch_size not in (4, 8, 16, 32):
             raise XLIPError(f"a conv stem needs a patch size of 4, 8, 16 or 32, not {patch_size}; or take stem: patch")
         layers: list[nn.Module] = []
-        fan_in = channels
+        fan_in = 1 + CHANNELS * curved
         for remaining in reversed(range(halvings)):
             fan_out = max(width >> remaining, 8)
             layers += [*_convolution(fan_in, fan_out, 2, local), *_convolution(fan_out, fan_out, 1, local)]
             fan_in = fan_out
         super().__init__(*layers, nn.Conv2d(fan_in, width, 1))
+        self.curved = curved
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, D, H / patch, W / patch)."""
+        if self.curved:
+            input = torch.cat([input, curvature(input).to(input.dtype)], 1)
+        made: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+        return made
 
     def reset_parameters(self) -> None:
         """Draw the kernels anew, uniform in +- 1 / sqrt(fan-in)."""
@@ -67,22 +76,7 @@ class StandardisedConv(nn.Conv2d):
         return F.conv2d(input, standard.to(self.weight.dtype), None, self.stride, self.padding)
 
 
-class PlaceNorm(nn.Module):
-    """Layer norm over the channels at each place of (B, C, H, W): no place learns of another's statistics."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        # Channels last, so that the fused kernel serves: one written out costs half as much again per step.
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, PLACE_EPS)
-        return normed.permute(0, 3, 1, 2)
-
-
 def _convolution(fan_in: int, fan_out: int, stride: int, local: bool) -> tuple[nn.Module, ...]:
     groups = math.gcd(8, max(fan_out // 4, 1))
-    norm = PlaceNorm(fan_out) if local else nn.GroupNorm(groups, fan_out)
+    norm = RunningNorm(fan_out) if local else nn.GroupNorm(groups, fan_out)
     return StandardisedConv(fan_in, fan_out, 3, stride, 1, bias=False), norm, nn.GELU()

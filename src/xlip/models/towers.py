@@ -43,8 +43,10 @@ class ImageTower(nn.Module):
         self.patch_size: int = config["patch_size"]
         self.grid: int = config["image_size"] // self.patch_size
         self.pool, self.mean, self.std = pool, mean, std
-        if stem == "conv":
-            self.encoder.embeddings.patch_embeddings.projection = ConvStem(1, config["hidden_size"], self.patch_size)
+        if stem != "patch":
+            self.encoder.embeddings.patch_embeddings.projection = ConvStem(
+                config["hidden_size"], self.patch_size, curved=stem == "curved"
+            )
 
     @property
     def depth(self) -> int:

@@ -92,7 +92,7 @@ class XLIPModel(PreTrainedModel):
         self.image_head = nn.Linear(widths["image_width"], config.embed_dim, bias=False)
         self.text_head = nn.Linear(widths["text_width"], config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        shape = {"width": config.decoder_width, "heads": config.decoder_heads, **widths}
+        shape = {"embed_dim": config.embed_dim, "width": config.decoder_width, "heads": config.decoder_heads, **widths}
         self.image_decoder = ImageDecoder(
             **shape,
             layers=config.image_decoder_layers,
@@ -113,6 +113,8 @@ class XLIPModel(PreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
         self.image_tower.reset_stem()
         self.text_tower.reset_polarity()
+        for decoder in (self.image_decoder, self.text_decoder):
+            decoder.told.reset_parameters()
         if self.local is not None:
             self.local.reset_parameters()
 

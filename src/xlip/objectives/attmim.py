@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from xlip.batches.batch import Batch
-from xlip.batches.draws import row_draws, uniform
+from xlip.batches.draws import row_draws, seed_of, uniform
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
@@ -26,10 +27,12 @@ class AttMIM:
 
     weight: float = 1.0
     ratio: float = 0.5
-    """Share of patches hidden; the paper's figure shows about half."""
-    mode: str = "blend"
+    """Share of patches hidden, at most; the paper's figure shows about half."""
+    least_ratio: float = 0.25
+    """A share between this and `ratio` is drawn for every step, so that the decoder meets small and large masks."""
+    mode: str = "high"
     """high, blend, hint, low or random; see `mask_patches`."""
-    where: str = "feature"
+    where: str = "reencode"
     """`feature`: encoder features of hidden patches are replaced; `reencode`: a second pass over visible patches."""
     response: str = "local"
     """local: the maps of the kinds that the text or the labels name, see `kind_response`; cosine or attention of the
@@ -38,8 +41,11 @@ class AttMIM:
     """image or patch: by what the pixels are normalised that are predicted, see `pixel_target`."""
     text_dropout: float = 0.15
     """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
-    share: float = 1.0
-    """Share of a step's images that are masked; below 1, a second pass (`reencode`) costs less."""
+    share: float = 0.5
+    """Share of a step's images that are masked: a second pass (`reencode`) over fewer of them costs less."""
+    focus: float = 0.5
+    """Share of an image's error that is weighted by the response, the rest counts all hidden patches alike: a finding
+    fills few of them, and the text knows little of the others."""
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`; ignored, the model's own score stands in."""
     entity_weight: float = 3.0
@@ -63,6 +69,10 @@ class AttMIM:
         UncertainPolicy.parse(self.uncertain, "attmim.uncertain")
         if not 0 < self.ratio < 1:
             raise XLIPError(f"attmim.ratio: expected a share between 0 and 1, got {self.ratio}")
+        if not 0 < self.least_ratio <= self.ratio:
+            raise XLIPError(
+                f"attmim.least_ratio: expected a share above 0, up to attmim.ratio ({self.ratio}), got {self.least_ratio}"
+            )
         if not 0 < self.share <= 1:
             raise XLIPError(f"attmim.share: expected a share above 0, up to 1, got {self.share}")
         if not 0 <= self.text_dropout < 1:
@@ -77,31 +87,38 @@ class AttMIM:
         batch, model = context.batch, context.model
         if len(batch.pixels) == 0:
             return zero(context)
-        words, weights = query_texts(context, self.entity_weight, self.uncertain)
-        answer = self.answer(context, words, weights)
+        query = query_texts(context, self.entity_weight, self.uncertain)
+        answer = self.answer(context, query.words, query.weights)
         share = self.attention_share * ramp(context.progress, self.ramp)
         hidden = mask_patches(
             answer,
-            ratio=self.ratio,
+            ratio=self._ratio(context.progress),
             mode=self.mode,
             attention_share=share,
             generator=row_draws(batch.image_seeds, self.name),
         )
         rows = self._rows(context)
-        pixels, hidden, words, read = batch.pixels[rows], hidden[rows], words[rows], weights[rows] > 0
+        pixels, hidden = batch.pixels[rows], hidden[rows]
         drawn = uniform(row_draws(batch.image_seeds, f"{self.name} text"), len(batch.pixels), 1)
-        kept = drawn.to(read.device)[rows] >= self.text_dropout
-        predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, words, read & kept, self.where)
-        return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target)
+        kept = drawn.to(pixels.device)[rows] >= self.text_dropout
+        text = DecoderText(query.words[rows], (query.weights[rows] > 0) & kept, query.embedding[rows])
+        predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, text, self.where)
+        weights = focused(answer[rows], hidden, self.focus)
+        return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target, weights)
 
     def answer(self, context: Context, words: Tensor, weights: Tensor) -> Tensor:
         """(B, N): how strongly each patch answers."""
         model = context.model
         if self.response != "local":
-            return response(model, context.images.tokens, words, weights, by=self.response)
+            return response(model, context.images, words, weights, by=self.response)
         positive, negative = context.texts["prompts"].embedding.chunk(2)
         maps = kind_maps(model, context.images, positive, negative)
         return kind_response(maps, presence(context, self.uncertain))
+
+    def _ratio(self, progress: float) -> float:
+        """The same for all images of a step, on every rank: a second pass wants rows of one length."""
+        drawn = float(uniform(torch.Generator().manual_seed(seed_of(self.name, "ratio", repr(progress))), 1))
+        return self.least_ratio + drawn * (self.ratio - self.least_ratio)
 
     def _rows(self, context: Context) -> Tensor:
         count = len(context.batch.pixels)
@@ -112,8 +129,19 @@ class AttMIM:
         return chosen.sort().values.to(context.batch.pixels.device)
 
 
+class DecoderText(NamedTuple):
+    """The texts that help to fill in images."""
+
+    words: Tensor
+    """Text tokens (B, C, D_text)."""
+    read: Tensor
+    """(B, C), True = real token; a row without one is an image without a text."""
+    embedding: Tensor
+    """(B, E), the texts in the joint space."""
+
+
 def reconstruct(
-    model: XLIPModel, pixels: Tensor, tokens: Tensor, hidden: Tensor, words: Tensor, read: Tensor, where: str
+    model: XLIPModel, pixels: Tensor, tokens: Tensor, hidden: Tensor, text: DecoderText, where: str
 ) -> Tensor:
     """Pixels of every patch (B, N, patch_pixels) as the image decoder fills them in.
 
@@ -122,17 +150,33 @@ def reconstruct(
         pixels: (B, 1, H, W) in [0, 1].
         tokens: patch tokens of the whole images (B, N, D_image); used where `where` is `feature`.
         hidden: (B, N), True = hidden.
-        words: text tokens (B, C, D_text).
-        read: (B, C), True = real token; a row without one is an image without a text.
+        text: of each image.
         where: `feature` or `reencode`, see `AttMIM`.
     """
     if where == "reencode":
         tokens = model.image_tower.visible(pixels, hidden).tokens
-    filled: Tensor = model.image_decoder(tokens, hidden, words, read)
+    filled: Tensor = model.image_decoder(tokens, hidden, *text)
     return filled
 
 
-def patch_error(predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: int, target: str) -> Term:
+def focused(answer: Tensor, hidden: Tensor, focus: float) -> Tensor:
+    """Weight of each patch in the error, (B, N), mean 1 over an image's hidden patches.
+
+    Args:
+        answer: (B, N) response, non-negative.
+        hidden: (B, N), True = hidden.
+        focus: share of the weight that follows the response; 0 weighs all patches alike.
+    """
+    answer = answer.clamp(min=0) * hidden
+    count = hidden.sum(1, keepdim=True)
+    even = torch.ones_like(answer)
+    followed = torch.where(answer.sum(1, keepdim=True) > 0, answer, even * hidden)
+    return (1 - focus) * even + focus * followed * count / followed.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def patch_error(
+    predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: int, target: str, weights: Tensor | None = None
+) -> Term:
     """Squared error against normalised pixels, over hidden patches that are not flat.
 
     Args:
@@ -141,8 +185,11 @@ def patch_error(predicted: Tensor, pixels: Tensor, hidden: Tensor, patch_size: i
         hidden: (B, N), True = hidden.
         patch_size: side of a patch, pixels.
         target: see `pixel_target`.
+        weights: (B, N) of each patch's error; all alike without.
     """
     truth, flat = pixel_target(pixels, patch_size, target)
     counted = (hidden & ~flat).float()
     error = (predicted.float() - truth).pow(2).mean(-1)
+    if weights is not None:
+        error = error * weights
     return Term((error * counted).sum(), counted.sum())

@@ -68,19 +68,21 @@ class EntMLM:
         hidden = (context.inputs[f"masked_{name}"].ids != truth) & context.inputs[name].mask
         if not bool(hidden.any()):
             return zero(context)
-        images, seen = self._images(name, context)
-        features = model.text_decoder(masked.tokens, masked.mask, images, seen)
+        features = model.text_decoder(masked.tokens, masked.mask, *self._images(name, context))
         return hidden_word_error(model, features[hidden], truth[hidden])
 
-    def _images(self, name: str, context: Context) -> tuple[Tensor, Tensor]:
-        """The decoder's view of the *unmasked* image of each text (R, N, width), and which texts have one (R,)."""
+    def _images(self, name: str, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """The decoder's view of the *unmasked* image of each text (R, N, width), its place in the joint space (R, E),
+        without gradient, and which texts have one (R,).
+        """
         pairs, texts = context.batch.pairs, len(context.inputs[name])
         rows = slice(0, pairs) if name == "reports" else slice(pairs, None)
-        images = image_context(context.model, context.images[rows])
+        images, embedding = image_context(context.model, context.images[rows]), context.images[rows].embedding.detach()
         draws = row_draws(_seeds(name, context.batch)[: len(images)], f"{self.name} image")
         kept = uniform(draws, len(images)).to(images.device) >= self.image_dropout
         without = texts - len(images)
-        return F.pad(images, (0, 0, 0, 0, 0, without)), F.pad(kept, (0, without))
+        padded = F.pad(images, (0, 0, 0, 0, 0, without)), F.pad(embedding, (0, 0, 0, without))
+        return *padded, F.pad(kept, (0, without))
 
 
 def _seeds(name: str, batch: Batch) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,8 +14,19 @@ from xlip.objectives.response import token_weights
 from xlip.study.kinds import NO_FINDING
 
 
-def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore") -> tuple[Tensor, Tensor]:
-    """The text tokens that query each image, (B, C, D_text), and their weights in the response, (B, C); 0 = padding.
+class Query(NamedTuple):
+    """The text of each image of a batch."""
+
+    words: Tensor
+    """Text tokens (B, C, D_text)."""
+    weights: Tensor
+    """How much each counts in a response by words (B, C); 0 = padding."""
+    embedding: Tensor
+    """(B, E): the text in the joint space, L2-normalised, without gradient."""
+
+
+def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore") -> Query:
+    """The text that queries each image.
 
     A pair's are the tokens of its report, a labelled lone image's those of its description. A lone image without labels
     has one token per kind: the kind's positive and negative prompt mixed by the model's own current score, by which the
@@ -25,7 +38,7 @@ def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore
         inputs = context.inputs[name][rows]
         weights = token_weights(inputs.mask, inputs.is_entity, entity_weight)
         parts.append((context.texts[name][rows].tokens, weights))
-    tokens, weights = _kind_queries(context, uncertain)
+    tokens, weights, mixed = _kind_queries(context, uncertain)
     words, counts = parts[1]
     described = batch.described[:, None]
     parts[1] = (
@@ -34,9 +47,11 @@ def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore
     )
     length = max(part.shape[1] for part, _ in parts)
     assert sum(len(part) for part, _ in parts) == len(batch.pixels)
-    return (
+    own = context.texts["reports"].embedding[:pairs], context.texts["descriptions"].embedding
+    return Query(
         torch.cat([F.pad(part, (0, 0, 0, length - part.shape[1])) for part, _ in parts]),
         torch.cat([F.pad(weight, (0, length - weight.shape[1])) for _, weight in parts]),
+        torch.cat([own[0], torch.where(described, own[1], mixed.to(own[1].dtype))]).detach(),
     )
 
 
@@ -55,12 +70,13 @@ def presence(context: Context, uncertain: str = "ignore") -> Tensor:
     return found.masked_fill(nowhere, 0.0)
 
 
-def _kind_queries(context: Context, uncertain: str) -> tuple[Tensor, Tensor]:
-    """One token per kind for each lone image (L, K, D_text), and its weight (L, K)."""
+def _kind_queries(context: Context, uncertain: str) -> tuple[Tensor, Tensor, Tensor]:
+    """One token per kind for each lone image (L, K, D_text), its weight (L, K), and their mean embedding (L, E)."""
     batch, prompts = context.batch, context.texts["prompts"]
     present = presence(context, uncertain)[batch.pairs :]
     mask = prompts.mask[..., None].to(prompts.tokens.dtype)
     pooled = (prompts.tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
     positive, negative = pooled.chunk(2)
     share = present[..., None].to(pooled.dtype)
-    return share * positive + (1 - share) * negative, present
+    named = F.normalize(present.float() @ prompts.embedding.chunk(2)[0].float(), dim=-1)
+    return share * positive + (1 - share) * negative, present, named

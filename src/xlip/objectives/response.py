@@ -14,13 +14,13 @@ RESPONSES = ("local", "cosine", "attention")
 
 @torch.no_grad()
 def response(
-    model: XLIPModel, patches: Tensor, words: Tensor, weights: Tensor, *, by: str = "cosine", chunk: int = 64
+    model: XLIPModel, images: Encodings, words: Tensor, weights: Tensor, *, by: str = "cosine", chunk: int = 64
 ) -> Tensor:
     """Response of every patch to the text, the weighted mean over its tokens.
 
     Args:
         model: for its heads (`cosine`) or its text decoder (`attention`).
-        patches: image tokens (B, N, D_image).
+        images: B images with N patches.
         words: text tokens (B, T, D_text).
         weights: (B, T) non-negative, 0 = does not count (padding); a row of zeros gives a response of 0.
         by: `cosine` in the joint space, or `attention`: the text decoder's last cross-attention, mean over heads.
@@ -30,10 +30,10 @@ def response(
         (B, N) fp32.
     """
     parts = [
-        _rows(model, patches[i : i + chunk], words[i : i + chunk], weights[i : i + chunk].float(), by)
-        for i in range(0, len(patches), chunk)
+        _rows(model, images[i : i + chunk], words[i : i + chunk], weights[i : i + chunk].float(), by)
+        for i in range(0, len(words), chunk)
     ]
-    return torch.cat(parts) if parts else patches.new_zeros(patches.shape[:2]).float()
+    return torch.cat(parts) if parts else images.tokens.new_zeros(images.tokens.shape[:2]).float()
 
 
 @torch.no_grad()
@@ -68,15 +68,15 @@ def token_weights(mask: Tensor, is_entity: Tensor, entity_weight: float) -> Tens
     return mask.float() * torch.where(is_entity, entity_weight, 1.0)
 
 
-def _rows(model: XLIPModel, patches: Tensor, words: Tensor, weights: Tensor, by: str) -> Tensor:
+def _rows(model: XLIPModel, images: Encodings, words: Tensor, weights: Tensor, by: str) -> Tensor:
     weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
     if by == "attention":
         mask = weights > 0
         mask[:, 0] |= ~mask.any(1)  # a row without a text still needs one key
-        context = model.text_decoder.image_context(patches, None)
-        similarity = model.text_decoder.attention(words, mask, context)
+        context = model.text_decoder.image_context(images.tokens, None)
+        similarity = model.text_decoder.attention(words, mask, context, images.embedding)
         return torch.einsum("bt,btn->bn", weights, similarity.float())
-    image = F.normalize(model.image_head(patches).float(), dim=-1)
+    image = F.normalize(model.image_head(images.tokens).float(), dim=-1)
     text = F.normalize(model.text_head(words).float(), dim=-1)
     # The mean of cosines is the cosine with the mean of unit vectors: (B, T, N) need never exist.
     return torch.einsum("bne,be->bn", image, torch.einsum("bt,bte->be", weights, text))

@@ -13,7 +13,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.evaluate.heatmap import LOCAL_SPAN, has_local_maps, heat_maps
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.attmim import AttMIM, reconstruct
+from xlip.objectives.attmim import AttMIM, DecoderText, reconstruct
 from xlip.objectives.entmlm import image_context
 from xlip.objectives.masking import mask_patches
 from xlip.objectives.pixel_targets import from_target, patches
@@ -86,12 +86,12 @@ def reconstructions(model: XLIPModel, phantoms: Sequence[Phantom], attmim: AttMI
     pixels, processor = _pixels(phantoms), model.processor
     assert processor is not None
     inputs = processor.texts([phantom.report for phantom in phantoms])
-    words, images = model.texts(inputs).tokens, model.images(pixels)
+    texts, images = model.texts(inputs), model.images(pixels)
     hidden, size = _hidden(_answer(model, phantoms), attmim, 1.0, seed), model.image_tower.patch_size
     pictures = [_show(pixels, hidden, torch.full_like(patches(pixels, size), 0.5), size)]
     for shift in (0, -1):
-        text, read = words.roll(shift, 0), inputs.mask.roll(shift, 0)
-        made = reconstruct(model, pixels, images.tokens, hidden, text, read, attmim.where)
+        text = DecoderText(*(one.roll(shift, 0) for one in (texts.tokens, inputs.mask, texts.embedding)))
+        made = reconstruct(model, pixels, images.tokens, hidden, text, attmim.where)
         pictures.append(_show(pixels, hidden, from_target(made, pixels, size, attmim.target), size))
     titles = ("hidden", "made again", "with another report")
     return panel_grid(
@@ -111,10 +111,12 @@ def recovered_words(model: XLIPModel, phantoms: Sequence[Phantom]) -> list[tuple
     inputs = processor.texts([phantom.report for phantom in phantoms], shown)
     hidden = inputs.is_entity & inputs.mask
     tokens = model.texts(inputs.with_ids(inputs.ids.masked_fill(hidden, model.mask_token_id))).tokens
-    context, seen = image_context(model, model.images(_pixels(phantoms))), torch.ones(len(phantoms)).bool()
+    images = model.images(_pixels(phantoms))
+    context, seen = (image_context(model, images), images.embedding), torch.ones(len(phantoms)).bool()
+    others = tuple(one.roll(-1, 0) for one in context)
     columns = [inputs.ids]
-    for images, with_image in ((context, seen), (context.roll(-1, 0), seen), (context, ~seen)):
-        features = model.text_decoder(tokens, inputs.mask, images, with_image)
+    for view, with_image in ((context, seen), (others, seen), (context, ~seen)):
+        features = model.text_decoder(tokens, inputs.mask, *view, with_image)
         columns.append(model.text_decoder.logits(features, model.text_tower.word_embeddings).argmax(-1))
     return [
         (phantom.report, *(str(processor.tokenizer.decode(ids[row][hidden[row]])) for ids in columns))

@@ -60,7 +60,8 @@ class ModelConfig:
     text_heads: int = 6
     embed_dim: int = 256
     stem: str = "patch"
-    """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images."""
+    """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images; curved: convolutions that
+    also see how the image curves, which finds small round spots and fine lines sooner."""
     pool: str = "max"
     """How patch tokens become one vector: max (findings are small), mean or cls."""
     text_pool: str = "mean"

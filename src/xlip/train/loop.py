@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlip.batches.streams import BatchSampler, StudyTable
 from xlip.errors import XLIPError
@@ -28,6 +28,11 @@ from xlip.train.resume import as_written, compare, compare_data
 from xlip.train.session import Evaluate, Session
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+    from xlip.batches.processor import XLIPProcessor
 
 __all__ = ["DuringTraining", "Evaluate", "PretrainConfig", "Run", "pretrain"]
 
@@ -91,19 +96,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     schedule = build_schedule(optimizer, config.optim.warmup_steps, config.steps, start)
     pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
     trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
-    sampler = BatchSampler(
-        tables,
-        config.data.mix,
-        model.processor,
-        prompts,
-        kinds,
-        augment=config.augment,
-        seed=config.seed,
-        rank=processes.process_index,
-        ranks=processes.num_processes,
-        attributes=attributes,
-        denials=reads_denials(config.objectives),
-    )
+    sampler = _sampler(config, tables, model.processor, prompts, kinds, processes)
     log = _run_log(config, facts, checkpoint, accelerator if config.trackers else None, processes.is_main_process)
     with log:
         for line in (*notes, *_machine_lines(facts)):
@@ -113,6 +106,31 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         _save_model(model, out, log.curve)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
+
+
+def _sampler(
+    config: PretrainConfig,
+    tables: dict[str, StudyTable],
+    processor: XLIPProcessor,
+    prompts: PromptSet,
+    kinds: Sequence[str],
+    processes: PartialState,
+) -> BatchSampler:
+    """What makes the batches of this process."""
+    return BatchSampler(
+        tables,
+        config.data.mix,
+        processor,
+        prompts,
+        kinds,
+        augment=config.augment,
+        seed=config.seed,
+        rank=processes.process_index,
+        ranks=processes.num_processes,
+        attributes=ImageAttributes.name in config.objectives,
+        denials=reads_denials(config.objectives),
+        borrowed=config.data.borrowed,
+    )
 
 
 def _starting_point(config: PretrainConfig, out: Path) -> str:

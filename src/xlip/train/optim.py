@@ -25,6 +25,8 @@ class OptimConfig:
     text_rate: float = 1.0
     """Learning rate of the text tower and its head, as a share of `lr`; from scratch, 0.03 to 0.1 (see
     `build_optimizer`)."""
+    local_rate: float = 2.5
+    """Learning rate of the local head and its stem, as a multiple of `lr`."""
     word_rate: float = 1.0
     """Learning rate of the word embeddings, as a multiple of `lr`; from scratch, 5."""
 
@@ -42,7 +44,7 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with three learning rates; matrices get weight decay, everything else none.
+    """AdamW with four learning rates; matrices get weight decay, everything else none.
 
     A word's embedding has a gradient only in steps that show the word; the text tower's matrices have one in every
     step, and all prompts share it. At one rate the shared part runs ahead: all kinds' prompts end on one direction,
@@ -50,7 +52,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     apart. The paper gives no rates; that hidden matrices need a lower one than embeddings follows Yang et al. 2022
     (arXiv:2203.03466).
     """
-    rates = {"image": 1.0, "text": config.text_rate, "words": config.word_rate}
+    rates = {"image": 1.0, "text": config.text_rate, "words": config.word_rate, "local": config.local_rate}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -70,6 +72,8 @@ def _part(name: str) -> str:
         return "image"  # new, small and shared by all kinds on purpose: it need not wait for the matrices
     if "word_embeddings" in name:
         return "words"
+    if "local." in name:
+        return "local"
     return "text" if "text_tower." in name or "text_head." in name else "image"
 
 

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from xlip.batches.batch import Batch
+from xlip.models.running_norm import settle
 from xlip.train.pretrainer import Losses
 from xlip.train.processes import means
 
@@ -59,4 +60,5 @@ def train_step(trainer: Trainer, batch: Batch, progress: float, generator: torch
     trainer.optimizer.step()
     trainer.schedule.step()
     trainer.optimizer.zero_grad(set_to_none=True)
+    settle(trainer.pretrainer)
     return values
