@@ -41,7 +41,7 @@ FLIPS = (flip, flip_one_bit)
 SUMMED = (".png", ".parquet", ".safetensors", ".npz")
 """Files with sums over their content. In others (texts, DICOM, JPEG) another bit may be as right."""
 TABLES = ("quarantine.csv", "warnings.csv", "dropped.csv")
-SECONDS = re.compile(r'"(seconds|date|images_per_s|share_of_matmul_rate)": [^,\n}]+|\b\d+(\.\d+)? s\b')
+SECONDS = re.compile(r'"(seconds|date|images_per_s|share_of_matmul_rate|data_wait_share)": [^,\n}]+|\b\d+(\.\d+)? s\b')
 
 
 @dataclass(frozen=True)

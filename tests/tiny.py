@@ -11,7 +11,7 @@ from xlip.batches.descriptions import Description, describe
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.objective import Context, Objective
+from xlip.objectives.objective import Context, HasViews, Objective
 from xlip.phantom import Phantom, generate
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.attributes import attribute_families, attribute_targets
@@ -113,6 +113,7 @@ def context_of(model: XLIPModel, batch: Batch, objective: Objective, progress: f
         images=model.images(batch.pixels),
         texts=encode_together(model, inputs),
         inputs=inputs,
+        views={objective.name: model.images(objective.views(batch))} if isinstance(objective, HasViews) else {},
         progress=progress,
         generator=generator,
     )

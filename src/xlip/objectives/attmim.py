@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ class AttMIM:
     text_dropout: float = 0.15
     """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
     share: float = 1.0
-    """Share of a step's images that are masked; below 1, a second pass (`reencode`) costs less."""
+    """Chance of an image to be masked in a step; below 1, a second pass (`reencode`) costs less."""
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`; ignored, the model's own score stands in."""
     entity_weight: float = 3.0
@@ -48,6 +49,8 @@ class AttMIM:
     """Share of the mode's picks that follow the response once the ramp is over."""
     ramp: float = 0.3
     """Share of the training after which the response chooses fully; it is noise at the start."""
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = True
     name: str = "attmim"
 
     def __post_init__(self) -> None:
@@ -88,10 +91,14 @@ class AttMIM:
             generator=row_draws(batch.image_seeds, self.name),
         )
         rows = self._rows(context)
+        if self.share < 1 and not len(rows):
+            return zero(context)
         pixels, hidden, words, read = batch.pixels[rows], hidden[rows], words[rows], weights[rows] > 0
         drawn = uniform(row_draws(batch.image_seeds, f"{self.name} text"), len(batch.pixels), 1)
         kept = drawn.to(read.device)[rows] >= self.text_dropout
-        predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, words, read & kept, self.where)
+        predicted = reconstruct(
+            model, pixels, context.images.tokens[rows], hidden, words, read & kept, self.where, self.ratio
+        )
         return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target)
 
     def answer(self, context: Context, words: Tensor, weights: Tensor) -> Tensor:
@@ -105,15 +112,23 @@ class AttMIM:
 
     def _rows(self, context: Context) -> Tensor:
         count = len(context.batch.pixels)
+        device = context.batch.pixels.device
         if self.share == 1:
-            return torch.arange(count, device=context.batch.pixels.device)
+            return torch.arange(count, device=device)
+        # Each row by its own draw: whatever rank or part of a step it is in, it is masked or not.
         drawn = uniform(row_draws(context.batch.image_seeds, f"{self.name} rows"), count)
-        chosen = drawn.topk(max(1, round(self.share * count))).indices
-        return chosen.sort().values.to(context.batch.pixels.device)
+        return (drawn < self.share).nonzero()[:, 0].to(device, non_blocking=True)
 
 
 def reconstruct(
-    model: XLIPModel, pixels: Tensor, tokens: Tensor, hidden: Tensor, words: Tensor, read: Tensor, where: str
+    model: XLIPModel,
+    pixels: Tensor,
+    tokens: Tensor,
+    hidden: Tensor,
+    words: Tensor,
+    read: Tensor,
+    where: str,
+    ratio: float | None = None,
 ) -> Tensor:
     """Pixels of every patch (B, N, patch_pixels) as the image decoder fills them in.
 
@@ -125,9 +140,12 @@ def reconstruct(
         words: text tokens (B, C, D_text).
         read: (B, C), True = real token; a row without one is an image without a text.
         where: `feature` or `reencode`, see `AttMIM`.
+        ratio: share of the patches that `hidden` hides, where it is known.
     """
     if where == "reencode":
-        tokens = model.image_tower.visible(pixels, hidden).tokens
+        patches = hidden.shape[1]
+        visible = None if ratio is None else patches - round(ratio * patches)
+        tokens = model.image_tower.visible(pixels, hidden, visible).tokens
     filled: Tensor = model.image_decoder(tokens, hidden, words, read)
     return filled
 

@@ -7,23 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from xlip.batches.draws import seed_of
 from xlip.batches.streams import BatchSampler
 from xlip.errors import XLIPError
 from xlip.files import check_target, whole_folder, writing
+from xlip.models.adapters import add_adapters
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.registry import build_objectives, reads_denials
 from xlip.study.prompts import load_prompts
+from xlip.train.average import Average
 from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
 from xlip.train.config import DuringTraining, PretrainConfig
 from xlip.train.log import RunLog
-from xlip.train.optim import build_optimizer, build_schedule
+from xlip.train.optim import build_optimizer, build_schedule, freeze
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.processes import from_main, start_accelerator, start_processes
 from xlip.train.resume import as_written, compare, compare_studies
 from xlip.train.session import Evaluate, Session
+from xlip.train.sharding import refuse_with_shards, shard, whole_weights
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
 
@@ -48,7 +54,8 @@ def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
     its figures stand in the log beside those of the step.
 
     Writes into `config.out`: the model (`XLIPModel.from_pretrained` reads it), `run.json` (resolved config, machine),
-    `config.yaml`, `log.jsonl`, `curve.json`, TensorBoard events, `checkpoints/`.
+    `config.yaml`, `log.jsonl`, `curve.json`, TensorBoard events, `checkpoints/`; with `optim.ema`, the model of the
+    averaged weights as `ema/`.
 
     Raises:
         XLIPError: a fault in config or data, a used folder without `resume`, a loss that is not finite.
@@ -81,13 +88,8 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     facts = {"kinds": kinds, "studies": studies, "ranks": processes.num_processes, **chosen}
     accelerator = start_accelerator(chosen["precision"], config.trackers, config.out)
     model = model.to(accelerator.device)
-    optimizer = build_optimizer(model, config.optim)
-    if checkpoint:
-        checkpoint.fill(optimizer)
     start = checkpoint.step if checkpoint else 0
-    schedule = build_schedule(optimizer, config.optim.warmup_steps, config.steps, start)
-    pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
-    trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
+    trainer = _trainer(config, accelerator, Pretrainer(model, objectives), checkpoint)
     sampler = BatchSampler(
         tables,
         config.data.mix,
@@ -115,10 +117,63 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         for line in (*notes, *_machine_lines(facts)):
             log.say(line)
         Session(config, trainer, model, sampler, log, stop, facts, evaluate).run()
+    weights = whole_weights(model)
     if processes.is_main_process:
-        _save_model(model, out, log.curve)
+        _save_model(model, out, log.curve, weights)
+        if trainer.average is not None:
+            with trainer.average.in_place(), whole_folder(out / "ema") as partial:
+                model.save_pretrained(partial)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
+
+
+def _trainer(config: PretrainConfig, accelerator: Any, task: Pretrainer, checkpoint: Checkpoint | None) -> Trainer:
+    """The parts of a step, as they begin or as the checkpoint left them."""
+    optim, model = config.optim, task.model
+    if optim.lora_rank:
+        _adapt(config, model)
+    freeze(model, optim)
+    if config.shard:
+        options = {"parts": config.parts > 1, "optim.ema": bool(optim.ema), "optim.lora_rank": bool(optim.lora_rank)}
+        options |= {"gradient_norms_every": bool(config.gradient_norms_every), "evaluate": bool(config.evaluate.every)}
+        refuse_with_shards(options | {"precision fp16": accelerator.scaler is not None})
+        shard(task)
+    if config.recompute:
+        for tower in (model.image_tower, model.text_tower):
+            tower.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = build_optimizer(model, optim)
+    average = Average(model, optim.ema) if optim.ema else None
+    if checkpoint:
+        model.load_state_dict(checkpoint.adapters(), strict=False)
+        checkpoint.fill(optimizer)
+        if average is not None:
+            average.updates = checkpoint.updates
+            average.fill(checkpoint.mean())
+        if accelerator.scaler is not None and checkpoint.scaler:
+            accelerator.scaler.load_state_dict(checkpoint.scaler)
+    start = checkpoint.step if checkpoint else 0
+    schedule = build_schedule(optimizer, optim.warmup_steps, config.steps, start)
+    wrapped = task.train() if config.shard else accelerator.prepare(task.train())
+    prepared = accelerator.prepare(optimizer)
+    return Trainer(accelerator, wrapped, prepared, schedule, optim.clip, average, config.parts, config.shard)
+
+
+def _adapt(config: PretrainConfig, model: XLIPModel) -> None:
+    """Adapters for the towers that start from a checkpoint.
+
+    Raises:
+        XLIPError: none does.
+    """
+    towers = ((config.model.image_checkpoint, model.image_tower), (config.model.text_checkpoint, model.text_tower))
+    chosen = [tower for path, tower in towers if path]
+    if not chosen:
+        raise XLIPError(
+            "optim.lora_rank: expected a tower that starts from a checkpoint (model.image_checkpoint or "
+            "model.text_checkpoint), got none; take 0 to train from scratch"
+        )
+    torch.manual_seed(seed_of(config.seed, "adapters"))
+    for tower in chosen:
+        add_adapters(tower.encoder, config.optim.lora_rank, "optim.lora_rank")
 
 
 def _starting_point(config: PretrainConfig, out: Path) -> str:
@@ -156,15 +211,17 @@ def _machine_facts(
 
 def _machine_lines(facts: dict[str, Any]) -> list[str]:
     rates = ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in facts["matmul_gflops"].items())
-    chosen = "bf16" if facts["precision"] == "bf16" else "fp32"
+    chosen = facts["precision"].replace("no", "fp32")
     return [f"precision {chosen}, {facts['attention']} attention (measured here: {rates})"]
 
 
-def _save_model(model: XLIPModel, out: Path, curve: list[dict[str, float]]) -> None:
+def _save_model(
+    model: XLIPModel, out: Path, curve: list[dict[str, float]], weights: dict[str, torch.Tensor] | None
+) -> None:
     """The model's files beside the log; its config last, for a folder without one is no model."""
     with writing(out):
         with whole_folder(out / ".model") as partial:
-            model.save_pretrained(partial)
+            model.save_pretrained(partial, state_dict=weights)
             (partial / "curve.json").write_text(json.dumps(curve) + "\n", "utf-8")
         for file in sorted((out / ".model").iterdir(), key=lambda one: (one.name == "config.json", one.name)):
             file.replace(out / file.name)
