@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from xlip.batches.augmentation import Augment
 from xlip.batches.text_batch import TextBatch
 from xlip.study.labels import UNCERTAIN, UncertainPolicy
 
@@ -17,7 +18,7 @@ class Batch:
     """The first `pairs` rows of `pixels` and of `reports` belong together; the rest stand alone."""
 
     pixels: Tensor
-    """(B, 1, H, W) in [0, 1]: pairs, then lone images."""
+    """(B, 1, H, W) in [0, 1]: pairs, then lone images; uint8 until `ready`, where a device augments them."""
     image_labels: Tensor
     """(B, K) int8 of `LabelState`."""
     reports: TextBatch
@@ -69,7 +70,15 @@ class Batch:
 
         return replace(self, **{name: moved(getattr(self, name)) for name in DEVICE_FIELDS})
 
-    def pinned(self) -> Batch:
+    def ready(self, augment: Augment | None) -> Batch:
+        """The batch with pixels as the model takes them; bytes are augmented where they are."""
+        if self.pixels.dtype != torch.uint8:
+            return self
+        if augment is None:
+            return replace(self, pixels=self.pixels.float() / 255)
+        return replace(self, pixels=augment.on_device(self.pixels, self.image_seeds))
+
+    def pin_memory(self) -> Batch:
         """The same batch in memory from which copies to a device need no waiting."""
 
         def pin(value: Tensor | TextBatch) -> Tensor | TextBatch:

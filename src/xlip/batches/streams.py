@@ -151,10 +151,12 @@ class BatchSampler:
         ranks: int = 1,
         attributes: bool = False,
         denials: bool = False,
+        as_bytes: bool = False,
     ) -> None:
+        """`as_bytes`: leave pixels as uint8, for a device to augment (`Batch.ready`)."""
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
-        self.attributes, self.denials = attributes, denials
+        self.attributes, self.denials, self.as_bytes = attributes, denials, as_bytes
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
         self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
@@ -177,7 +179,7 @@ class BatchSampler:
         own = labels[: len(pairs)]
         own[own == UNKNOWN] = read[: len(pairs)][own == UNKNOWN]  # a label of the data set outweighs the report
         return Batch(
-            pixels=self.augment(pixels, row_draws(image_seeds, "augment")) if self.augment else pixels,
+            pixels=self._augmented(pixels, image_seeds),
             image_labels=torch.from_numpy(labels),
             reports=self.processor.texts(reports, [study.entities for study in with_report]),
             report_labels=torch.from_numpy(read),
@@ -230,7 +232,13 @@ class BatchSampler:
                 self._cache[key] = fitted
                 self._cached_bytes += fitted.nbytes
             stacked[number] = self._cache[key]
-        return as_pixels(stacked)
+        return torch.from_numpy(stacked).unsqueeze(1)
+
+    def _augmented(self, squares: Tensor, seeds: Tensor) -> Tensor:
+        if self.as_bytes:
+            return squares
+        pixels = as_pixels(squares[:, 0].numpy())
+        return self.augment(pixels, row_draws(seeds, "augment")) if self.augment else pixels
 
     def _report_labels(self, items: list[tuple[str, int, Study]]) -> np.ndarray[Any, Any]:
         """(R, K) int8 codes of what the reports say; each is read once, also where the file does not say it."""

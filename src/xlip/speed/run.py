@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
+from xlip.batches.processor import XLIPProcessor
 from xlip.batches.streams import BatchSampler, SetConfig, StudyTable
 from xlip.batches.tokenizer import train_wordpiece
-from xlip.batches.processor import XLIPProcessor
 from xlip.errors import XLIPError
 from xlip.files import check_target, write_json
 from xlip.preparation.run import prepare
@@ -54,7 +53,9 @@ def bench(part: str, config: BenchConfig) -> dict[str, Any]:
     if config.out:
         check_target(Path(config.out), folder=False)
     if config.rounds < 1 or config.count < 1:
-        raise XLIPError(f"rounds and count: expected at least 1, got {config.rounds} and {config.count}; take the defaults")
+        raise XLIPError(
+            f"rounds and count: expected at least 1, got {config.rounds} and {config.count}; take the defaults"
+        )
     parts: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
         "data": _data, "step": _step, "encode": _encode, "prepare": _prepare,
     }  # fmt: skip
@@ -94,11 +95,16 @@ def _data(config: BenchConfig) -> dict[str, Any]:
         if not config.data:
             prepare("phantom", Path(), Path(path), workers=0, options={"count": config.count, "size": 256})
         start = time.perf_counter()
-        tables = {name: StudyTable([SetConfig(path)] if name == "pairs" else [], name) for name in ("pairs", "images", "texts")}
+        tables = {
+            name: StudyTable([SetConfig(path)] if name == "pairs" else [], name)
+            for name in ("pairs", "images", "texts")
+        }
         opened = time.perf_counter() - start
         texts = [*tables["pairs"].reports()][:500]
         processor = XLIPProcessor(train_wordpiece(texts, vocab_size=2000), 224, "letterbox", 64)
-        sampler = BatchSampler(tables, {"pairs": 20}, processor, load_prompts("xlip"), ("Effusion",), augment=None, seed=0)
+        sampler = BatchSampler(
+            tables, {"pairs": 20}, processor, load_prompts("xlip"), ("Effusion",), augment=None, seed=0
+        )
         steps = max(1, len(tables["pairs"]) // 20)
         rates = []
         for _ in range(2):
@@ -106,7 +112,11 @@ def _data(config: BenchConfig) -> dict[str, Any]:
             for step in range(steps):
                 sampler(step)
             rates.append(round(20 * steps / (time.perf_counter() - start), 1))
-    return {"open_seconds": round(opened, 3), "studies": len(tables["pairs"]), "studies_per_s": {"first": rates[0], "again": rates[1]}}
+    return {
+        "open_seconds": round(opened, 3),
+        "studies": len(tables["pairs"]),
+        "studies_per_s": {"first": rates[0], "again": rates[1]},
+    }
 
 
 def _prepare(config: BenchConfig) -> dict[str, Any]:
@@ -116,6 +126,8 @@ def _prepare(config: BenchConfig) -> dict[str, Any]:
         prepare("phantom", Path(), Path(folder) / "set", workers=0, options={"count": config.count, "size": 256})
         seconds = time.perf_counter() - start
         size = sum(file.stat().st_size for file in (Path(folder) / "set").glob("*.parquet"))
-    return {"studies": config.count, "studies_per_s": round(config.count / seconds, 1), "bytes_per_study": size // config.count}
-
-
+    return {
+        "studies": config.count,
+        "studies_per_s": round(config.count / seconds, 1),
+        "bytes_per_study": size // config.count,
+    }

@@ -40,6 +40,9 @@ class PretrainConfig:
     """Name -> options; see `xlip.objectives.registry`."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: Augment | None = field(default_factory=Augment)
+    augment_on: Literal["auto", "workers", "device"] = "auto"
+    """Where images are augmented: by the workers, in fp32; or on the device, to which bytes go then. auto: on an
+    accelerator where there is one. The noise of pixels is drawn differently, so both are equal in distribution alone."""
     prompts: str = "xlip"
     steps: int = 10_000
     seed: int = 0
@@ -62,6 +65,8 @@ class PretrainConfig:
     """Steps between checkpoints; 0 = only where a signal stops the run."""
     keep: int = 2
     """Newest checkpoints that are kept; the one with the best figure of `evaluate` stays beside them."""
+    dry_run: bool = False
+    """Say what the run would do (data, leaks, kinds, sizes, memory, hours), and do nothing."""
     resume: bool | Literal["auto"] = False
     """true: go on from the run's last checkpoint; auto: that, or start where there is none."""
     workers: int = 1

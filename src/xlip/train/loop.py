@@ -102,6 +102,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         ranks=processes.num_processes,
         attributes=attributes,
         denials=reads_denials(config.objectives),
+        as_bytes=_on_device(config, processes.device),
     )
     log = RunLog(
         out,
@@ -125,6 +126,11 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
                 model.save_pretrained(partial)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
+
+
+def _on_device(config: PretrainConfig, device: torch.device) -> bool:
+    """Whether the device augments."""
+    return config.augment_on == "device" or (config.augment_on == "auto" and device.type != "cpu")
 
 
 def _trainer(config: PretrainConfig, accelerator: Any, task: Pretrainer, checkpoint: Checkpoint | None) -> Trainer:

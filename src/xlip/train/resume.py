@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xlip.train.config import PretrainConfig
 
 FREE = re.compile(
-    r"(out|resume|workers|worker_timeout|peer_timeout|log_every|gradient_norms_every|checkpoint_every|keep|trackers"
+    r"(out|resume|dry_run|workers|worker_timeout|peer_timeout|log_every|gradient_norms_every|checkpoint_every|keep|trackers"
     r"|recompute|shard|evaluate\..*|data\.test_sets.*|data\.exclusions|data\.\w+\.\d+\.path)"
 )
 """What has no part in the result. Sets may lie elsewhere: their studies are compared."""

@@ -131,8 +131,8 @@ class Session:
         return figures
 
     def _prepared(self, batch: Batch) -> Batch:
-        """The batch on the device."""
-        return batch.to(self.trainer.accelerator.device)
+        """The batch on the device, its images augmented."""
+        return batch.to(self.trainer.accelerator.device).ready(self.config.augment)
 
     def _progress(self, step: int) -> float:
         return step / max(self.config.steps - 1, 1)
