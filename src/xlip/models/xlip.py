@@ -128,7 +128,7 @@ class XLIPModel(PreTrainedModel):
         return token
 
     def images(self, pixels: Tensor, *, places: bool = True) -> Encodings:
-        """Whole images (B, 1, H, W) in [0, 1] through the tower and the head, and where `places` through the local head.
+        """Whole images (B, 1, H, W) in [0, 1] through the tower and the head; with `places`, through the local head.
 
         B may be 0.
         """
