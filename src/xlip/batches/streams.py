@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 STREAMS = ("pairs", "images", "texts")
 CACHE_BYTES = 1 << 30
-"""Decoded images are kept in memory up to this; beyond it they are decoded again every epoch."""
+"""Decoded images are kept in memory up to this, by all workers of a machine together; beyond it they are decoded again
+every epoch."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,12 @@ class BatchSampler:
         attributes: bool = False,
         denials: bool = False,
         as_bytes: bool = False,
+        samplers: int = 1,
     ) -> None:
-        """`as_bytes`: leave pixels as uint8, for a device to augment (`Batch.ready`)."""
+        """`as_bytes`: leave pixels as uint8, for a device to augment (`Batch.ready`). `samplers`: how many there are on
+        this machine, as workers: together they keep no more than `CACHE_BYTES`.
+        """
+        self.most_bytes = CACHE_BYTES // max(samplers, 1)
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
         self.attributes, self.denials, self.as_bytes = attributes, denials, as_bytes
@@ -226,7 +231,7 @@ class BatchSampler:
             if key not in self._cache:
                 assert study.image is not None
                 fitted = square(study.image, size, self.processor.preprocess)
-                if self._cached_bytes + fitted.nbytes > CACHE_BYTES:
+                if self._cached_bytes + fitted.nbytes > self.most_bytes:
                     stacked[number] = fitted
                     continue
                 self._cache[key] = fitted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         attributes=attributes,
         denials=reads_denials(config.objectives),
         as_bytes=_on_device(config, processes.device),
+        samplers=max(config.workers, 1) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
     )
     log = RunLog(
         out,
