@@ -192,17 +192,26 @@ class TextTower(nn.Module):
         weights: Tensor = self.encoder.get_input_embeddings().weight
         return weights
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids (B, T), mask (B, T), True = real token; B may be 0."""
+    def forward(self, ids: Tensor, mask: Tensor, *, full: bool = False) -> Encoded:
+        """Ids (B, T), mask (B, T), True = real token; B may be 0. `full`: no row has padding, as the caller knows."""
         if ids.shape[0] == 0:
             return self.forward(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
-        tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        tokens = self.encoder(input_ids=ids, attention_mask=self._attended(mask, full)).last_hidden_state
         if self.pool == "cls":
             return Encoded(tokens, tokens[:, 0])
         weights = mask[..., None].to(tokens.dtype)
         if self.polarity is not None:
             weights = weights * self._signs(ids, tokens, weights)
         return Encoded(tokens, (tokens * weights).sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
+
+    def _attended(self, mask: Tensor, full: bool) -> Tensor | None:
+        """The mask as the encoder takes it. `transformers` would ask the device whether there is padding at all."""
+        if self._path == "encoder.layer" and self.encoder.config._attn_implementation == "sdpa":
+            if full:
+                return None
+            if not torch.compiler.is_exporting() and not torch.jit.is_tracing():
+                return mask[:, None, None, :]
+        return mask.long()
 
     def _signs(self, ids: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
         """(B, T, 1) in (-1, 1): whether each token speaks for or against what it names.

@@ -139,7 +139,8 @@ class XLIPModel(PreTrainedModel):
 
     def texts(self, batch: TextBatch) -> Encodings:
         """Whole texts through the tower and the head."""
-        return self._encodings(self.text_tower(batch.ids, batch.mask), self.text_head, batch.mask)
+        full = bool(len(batch)) and min(batch.lengths.tolist()) == batch.ids.shape[1]
+        return self._encodings(self.text_tower(batch.ids, batch.mask, full=full), self.text_head, batch.mask)
 
     def places(self, pixels: Tensor) -> Tensor | None:
         """What `Encodings.places` holds, without the tower."""

@@ -161,7 +161,8 @@ def _trainer(config: PretrainConfig, accelerator: Any, task: Pretrainer, checkpo
             accelerator.scaler.load_state_dict(checkpoint.scaler)
     start = checkpoint.step if checkpoint else 0
     schedule = build_schedule(optimizer, optim.warmup_steps, config.steps, start)
-    wrapped = task.train() if config.shard else accelerator.prepare(task.train())
+    # Parts sum their gradients themselves; split weights do so by their own hooks.
+    wrapped = task.train() if config.shard or config.parts > 1 else accelerator.prepare(task.train())
     prepared = accelerator.prepare(optimizer)
     return Trainer(accelerator, wrapped, prepared, schedule, optim.clip, average, config.parts, config.shard)
 
