@@ -1,7 +1,7 @@
 """Seconds of a training step beside plain code: `python bench/step.py --json docs/step_speed.json`.
 
-ViT-S/16 at 224 px, a BERT of 6 blocks, reports of 16 to 64 tokens, 20 images and 20 texts a step, fp32. All ways are made in
-turns; the least CPU seconds of each count, so that other work on the machine matters little. See `xlip.speed.step`.
+ViT-S/16 at 224 px, a BERT of 6 blocks, reports of 16 to 64 tokens, 20 images and 20 texts a step, fp32; all ways
+in turns; the least CPU seconds of each count, so that other work on the machine matters little. See `xlip.speed.step`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 from facts import this_run
-
 from xlip.files import write_json
 from xlip.speed.run import BenchConfig, bench
 

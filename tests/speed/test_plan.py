@@ -15,6 +15,7 @@ from runs import prepare_streams, small_run, written
 from tiny import CONFIG
 from xlip.cli import main
 from xlip.errors import XLIPError
+from xlip.models.machine import attention_kernel
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS, build_objectives
 from xlip.speed.dry_run import dry_run
 from xlip.speed.estimate import StepCost, step_cost
@@ -38,7 +39,7 @@ def test_counting_without_numbers_is_counting_with_them() -> None:
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+    with FlopCounterMode(display=False) as counter, attention_kernel("plain"):
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             total = task(batch, 1.0, torch.Generator()).total
         total.backward()
@@ -54,7 +55,8 @@ def test_operations_grow_with_the_rows_and_are_six_for_each_weight_and_token() -
     tower = made_up_model(large, "meta").image_tower
     blocks = sum(p.numel() for block in tower.blocks for p in block.parameters())
     tokens = tower.grid**2 + 1
-    image = 16 * tokens * (6 * blocks + 12 * 4 * tokens * 64)  # and attention: four products of tokens x tokens, 3 times
+    # Six for each weight and token; attention has two products of tokens x tokens, forward, and twice that backward.
+    image = 16 * tokens * (6 * blocks + 12 * 4 * tokens * 64)
     assert image < one.flops < 2 * image
 
 

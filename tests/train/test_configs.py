@@ -1,4 +1,4 @@
-"""The configs that are shipped: each is read, run dry and trained for three steps on made-up data of the same schema."""
+"""The configs that are shipped: each is read, run dry and trained for three steps on data of the same schema."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Batch:
     described: Tensor
     """(lone images,) bool: whether its description says anything."""
     meaning: Tensor
-    """(lone images,) int64, on the CPU: equal for descriptions that state the same kinds in the same places; 0 = none."""
+    """(lone images,) int64, on the CPU: equal for descriptions that say the same kinds in the same places; 0 = none."""
     denials: TextBatch
     """M texts that deny kinds: a prompt of each of the K kinds, the same on every rank, then sentences of the reports
     (see `batches.denials`); empty where no objective asks."""

@@ -42,7 +42,7 @@ class PretrainConfig:
     augment: Augment | None = field(default_factory=Augment)
     augment_on: Literal["auto", "workers", "device"] = "auto"
     """Where images are augmented: by the workers, in fp32; or on the device, to which bytes go then. auto: on an
-    accelerator where there is one. The noise of pixels is drawn differently, so both are equal in distribution alone."""
+    accelerator where there is one. Noise is drawn in another way there: both are equal in distribution alone."""
     prompts: str = "xlip"
     steps: int = 10_000
     seed: int = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from xlip.batches.draws import seed_of
 from xlip.batches.streams import BatchSampler
@@ -97,14 +98,8 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
         model.processor,
         prompts,
         kinds,
-        augment=config.augment,
-        seed=config.seed,
-        rank=processes.process_index,
-        ranks=processes.num_processes,
         attributes=attributes,
-        denials=reads_denials(config.objectives),
-        as_bytes=_on_device(config, processes.device),
-        samplers=max(config.workers, 1) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        **_sampling(config, processes),
     )
     log = RunLog(
         out,
@@ -128,6 +123,19 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
                 model.save_pretrained(partial)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
+
+
+def _sampling(config: PretrainConfig, processes: PartialState) -> dict[str, Any]:
+    """What the batches of this process follow from, besides the data."""
+    return {
+        "augment": config.augment,
+        "seed": config.seed,
+        "rank": processes.process_index,
+        "ranks": processes.num_processes,
+        "denials": reads_denials(config.objectives),
+        "as_bytes": _on_device(config, processes.device),
+        "samplers": max(config.workers, 1) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    }
 
 
 def _on_device(config: PretrainConfig, device: torch.device) -> bool:
