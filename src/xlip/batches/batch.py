@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
 
-        def moved(value: Tensor | TextBatch) -> Tensor | TextBatch:
+        def moved(value: Tensor | TextBatch) -> Any:
             return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
 
         return replace(self, **{name: moved(getattr(self, name)) for name in DEVICE_FIELDS})
@@ -80,7 +81,7 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The same batch in memory from which copies to a device need no waiting."""
 
-        def pin(value: Tensor | TextBatch) -> Tensor | TextBatch:
+        def pin(value: Tensor | TextBatch) -> Any:
             if isinstance(value, Tensor):
                 return value.pin_memory()
             return replace(value, ids=value.ids.pin_memory(), mask=value.mask.pin_memory())
@@ -125,11 +126,11 @@ class Part:
         return replace(self.whole, pairs=len(self.pairs), **cut)
 
 
-def _taken(value: object, rows: list[int]) -> object:
+def _taken(value: Any, rows: list[int]) -> Any:
     if isinstance(value, tuple):
         return tuple(value[row] for row in rows)
     if isinstance(value, TextBatch):
-        return TextBatch(*(_taken(getattr(value, name), rows) for name in value.__dataclass_fields__))  # type: ignore[arg-type]
+        return TextBatch(*(_taken(getattr(value, name), rows) for name in value.__dataclass_fields__))
     assert isinstance(value, Tensor)
     return torch.cat([value[start:end] for start, end in _runs(rows)]) if rows else value[:0]
 
