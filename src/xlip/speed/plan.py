@@ -78,7 +78,7 @@ def read_run(file: str) -> PretrainConfig:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(PretrainConfig, "run")
     try:
-        parsed = parser.parse_object({"run": {"out": "planned", **given}})
+        parsed = parser.parse_object({"run": {"out": "planned", **(given or {})}})
         made: PretrainConfig = parser.instantiate(parsed).run
     except (jsonargparse.ArgumentError, KeyError, TypeError, ValueError) as error:
         raise XLIPError(f"{file}: expected the options of xlip pretrain ({' '.join(str(error).split())})") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import register_dataclass
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
@@ -23,6 +24,10 @@ class Losses:
 
     total: Tensor
     terms: dict[str, Tensor]
+
+
+# Wrappers look for the tensors of an output; FSDP2 knows those of registered classes alone.
+register_dataclass(Losses)
 
 
 class Pretrainer(nn.Module):
