@@ -38,6 +38,7 @@ def test_equal_texts_are_encoded_once_and_changed_ones_are_no_longer_equal() -> 
     assert sum(rows) == 2 * len(batch.prompts)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=30))
 def test_distinct_rows_stand_for_all(keys: list[int]) -> None:
     rows, place = distinct(torch.tensor(keys, dtype=torch.long))
