@@ -156,7 +156,7 @@ def _trainer(config: PretrainConfig, accelerator: Any, task: Pretrainer, checkpo
         shard(task)
     if config.recompute:
         for tower in (model.image_tower, model.text_tower):
-            tower.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+            tower.encoder.activation_checkpointing_enable({"use_reentrant": False})
     optimizer = build_optimizer(model, optim)
     average = Average(model, optim.ema) if optim.ema else None
     if checkpoint:
