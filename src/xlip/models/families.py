@@ -85,9 +85,10 @@ def cell_size(config: dict[str, Any]) -> int:
         XLIPError: patches that are not square.
     """
     defaults = AutoConfig.for_model(config["model_type"])
-    patch = config.get("patch_size", defaults.patch_size)
-    if not isinstance(patch, int):
-        raise XLIPError(f"image tower: expected square patches, got {patch}")
+    found = config.get("patch_size", defaults.patch_size)
+    if not isinstance(found, int):
+        raise XLIPError(f"image tower: expected square patches, got {found}")
+    patch: int = found
     if not IMAGE_FAMILIES[config["model_type"]].staged:
         return patch
     stages: int = len(config.get("depths", defaults.depths))

@@ -182,7 +182,8 @@ class TextTower(nn.Module):
     @torch.no_grad()
     def start_as_identity(self) -> None:
         """Let every block add nothing at first: texts start as the mean of their words, which differ between kinds."""
-        for block in self.blocks:
+        blocks: Any = self.blocks
+        for block in blocks:
             for output in (block.attention.output.dense, block.output.dense):
                 output.weight.zero_()
 
@@ -209,7 +210,7 @@ class TextTower(nn.Module):
         if self._path == "encoder.layer" and self.encoder.config._attn_implementation == "sdpa":
             if full:
                 return None
-            if not torch.compiler.is_exporting() and not torch.jit.is_tracing():
+            if not torch.compiler.is_exporting():
                 return mask[:, None, None, :]
         return mask.long()
 

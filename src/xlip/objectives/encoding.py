@@ -39,7 +39,8 @@ def encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str,
 def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Rows that have to be encoded, and for every row the number of its own among them; a key of 0 is no other's."""
     seen: dict[int, int] = {}
-    rows, place = [], []
+    rows: list[int] = []
+    place: list[int] = []
     for row, key in enumerate(keys.tolist()):
         if key == 0 or key not in seen:
             seen[key] = len(rows)

@@ -44,7 +44,6 @@ class PlainDual(nn.Module):
                 image_size=model.image_size,
                 patch_size=model.patch_size,
                 num_channels=1,
-                attn_implementation="sdpa",
             ),
             add_pooling_layer=False,
         )
@@ -57,7 +56,6 @@ class PlainDual(nn.Module):
                 intermediate_size=4 * model.text_width,
                 hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0,
-                attn_implementation="sdpa",
             ),
             add_pooling_layer=False,
         )
@@ -135,7 +133,7 @@ class Variants:
 
         def step() -> None:
             with attention_kernel(self.kernel):
-                loss().backward()  # type: ignore[no-untyped-call]
+                loss().backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -115,7 +116,7 @@ def _update(trainer: Trainer, values: Mapping[str, Tensor]) -> None:
     if trainer.sharded and trainer.failed.tolist():
         return  # split weights have no such place to look at, so the device is asked
     if not scaled and not trainer.sharded:  # fused AdamW looks there, and changes nothing where it says 1
-        inner = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        inner: Any = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
         inner.found_inf = trainer.failed
     trainer.optimizer.step()
     if trainer.average is not None:
