@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from xlip.batches.draws import Draws, normal, row_draws, uniform
 from xlip.batches.noise import counter_normal
+from xlip.batches.pixels import from_bytes
 from xlip.errors import XLIPError
 
 
@@ -52,7 +53,7 @@ class Augment:
             squares: on any device.
             seeds: (B,) int64, on the CPU.
         """
-        pixels = squares.float() / 255
+        pixels = from_bytes(squares)
         if len(pixels) == 0:
             return pixels
         draws = row_draws(seeds, "augment")

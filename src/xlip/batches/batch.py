@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xlip.batches.augmentation import Augment
+from xlip.batches.pixels import from_bytes
 from xlip.batches.text_batch import TextBatch
 from xlip.study.labels import UNCERTAIN, UncertainPolicy
 
@@ -75,7 +76,7 @@ class Batch:
         if self.pixels.dtype != torch.uint8:
             return self
         if augment is None:
-            return replace(self, pixels=self.pixels.float() / 255)
+            return replace(self, pixels=from_bytes(self.pixels))
         return replace(self, pixels=augment.on_device(self.pixels, self.image_seeds))
 
     def pin_memory(self) -> Batch:
