@@ -28,7 +28,7 @@ from xlip.train.loop import pretrain
 STREAMS = ("pairs", "images", "texts")
 TRAINING = 0.85
 """Share of the kills that wait until the steps have begun; the others meet the start too."""
-TIMES = ("images_per_s", "share_of_matmul_rate")
+TIMES = ("images_per_s", "share_of_matmul_rate", "data_wait_share")
 SMALL = ModelConfig(
     image_size=64,
     width=32,

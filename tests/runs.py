@@ -19,7 +19,7 @@ from xlip.train.config import PretrainConfig
 from xlip.train.resume import as_written
 
 STREAMS = ("pairs", "images", "texts")
-TIMES = ("images_per_s", "share_of_matmul_rate")
+TIMES = ("images_per_s", "share_of_matmul_rate", "data_wait_share")
 """What a log says of the machine, not of the training."""
 
 

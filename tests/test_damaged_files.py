@@ -26,6 +26,9 @@ OFTEN = ("csv", "folder", "dicom", "openi")
 SELDOM = ("export",)
 """Tracing the graphs takes half a minute: only the slow suite does."""
 READS_NOTHING = {
+    "bench step": "it makes its own numbers",
+    "bench encode": "it makes its own numbers",
+    "bench prepare": "it makes phantoms in a folder of its own",
     "demo": "it makes phantoms and reads none of its own files again",
     "pacs listen": "it reads what peers send, which tests/pacs/test_listen.py damages",
 }
@@ -43,7 +46,7 @@ SUMMED = (".png", ".parquet", ".safetensors", ".npz")
 FOREIGN = ("vit/", "bert/")
 """Folders that other programs wrote, without sums."""
 TABLES = ("quarantine.csv", "warnings.csv", "dropped.csv")
-SECONDS = re.compile(r'"(seconds|date|images_per_s|share_of_matmul_rate)": [^,\n}]+|\b\d+(\.\d+)? s\b')
+SECONDS = re.compile(r'"(seconds|date|images_per_s|share_of_matmul_rate|data_wait_share)": [^,\n}]+|\b\d+(\.\d+)? s\b')
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ CASES = {
                            "model", "model.safetensors"),
     "pretrain-towers": Case("pretrain --config {}/run.yaml --model.image_checkpoint {}/vit --model.text_checkpoint "
                             "{}/bert --out {out}", "vit bert", "model.safetensors"),
+    "pretrain-dry": Case("pretrain --config {}/run.yaml --dry_run true --out {out}", "run.yaml set"),
+    "plan": Case("plan {}/run.yaml --gflops 100 --disk_gb_s 1 --out {out}/plan.json", "run.yaml"),
+    "bench-data": Case("bench data --smallest true --rounds 1 --data {}/set --out {out}/bench.json", "set"),
     "replay": Case("replay {}/fault", "fault"),
     "zeroshot": Case("zeroshot --model {}/model --data {}/set --prompts {}/prompts.yaml --replicates 20 --out {out}",
                      "model set prompts.yaml cache", SCORED),

@@ -35,7 +35,7 @@ ORDER = (
     ("finetune",),
     ("suites", "evaluate"),
     ("pages",),
-    ("export",),
+    ("export", "speed"),
     ("demo", "ablation"),
     ("cli",),
 )

@@ -100,6 +100,7 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
         *(name for name in cli.COMMANDS if name.startswith("pacs ")),  # docs/pacs.md
         "serve",
         *("explain", "triage", "abstain"),  # docs/explain.md
+        *("plan", *(name for name in cli.COMMANDS if name.startswith("bench "))),  # docs/plan.md
     }
     for words in XLIP:
         quiet = ["--workers", "0"] if words[0] == "pretrain" else []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -11,7 +14,7 @@ from xlip.batches.descriptions import Description, describe
 from xlip.batches.processor import XLIPProcessor
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.objective import Context, Objective
+from xlip.objectives.objective import Context, HasViews, Objective
 from xlip.phantom import Phantom, generate
 from xlip.reports.entities import kinds_of, tag
 from xlip.study.attributes import attribute_families, attribute_targets
@@ -44,11 +47,19 @@ CONFIG = ModelConfig(
 )
 
 
+@cache
+def phantom(number: int) -> Phantom:
+    """Made once: most of the time of a small test would be phantoms."""
+    return generate(number, size=64)
+
+
+@cache
+def tiny_tokenizer() -> Any:
+    return train_wordpiece([phantom(i).report for i in range(60)], vocab_size=CONFIG.vocab_size)
+
+
 def tiny_processor() -> XLIPProcessor:
-    texts = [generate(i, size=64).report for i in range(60)]
-    return XLIPProcessor(
-        train_wordpiece(texts, vocab_size=CONFIG.vocab_size), CONFIG.image_size, "letterbox", CONFIG.max_tokens
-    )
+    return XLIPProcessor(tiny_tokenizer(), CONFIG.image_size, "letterbox", CONFIG.max_tokens)
 
 
 def tiny_model(seed: int = 0) -> XLIPModel:
@@ -59,10 +70,8 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
     """Phantoms as a batch: pairs, lone images, lone reports."""
     processor = model.processor
     assert processor is not None
-    shown = [generate(start + i, size=64) for i in range(pairs + images)]
-    reports = [
-        generate(start + i, size=64).report for i in (*range(pairs), *range(pairs + images, pairs + images + texts))
-    ]
+    shown = [phantom(start + i) for i in range(pairs + images)]
+    reports = [phantom(start + i).report for i in (*range(pairs), *range(pairs + images, pairs + images + texts))]
     tagged = [tag(report) for report in reports]
     prompts = load_prompts("xlip")
     described = [description(p, i) for i, p in enumerate(shown[pairs:])]
@@ -113,6 +122,7 @@ def context_of(model: XLIPModel, batch: Batch, objective: Objective, progress: f
         images=model.images(batch.pixels),
         texts=encode_together(model, inputs),
         inputs=inputs,
+        views={objective.name: model.images(objective.views(batch))} if isinstance(objective, HasViews) else {},
         progress=progress,
         generator=generator,
     )

@@ -153,7 +153,7 @@ def test_a_checkpoint_of_another_shape_is_refused_with_a_remedy(tmp_path: Path) 
 
 
 def test_unknown_families_and_options_are_refused() -> None:
-    with pytest.raises(XLIPError, match="expected one of vit, dinov2, got 'resnet'"):
+    with pytest.raises(XLIPError, match=r"expected one of vit, dinov2, .*got 'resnet'"):
         image_tower("resnet")
     with pytest.raises(XLIPError, match="unknown option 'hiden_size'"):
         image_tower("vit", hiden_size=3)

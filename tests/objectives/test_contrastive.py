@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny import context_of, tiny_batch, tiny_model
-from xlip.objectives.contrastive import Contrastive, both_ways, info_nce, positive_keys, positives
+from xlip.objectives.blocks import blockwise
+from xlip.objectives.contrastive import Contrastive, _block, both_ways, info_nce, positive_keys, positives
 from xlip.study.kinds import kinds
 
 
@@ -124,3 +125,21 @@ def test_the_chunked_loss_has_the_same_gradient() -> None:
         info_nce(image, start.flip(0), keys, keys, torch.tensor(2.0), chunk).backward()
         gradients.append(image.grad)
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_blocks_give_the_value_and_every_gradient_of_the_whole_matrix(rows: int) -> None:
+    torch.manual_seed(0)
+    keys = torch.stack([torch.tensor([1, 2, 1, 3, 4, 5]), torch.tensor([0, 1, 2, 1, 0, 0])], 1)
+    found = []
+    for blocks in (False, True):
+        first, second = (torch.nn.functional.normalize(torch.randn(6, 4, generator=g), dim=1).requires_grad_()
+                         for g in (torch.Generator().manual_seed(seed) for seed in (1, 2)))  # fmt: skip
+        scale = torch.tensor(3.0, requires_grad=True)
+        against = torch.tensor([0.1, -1e4, 2.0, 0.3, -3.0, 1.0], requires_grad=True)
+        parts = (first, second, keys, keys, scale, against)
+        total = blockwise(*parts, positives, rows) if blocks else _block(*parts)
+        (2.5 * total).backward()
+        found.append([total.detach(), *(one.grad for one in (first, second, scale, against))])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(other, one, rtol=1e-5, atol=1e-6)

@@ -11,6 +11,7 @@ from tiny import CONFIG, context_of, tiny_batch, tiny_model, tiny_processor
 from xlip.errors import XLIPError
 from xlip.models.local import cells
 from xlip.objectives.local_kind import LocalKind
+from xlip.objectives.objective import mean_over_ranks
 from xlip.objectives.response import kind_maps, kind_response
 from xlip.train.build import build_model
 
@@ -20,7 +21,7 @@ def test_the_loss_equals_the_naive_loop() -> None:
     batch = tiny_batch(model, 2, 2, 1)
     labels = torch.tensor([[1, 0, -1, 0], [0, 0, 0, 1], [-1, -1, -1, -1], [1, 1, 0, 0]], dtype=torch.int8)
     context = context_of(model, replace(batch, image_labels=labels), LocalKind())
-    made = LocalKind()(context)
+    error, contrast = LocalKind()(context)
     places = context.images.places.detach().double().numpy()
     prompts = context.texts["prompts"].embedding.detach().double().numpy()
     head = model.local
@@ -39,15 +40,18 @@ def test_the_loss_equals_the_naive_loop() -> None:
         absent = sum(math.exp(for_[k]) for k in range(4) if row[k] == 0)
         if present:
             contrasts.append(np.mean([-math.log(math.exp(for_[k]) / (math.exp(for_[k]) + absent)) for k in present]))
-    assert int(made.count) == 3
-    assert float(made.total.detach() / 3) == pytest.approx(np.mean(errors) + np.mean(contrasts), rel=1e-4)
+    assert (int(error.count), int(contrast.count)) == (len(errors), len(contrasts))
+    assert float(error.total.detach()) == pytest.approx(np.sum(errors), rel=1e-4)
+    assert float(contrast.total.detach()) == pytest.approx(np.sum(contrasts), rel=1e-4)
+    mean = mean_over_ranks((error, contrast))
+    assert float(mean.detach()) == pytest.approx(np.mean(errors) + np.mean(contrasts), rel=1e-4)
 
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 def test_it_teaches_the_local_stem_and_the_words_and_leaves_the_tower_alone(stem: str) -> None:
     model = build_model(replace(CONFIG, stem=stem), tiny_processor(), 0)
     context = context_of(model, tiny_batch(model), LocalKind())
-    LocalKind()(context).total.backward()
+    mean_over_ranks(LocalKind()(context)).backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert "text_tower.encoder.embeddings.word_embeddings.weight" in reached
     assert "local.head.1.weight" in reached
@@ -65,9 +69,9 @@ def test_no_label_is_no_loss() -> None:
     model = tiny_model()
     batch = tiny_batch(model)
     unknown = replace(batch, image_labels=torch.full_like(batch.image_labels, -1))
-    term = LocalKind()(context_of(model, unknown, LocalKind()))
-    assert int(term.count) == 0
-    assert float(term.total.detach()) == 0
+    for term in LocalKind()(context_of(model, unknown, LocalKind())):
+        assert int(term.count) == 0
+        assert float(term.total.detach()) == 0
 
 
 def test_maps_come_from_the_local_stem_and_else_from_the_tokens() -> None:

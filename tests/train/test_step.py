@@ -62,13 +62,14 @@ def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
     assert float(losses.total.detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_each_tower_is_called_once_per_length_group() -> None:
+def test_the_image_tower_is_called_once_and_the_text_tower_once_per_bucket() -> None:
     model = tiny_model()
     calls = {"image": 0, "text": 0}
     model.image_tower.register_forward_hook(lambda *_: calls.__setitem__("image", calls["image"] + 1))
     model.text_tower.register_forward_hook(lambda *_: calls.__setitem__("text", calls["text"] + 1))
     Pretrainer(model, build_objectives(OBJECTIVE_DEFAULTS))(tiny_batch(model), 1.0, torch.Generator().manual_seed(0))
-    assert calls == {"image": 1, "text": 2}  # reports, and the much shorter prompts
+    assert calls["image"] == 1
+    assert 1 <= calls["text"] <= 4  # buckets of similar length
 
 
 def test_a_run_can_be_loaded_logs_and_repeats_itself(data, tmp_path: Path) -> None:
@@ -183,7 +184,8 @@ def test_a_terms_gradient_norm_is_that_of_its_weighted_loss_alone() -> None:
         ({"objectives": {"attmimm": {}}}, "unknown objective 'attmimm'"),
         ({"objectives": {"attmim": {"ratoi": 1}}}, "unknown option 'ratoi'"),
         ({"objectives": {}}, "expected at least one of"),
-        ({"precision": "fp16"}, "expected auto, bf16 or fp32"),
+        ({"precision": "int8"}, "expected auto, fp32, bf16, fp16"),
+        ({"precision": "fp16"}, "GFLOP/s in fp16 and at .* in fp32, and has no loss scaling; take auto, bf16 or fp32"),
         ({"data": Streams(mix={"pairs": 4})}, "data.pairs lists no set"),
         ({"data": Streams(mix={"pears": 4})}, "unknown stream 'pears'"),
         ({"data": Streams(pairs=[SetConfig("nowhere")], mix={"pairs": 4})}, "nowhere; found none: run `xlip prepare`"),

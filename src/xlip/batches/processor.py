@@ -82,7 +82,7 @@ class XLIPProcessor:
             words = encoded.word_ids(row)
             numbers, inside = group_tokens(encoded["offset_mapping"][row], words, entities[row])
             group[row], is_entity[row] = torch.from_numpy(numbers), torch.from_numpy(inside)
-        return TextBatch(ids, mask, group, is_entity)
+        return TextBatch(ids, mask, group, is_entity).with_keys()
 
     def queries(self, texts: str | Iterable[str]) -> TextBatch:
         """Texts of a user's own -> ids; a warning where words are unknown or the end is cut off.

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 STREAMS = ("pairs", "images", "texts")
 CACHE_BYTES = 1 << 30
-"""Decoded images are kept in memory up to this; beyond it they are decoded again every epoch."""
+"""Decoded images are kept in memory up to this, by all workers of a machine together; beyond it they are decoded again
+every epoch."""
 SAMPLED = 500
 """Studies of a set that `StudyTable.content` looks at, about."""
 
@@ -193,10 +194,16 @@ class BatchSampler:
         attributes: bool = False,
         denials: bool = False,
         borrowed: float = 0.0,
+        as_bytes: bool = False,
+        samplers: int = 1,
     ) -> None:
+        """`as_bytes`: leave pixels as uint8, for a device to augment (`Batch.ready`). `samplers`: how many there are on
+        this machine, as workers: together they keep no more than `CACHE_BYTES`.
+        """
+        self.most_bytes = CACHE_BYTES // max(samplers, 1)
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
-        self.attributes, self.denials = attributes, denials
+        self.attributes, self.denials, self.as_bytes = attributes, denials, as_bytes
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
         self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
@@ -224,7 +231,7 @@ class BatchSampler:
         own = labels[: len(pairs)]
         own[own == UNKNOWN] = read[: len(pairs)][own == UNKNOWN]  # a label of the data set outweighs the report
         return Batch(
-            pixels=self.augment(pixels, row_draws(image_seeds, "augment")) if self.augment else pixels,
+            pixels=self._augmented(pixels, image_seeds),
             image_labels=torch.from_numpy(labels),
             reports=self.processor.texts(reports, [study.entities for study in with_report]),
             report_labels=torch.from_numpy(read),
@@ -271,13 +278,19 @@ class BatchSampler:
             if key not in self._cache:
                 assert study.image is not None
                 fitted = square(study.image, size, self.processor.preprocess)
-                if self._cached_bytes + fitted.nbytes > CACHE_BYTES:
+                if self._cached_bytes + fitted.nbytes > self.most_bytes:
                     stacked[number] = fitted
                     continue
                 self._cache[key] = fitted
                 self._cached_bytes += fitted.nbytes
             stacked[number] = self._cache[key]
-        return as_pixels(stacked)
+        return torch.from_numpy(stacked).unsqueeze(1)
+
+    def _augmented(self, squares: Tensor, seeds: Tensor) -> Tensor:
+        if self.as_bytes:
+            return squares
+        pixels = as_pixels(squares[:, 0].numpy())
+        return self.augment(pixels, row_draws(seeds, "augment")) if self.augment else pixels
 
     def _report_labels(self, items: list[tuple[str, int, Study]]) -> np.ndarray[Any, Any]:
         """(R, K) int8 codes of what the reports say; each is read once, also where the file does not say it."""

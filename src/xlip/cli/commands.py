@@ -50,6 +50,21 @@ COMMANDS: dict[str, Command] = {
     "pretrain": Command(
         "train.config.PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"
     ),
+    "plan": Command(
+        "speed.plan.PlanConfig",
+        training.run_plan,
+        "operations, memory, network, hours of a training on N nodes, without data",
+        positional="run",
+    ),
+    **{
+        f"bench {part}": Command("speed.run.BenchConfig", training.run_bench(part), f"measure {what} here, as JSON")
+        for part, what in (
+            ("data", "reading batches from Parquet"),
+            ("step", "a training step beside plain transformers"),
+            ("encode", "encoding images beside plain transformers"),
+            ("prepare", "preparing a set"),
+        )
+    },
     "replay": Command(
         "train.faults.ReplayConfig",
         training.run_replay,

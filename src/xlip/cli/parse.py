@@ -18,7 +18,7 @@ RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup
 LEAST = {
     **dict.fromkeys(("seed", "replicates", "steps", "checkpoint_every", "gradient_norms_every", "every", "keep"), 0),
     **dict.fromkeys(("lr", "weight_decay", "warmup_steps", "clip", "worker_timeout"), 0),
-    **dict.fromkeys(("log_every", "peer_timeout", "short_side", "batch_size"), 1),
+    **dict.fromkeys(("log_every", "peer_timeout", "short_side", "batch_size", "parts"), 1),
     **dict.fromkeys(("workers", "reserve", "wait", "idle", "most", "port"), 0),
     **dict.fromkeys(("width", "side", "page", "megabytes", "associations", "attempts"), 1),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from xlip.cli.show import print_dropped, print_left_out, print_sanity, print_table, report_or_warning
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from xlip.demo import DemoConfig
     from xlip.finetune.predict import PredictConfig
     from xlip.finetune.run import FinetuneConfig
+    from xlip.speed.plan import PlanConfig
+    from xlip.speed.run import BenchConfig
     from xlip.train.config import PretrainConfig
     from xlip.train.faults import ReplayConfig
 
@@ -27,6 +30,11 @@ def run_pretrain(config: PretrainConfig) -> None:
     from xlip.evaluate.during_training import training_evaluation
     from xlip.train.loop import pretrain
 
+    if config.dry_run:
+        from xlip.speed.dry_run import dry_run
+
+        print_plan(dry_run(config))
+        return
     run = pretrain(config, training_evaluation(config.evaluate, config.prompts))
     if not run.main:
         return
@@ -38,6 +46,38 @@ def run_pretrain(config: PretrainConfig) -> None:
             f"{last['share_of_matmul_rate']:.0%} of this machine's matrix rate"
         )
     print(f"next: xlip zeroshot --model {config.out} --data PARQUET_OR_CSV --out DIR")
+
+
+def run_plan(config: PlanConfig) -> None:
+    """Plan a run on N nodes."""
+    from xlip.speed.plan import plan
+
+    print_plan(plan(config))
+
+
+def print_plan(found: dict[str, Any]) -> None:
+    """Figures of a plan, one a line."""
+    for name, value in found.items():
+        if name == "streams":
+            for stream, facts in value.items():
+                said = ", ".join(f"{key.replace('_', ' ')} {one}" for key, one in facts.items())
+                print(f"{stream}: {said}")
+            continue
+        shown = ", ".join(value) if isinstance(value, list) else f"{value:,.4g}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' ')}: {shown}")
+
+
+def run_bench(part: str) -> Callable[[BenchConfig], None]:
+    """A function that measures one part and prints what it found as JSON."""
+
+    def run(config: BenchConfig) -> None:
+        import json
+
+        from xlip.speed.run import bench
+
+        print(json.dumps(bench(part, config), indent=1))
+
+    return run
 
 
 def run_replay(config: ReplayConfig) -> None:

@@ -6,11 +6,8 @@ from typing import Any
 
 from xlip.errors import XLIPError
 from xlip.finetune.classifier import XLIPClassifier
+from xlip.models.adapters import TARGETS
 from xlip.models.towers import ImageTower
-
-TARGETS = r".*\.attention\.(?:.*\.)?(?:q_proj|k_proj|v_proj|o_proj|query|key|value|dense)"
-"""The four projections of every block (Hu et al. 2021, arXiv:2106.09685 adapts query and value), in either naming of
-transformers."""
 
 
 def add_adapters(classifier: XLIPClassifier, rank: int, alpha: int) -> None:

@@ -17,24 +17,33 @@ from torch.nn import functional as F
 from xlip.errors import XLIPError
 from xlip.files import cache_folder, write_whole
 
-FORMATS = ("fp32", "bf16")
+FORMATS = ("fp32", "bf16", "fp16")
 KERNELS = ("plain", "fused")
 CLEARLY = 1.15
 """How much faster bf16 must be to be taken: it has costs of its own, casts and coarser sums."""
 
 
 def mixed_precision(choice: str, device: torch.device | None = None) -> str:
-    """`bf16` or `no`, for accelerate; `auto`: by the rates of this machine.
+    """`bf16`, `fp16` or `no`, for accelerate; `auto`: bf16 or fp32, by the rates of this machine.
 
     Flags of a CPU do not tell: some with avx512_bf16 multiply slower in bf16 than in fp32.
 
     Raises:
-        XLIPError: another choice.
+        XLIPError: another choice, or fp16 on a CPU.
     """
     if choice not in ("auto", *FORMATS):
-        raise XLIPError(f"precision: expected auto, bf16 or fp32; got {choice!r}")
+        raise XLIPError(f"precision: expected auto, {', '.join(FORMATS)}; got {choice!r}")
+    device = device or _device()
+    if choice == "fp16":
+        if device.type == "cpu":
+            rates = _half_rates(device)
+            raise XLIPError(
+                f"precision fp16: this CPU multiplies matrices at {rates['fp16']:.3g} GFLOP/s in fp16 and at "
+                f"{rates['fp32']:.3g} in fp32, and has no loss scaling; take auto, bf16 or fp32"
+            )
+        return "fp16"
     if choice == "auto":
-        rates = matmul_rates(device or _device())
+        rates = matmul_rates(device)
         choice = "bf16" if rates["bf16"] > CLEARLY * rates["fp32"] else "fp32"
     return "bf16" if choice == "bf16" else "no"
 
@@ -64,9 +73,17 @@ def _device() -> torch.device:
     return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
+def _half_rates(device: torch.device) -> dict[str, float]:
+    """As `matmul_rates`, of fp16: on small matrices, for there is no kernel for it on many CPUs."""
+    types = {"fp32": torch.float32, "fp16": torch.float16}
+    return _kept(device, "matmul fp16", lambda: _rates_of(types, 192, device))
+
+
 def _matmul_rates(device: torch.device) -> dict[str, float]:
-    size = 4096 if device.type == "cuda" else 1024
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return _rates_of({"fp32": torch.float32, "bf16": torch.bfloat16}, 4096 if device.type == "cuda" else 1024, device)
+
+
+def _rates_of(types: dict[str, torch.dtype], size: int, device: torch.device) -> dict[str, float]:
     operands = {name: torch.randn(size, size, device=device, dtype=dtype) for name, dtype in types.items()}
     best = _fastest({name: partial(torch.matmul, one, one) for name, one in operands.items()}, device)
     return {name: round(2e-9 * size**3 / seconds, 1) for name, seconds in best.items()}
@@ -121,9 +138,13 @@ def _kept(device: torch.device, name: str, measure: Callable[[], dict[str, float
 @cache
 def _machine(device: torch.device) -> str:
     """A name for what decides speed: processor, threads, torch."""
-    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    said = f"{processor} {os.cpu_count()} {torch.get_num_threads()} {torch.__version__}"
+    said = f"{processor_name(device)} {os.cpu_count()} {torch.get_num_threads()} {torch.__version__}"
     return "".join(letter if letter.isalnum() else "-" for letter in said)
+
+
+def processor_name(device: torch.device) -> str:
+    """What a device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
 
 
 def _processor() -> str:

@@ -54,7 +54,9 @@ class RunningNorm(nn.Module):
             seen = self.mean.new_zeros(3, len(self.mean))
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             dist.all_reduce(seen)
-        any_seen, count = seen[2] > 0, seen[2].clamp(min=1)
+        # What is not finite counts for nothing, as the step does that brought it.
+        any_seen, count = (seen[2] > 0) & seen.isfinite().all(), seen[2].clamp(min=1)
+        seen = seen.nan_to_num(0.0, 0.0, 0.0)
         mean = seen[0] / count
         variance = (seen[1] / count - mean.square()).clamp(min=0)
         # The first steps count for more, as the start (mean 0, variance 1) is no statistic of anything. No value is

@@ -1,4 +1,4 @@
-"""Image and text towers: any `transformers` ViT, DINOv2 or BERT, from a config or from a checkpoint."""
+"""Image and text towers: encoders of `transformers` (see `families`), from a config or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from xlip.batches.place import checked_place
 from xlip.errors import XLIPError
 from xlip.files import reading
+from xlip.models.families import (
+    EAGER,
+    IMAGE_FAMILIES,
+    PARTS,
+    TEXT_FAMILIES,
+    WITH_POOLER,
+    cell_size,
+    check_grid,
+    embed,
+    part,
+    resized_positions,
+    run,
+    width_of,
+)
 from xlip.models.stem import ConvStem
 
-IMAGE_FAMILIES = ("vit", "dinov2")
-TEXT_FAMILIES = ("bert",)
 FORMAT = {"dtype", "torch_dtype"}
 
 
@@ -39,30 +51,43 @@ class ImageTower(nn.Module):
 
     def __init__(self, config: dict[str, Any], *, stem: str, pool: str, mean: float, std: float) -> None:
         super().__init__()
-        self.encoder = _build(config, IMAGE_FAMILIES, add_pooling_layer=False)
-        self.patch_size: int = config["patch_size"]
+        self.encoder = _build(config, tuple(IMAGE_FAMILIES))
+        check_grid(config)
+        self.family = IMAGE_FAMILIES[config["model_type"]]
+        self.patch_size: int = cell_size(config)
         self.grid: int = config["image_size"] // self.patch_size
+        self.prefix = self.family.prefix(self.encoder.config)
         self.pool, self.mean, self.std = pool, mean, std
+        if pool == "cls" and not self.family.class_token:
+            raise XLIPError(f"model.pool: a {config['model_type']} has no class token; take max or mean")
         if stem != "patch":
+            if self.family.staged or not self.family.kernel.endswith("projection"):
+                raise XLIPError(f"model.stem: a {config['model_type']} has a stem of its own; take stem: patch")
             self.encoder.embeddings.patch_embeddings.projection = ConvStem(
-                config["hidden_size"], self.patch_size, curved=stem == "curved"
+                self.width, self.patch_size, curved=stem == "curved"
             )
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks, or stages, from the pixels on."""
+        found: nn.ModuleList = part(self.encoder, self.family.blocks)
+        return found
 
     @property
     def depth(self) -> int:
         """Number of blocks."""
-        return int(self.encoder.config.num_hidden_layers)
+        return len(self.blocks)
 
     @property
     def width(self) -> int:
         """Features of a token, D."""
-        return int(self.encoder.config.hidden_size)
+        return width_of(self.encoder.config)
 
     @property
     def attention_shape(self) -> tuple[int, int, int]:
         """Tokens of an image with its class token, heads, features of a head."""
-        heads = int(self.encoder.config.num_attention_heads)
-        return self.grid**2 + 1, heads, self.width // heads
+        heads = 1 if self.family.staged else int(self.encoder.config.num_attention_heads)
+        return self.grid**2 + self.prefix, heads, self.width // heads
 
     def reset_stem(self) -> None:
         """Draw a conv stem's kernels anew: `transformers` has overwritten them with its own for linear layers."""
@@ -82,37 +107,42 @@ class ImageTower(nn.Module):
 
     @property
     def _stem(self) -> ConvStem | None:
-        stem = self.encoder.embeddings.patch_embeddings.projection
+        stem = part(self.encoder, self.family.kernel)
         return stem if isinstance(stem, ConvStem) else None
 
-    def visible(self, pixels: Tensor, hidden: Tensor) -> Encoded:
+    def visible(self, pixels: Tensor, hidden: Tensor, count: int | None = None) -> Encoded:
         """Encode the visible patches only (He et al. 2022, MAE): nothing of a hidden patch can leak.
 
         Args:
             pixels: (B, 1, H, W) in [0, 1].
             hidden: (B, N), True = hidden; every row hides the same number of patches.
+            count: how many of a row are visible, where that is known: it need not be asked of the device then.
 
         Returns:
             tokens (B, N, D) with zeros at hidden patches, pooled (B, D) of the visible ones.
+
+        Raises:
+            XLIPError: a tower whose stages mix patches (Swin, ConvNeXt).
         """
+        if self.family.staged:
+            raise XLIPError("a tower of stages (Swin, ConvNeXt) cannot leave out patches; take attmim.where: feature")
         # Blanked before the stem as well: neighbouring 3x3 kernels would see across the patch border.
         blank = hidden.view(-1, 1, self.grid, self.grid).repeat_interleave(self.patch_size, 2)
         embedded = self._embed(pixels.masked_fill(blank.repeat_interleave(self.patch_size, 3), self.mean))
-        index = (~hidden).nonzero()[:, 1].view(len(hidden), -1, 1).expand(-1, -1, embedded.shape[-1])
-        kept = torch.cat([embedded[:, :1], embedded[:, 1:].gather(1, index)], 1)
-        encoded = self._encode(kept)
+        count = int((~hidden[0]).sum()) if count is None else count
+        places = hidden.byte().argsort(dim=1, stable=True)[:, :count]  # the visible ones first, in their order
+        index = places[..., None].expand(-1, -1, embedded.shape[-1])
+        kept = torch.cat([embedded[:, : self.prefix], embedded[:, self.prefix :].gather(1, index)], 1)
+        encoded = self._encode(kept, places)
         tokens = encoded.tokens.new_zeros(*hidden.shape, embedded.shape[-1]).scatter(1, index, encoded.tokens)
         return Encoded(tokens, encoded.pooled)
 
     def _embed(self, pixels: Tensor) -> Tensor:
-        embedded: Tensor = self.encoder.embeddings(self.normalised(pixels))
-        return embedded
+        return embed(self.encoder, self.normalised(pixels))
 
-    def _encode(self, embedded: Tensor) -> Encoded:
-        for block in _blocks(self.encoder):
-            embedded = block(embedded)
-        normed = self.encoder.layernorm(embedded)
-        tokens = normed[:, 1:]
+    def _encode(self, embedded: Tensor, places: Tensor | None = None) -> Encoded:
+        normed = run(self.encoder, self.family, embedded, self.grid, places)
+        tokens = normed[:, self.prefix :]
         if self.pool == "cls":
             return Encoded(tokens, normed[:, 0])
         # A finding fills few patches: the largest answer of each feature keeps what a mean dilutes (`docs/log.md`).
@@ -124,9 +154,26 @@ class TextTower(nn.Module):
 
     def __init__(self, config: dict[str, Any], *, pool: str) -> None:
         super().__init__()
-        self.encoder = _build(config, TEXT_FAMILIES, add_pooling_layer=False)
+        self.encoder = _build(config, tuple(TEXT_FAMILIES))
+        self._path = TEXT_FAMILIES[config["model_type"]]
         self.pool = pool
-        self.polarity = nn.Linear(2 * config["hidden_size"], 1) if pool == "polarity" else None
+        self.polarity = nn.Linear(2 * self.width, 1) if pool == "polarity" else None
+        if self.word_embeddings.shape[1] != self.width:
+            raise XLIPError(
+                f"text tower: its word embeddings have {self.word_embeddings.shape[1]} features, its blocks "
+                f"{self.width}; expected a model where both are equal"
+            )
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks, from the words on."""
+        found: nn.ModuleList = part(self.encoder, self._path)
+        return found
+
+    @property
+    def width(self) -> int:
+        """Features of a token, D."""
+        return width_of(self.encoder.config)
 
     def reset_polarity(self) -> None:
         """Let every token count alike, so that a tower starts as one that averages its tokens."""
@@ -137,7 +184,8 @@ class TextTower(nn.Module):
     @torch.no_grad()
     def start_as_identity(self) -> None:
         """Let every block add nothing at first: texts start as the mean of their words, which differ between kinds."""
-        for block in self.encoder.encoder.layer:
+        blocks: Any = self.blocks
+        for block in blocks:
             for output in (block.attention.output.dense, block.output.dense):
                 output.weight.zero_()
 
@@ -147,17 +195,26 @@ class TextTower(nn.Module):
         weights: Tensor = self.encoder.get_input_embeddings().weight
         return weights
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids (B, T), mask (B, T), True = real token; B may be 0."""
+    def forward(self, ids: Tensor, mask: Tensor, *, full: bool = False) -> Encoded:
+        """Ids (B, T), mask (B, T), True = real token; B may be 0. `full`: no row has padding, as the caller knows."""
         if ids.shape[0] == 0:
             return self.forward(ids.new_zeros(1, ids.shape[1]), mask.new_ones(1, ids.shape[1])).none()
-        tokens = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        tokens = self.encoder(input_ids=ids, attention_mask=self._attended(mask, full)).last_hidden_state
         if self.pool == "cls":
             return Encoded(tokens, tokens[:, 0])
         weights = mask[..., None].to(tokens.dtype)
         if self.polarity is not None:
             weights = weights * self._signs(ids, tokens, weights)
         return Encoded(tokens, (tokens * weights).sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
+
+    def _attended(self, mask: Tensor, full: bool) -> Tensor | None:
+        """The mask as the encoder takes it. `transformers` would ask the device whether there is padding at all."""
+        if self._path == "encoder.layer" and self.encoder.config._attn_implementation == "sdpa":
+            if full:
+                return None
+            if not torch.compiler.is_exporting():
+                return mask[:, None, None, :]
+        return mask.long()
 
     def _signs(self, ids: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
         """(B, T, 1) in (-1, 1): whether each token speaks for or against what it names.
@@ -174,7 +231,7 @@ class TextTower(nn.Module):
 
 
 def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:
-    """Start the image tower from a ViT or DINOv2 checkpoint (local folder or hub id).
+    """Start the image tower from a checkpoint of one of `IMAGE_FAMILIES` (local folder or hub id).
 
     Colour kernels are summed to one gray channel (a gray image fed to all three gives the same), position embeddings
     are interpolated bicubically to our grid.
@@ -183,7 +240,7 @@ def adopt_image_checkpoint(tower: ImageTower, path: str) -> None:
         XLIPError: the checkpoint's weights do not fit the configured tower.
     """
     source = _source(path, "model.image_checkpoint")
-    kernel = "embeddings.patch_embeddings.projection.weight"
+    kernel = f"{tower.family.kernel}.weight"
     if kernel in source:
         source[kernel] = source[kernel].sum(1, keepdim=True)
     _adopt(tower, source, path)
@@ -199,12 +256,13 @@ def adopt_image_tower(tower: ImageTower, other: ImageTower, path: str) -> None:
 
 
 def _adopt(tower: ImageTower, source: dict[str, Tensor], path: str) -> None:
-    position = "embeddings.position_embeddings"
-    if position in source:
-        places = source[position].shape[1] - 1
+    position, own = tower.family.positions, tower.encoder.state_dict()
+    if position in source and position in own:
+        first = int(tower.family.class_token)
+        places, wanted = (one.shape[-2] - first for one in (source[position], own[position]))
         if round(places**0.5) ** 2 != places:
             raise XLIPError(f"model.image_checkpoint {path}: expected a square grid of patches, got {places} patches")
-        source[position] = _resize_positions(source[position], tower.grid)
+        source[position] = resized_positions(source[position], round(wanted**0.5), first)
     _load(tower.encoder, source, path)
 
 
@@ -231,7 +289,9 @@ def checkpoint_config(path: str, option: str = "model.image_checkpoint") -> dict
         return dict(own["image"])
     with reading(f"{option} {path}: its config", "copy or download the checkpoint again"):
         config = AutoConfig.from_pretrained(path)
-    families = IMAGE_FAMILIES if option == "model.image_checkpoint" else TEXT_FAMILIES
+    families = tuple(IMAGE_FAMILIES if option == "model.image_checkpoint" else TEXT_FAMILIES)
+    if families == tuple(IMAGE_FAMILIES) and config.model_type in PARTS:
+        config = getattr(config, PARTS[config.model_type])
     if config.model_type not in families:
         raise XLIPError(f"{option} {path}: expected one of {', '.join(families)}; got {config.model_type!r}")
     known = _options(config.model_type) - FORMAT
@@ -253,7 +313,7 @@ def _source(path: str, option: str) -> dict[str, Tensor]:
     for name, tensor in found.items():
         if not torch.isfinite(tensor).all():
             raise XLIPError(f"{option} {path}: its weights {name} hold NaN or infinite numbers; {advice}")
-    return found
+    return {name.removeprefix("vision_model."): value for name, value in found.items()}
 
 
 def xlip_config(path: str) -> dict[str, Any]:
@@ -282,7 +342,7 @@ def folder_config(path: str) -> dict[str, Any] | None:
     return found
 
 
-def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) -> Any:
+def _build(config: dict[str, Any], families: tuple[str, ...]) -> Any:
     family = config.get("model_type")
     if family not in families:
         raise XLIPError(f"model_type: expected one of {', '.join(families)}, got {family!r}")
@@ -292,28 +352,15 @@ def _build(config: dict[str, Any], families: tuple[str, ...], **options: Any) ->
         raise XLIPError(f"{family} config: unknown option {unknown[0]!r}; known ones: {', '.join(sorted(known))}")
     # Without a number format of its own: the whole model has one.
     made = AutoConfig.for_model(**{name: value for name, value in config.items() if name not in FORMAT})
-    made._attn_implementation = "sdpa"
-    if family == "dinov2":
-        options = {}
-    return AutoModel.from_config(made, **options)
+    made._attn_implementation = "eager" if family in EAGER else "sdpa"
+    if family == "siglip_vision_model":
+        made.vision_use_head = False  # its own way to one vector, which ours does not use
+    return AutoModel.from_config(made, **({"add_pooling_layer": False} if family in WITH_POOLER else {}))
 
 
 def _options(family: str) -> set[str]:
     # Of a config made without options: one made with a misspelt option would keep it as an attribute.
     return {*AutoConfig.for_model(family).to_dict(), "model_type"}
-
-
-def _blocks(encoder: Any) -> nn.ModuleList:
-    blocks: nn.ModuleList = encoder.layers if hasattr(encoder, "layers") else encoder.encoder.layer
-    return blocks
-
-
-def _resize_positions(position: Tensor, grid: int) -> Tensor:
-    first, rest = position[:, :1], position[:, 1:]
-    side = round(rest.shape[1] ** 0.5)
-    square = rest.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
-    return torch.cat([first, resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 
 def _load(encoder: PreTrainedModel, source: dict[str, Tensor], path: str) -> None:

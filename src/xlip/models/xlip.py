@@ -20,6 +20,7 @@ from xlip.batches.text_batch import TextBatch
 from xlip.checksums import write_sums
 from xlip.files import obey_umask
 from xlip.images.any_form import ImageLike
+from xlip.models.adapters import plain_weights
 from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.local import LocalHead
@@ -88,7 +89,7 @@ class XLIPModel(PreTrainedModel):
             std=config.pixel_std,
         )
         self.text_tower = TextTower(config.text, pool=config.text_pool)
-        widths = {"image_width": config.image["hidden_size"], "text_width": config.text["hidden_size"]}
+        widths = {"image_width": self.image_tower.width, "text_width": self.text_tower.width}
         self.image_head = nn.Linear(widths["image_width"], config.embed_dim, bias=False)
         self.text_head = nn.Linear(widths["text_width"], config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -128,15 +129,20 @@ class XLIPModel(PreTrainedModel):
         token: int = self._processor().tokenizer.mask_token_id
         return token
 
-    def images(self, pixels: Tensor) -> Encodings:
-        """Whole images (B, 1, H, W) in [0, 1] through the tower and the head. B may be 0."""
+    def images(self, pixels: Tensor, *, places: bool = True) -> Encodings:
+        """Whole images (B, 1, H, W) in [0, 1] through the tower and the head; with `places`, through the local head.
+
+        B may be 0.
+        """
         encoded = self.image_tower(pixels)
-        made = self._encodings(encoded, self.image_head, torch.ones(encoded.tokens.shape[:2]).bool())
-        return replace(made, places=self.places(pixels))
+        mask = torch.ones(encoded.tokens.shape[:2], dtype=torch.bool, device=encoded.tokens.device)
+        made = self._encodings(encoded, self.image_head, mask)
+        return replace(made, places=self.places(pixels) if places else None)
 
     def texts(self, batch: TextBatch) -> Encodings:
         """Whole texts through the tower and the head."""
-        return self._encodings(self.text_tower(batch.ids, batch.mask), self.text_head, batch.mask)
+        full = bool(len(batch)) and min(batch.lengths.tolist()) == batch.ids.shape[1]
+        return self._encodings(self.text_tower(batch.ids, batch.mask, full=full), self.text_head, batch.mask)
 
     def places(self, pixels: Tensor) -> Tensor | None:
         """What `Encodings.places` holds, without the tower."""
@@ -160,7 +166,7 @@ class XLIPModel(PreTrainedModel):
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Preprocessed pixels (n, 1, H, W) in [0, 1] -> (n, E), L2-normalised."""
-        return self.images(pixels).embedding
+        return self.images(pixels, places=False).embedding
 
     @torch.no_grad()
     def encode_text(self, texts: str | Iterable[str]) -> Tensor:
@@ -173,7 +179,7 @@ class XLIPModel(PreTrainedModel):
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Pixels (n, 1, H, W) in [0, 1] -> (n, E), L2-normalised; with gradient, unlike `encode_pixels`."""
-        return self.images(pixel_values).embedding
+        return self.images(pixel_values, places=False).embedding
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Ids (n, T) and their mask -> (n, E), L2-normalised; with gradient."""
@@ -205,7 +211,12 @@ class XLIPModel(PreTrainedModel):
         return XLIPOutput(loss, logits, logits.T, images, texts)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Weights (safetensors), config and processor (JSON) into one folder, with `checksums.json` over them."""
+        """Weights (safetensors), config and processor (JSON) into one folder, with `checksums.json` over them.
+
+        Adapters are added to the weights that they adapt: what is saved is a plain model.
+        """
+        if not kwargs.get("state_dict") and (plain := plain_weights(self)) is not None:
+            kwargs["state_dict"] = plain
         super().save_pretrained(save_directory, *args, **kwargs)
         self._processor().save_pretrained(save_directory)
         write_sums(Path(save_directory), FILES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class AttMIM:
     text_dropout: float = 0.15
     """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
     share: float = 0.5
-    """Share of a step's images that are masked: a second pass (`reencode`) over fewer of them costs less."""
+    """Chance of an image to be masked in a step: a second pass (`reencode`) over fewer of them costs less."""
     focus: float = 0.5
     """Share of an image's error that is weighted by the response, the rest counts all hidden patches alike: a finding
     fills few of them, and the text knows little of the others."""
@@ -54,6 +55,8 @@ class AttMIM:
     """Share of the mode's picks that follow the response once the ramp is over."""
     ramp: float = 0.3
     """Share of the training after which the response chooses fully; it is noise at the start."""
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = True
     name: str = "attmim"
 
     def __post_init__(self) -> None:
@@ -71,7 +74,7 @@ class AttMIM:
             raise XLIPError(f"attmim.ratio: expected a share between 0 and 1, got {self.ratio}")
         if not 0 < self.least_ratio <= self.ratio:
             raise XLIPError(
-                f"attmim.least_ratio: expected a share above 0, up to attmim.ratio ({self.ratio}), got {self.least_ratio}"
+                f"attmim.least_ratio: expected above 0, up to attmim.ratio ({self.ratio}), got {self.least_ratio}"
             )
         if not 0 < self.share <= 1:
             raise XLIPError(f"attmim.share: expected a share above 0, up to 1, got {self.share}")
@@ -90,19 +93,22 @@ class AttMIM:
         query = query_texts(context, self.entity_weight, self.uncertain)
         answer = self.answer(context, query.words, query.weights)
         share = self.attention_share * ramp(context.progress, self.ramp)
+        ratio = self._ratio(context.progress)
         hidden = mask_patches(
             answer,
-            ratio=self._ratio(context.progress),
+            ratio=ratio,
             mode=self.mode,
             attention_share=share,
             generator=row_draws(batch.image_seeds, self.name),
         )
         rows = self._rows(context)
+        if self.share < 1 and not len(rows):
+            return zero(context)
         pixels, hidden = batch.pixels[rows], hidden[rows]
         drawn = uniform(row_draws(batch.image_seeds, f"{self.name} text"), len(batch.pixels), 1)
         kept = drawn.to(pixels.device)[rows] >= self.text_dropout
         text = DecoderText(query.words[rows], (query.weights[rows] > 0) & kept, query.embedding[rows])
-        predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, text, self.where)
+        predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, text, self.where, ratio)
         weights = focused(answer[rows], hidden, self.focus)
         return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target, weights)
 
@@ -117,16 +123,16 @@ class AttMIM:
 
     def _ratio(self, progress: float) -> float:
         """The same for all images of a step, on every rank: a second pass wants rows of one length."""
-        drawn = float(uniform(torch.Generator().manual_seed(seed_of(self.name, "ratio", repr(progress))), 1))
-        return self.least_ratio + drawn * (self.ratio - self.least_ratio)
+        return random.Random(seed_of(self.name, "ratio", repr(progress))).uniform(self.least_ratio, self.ratio)
 
     def _rows(self, context: Context) -> Tensor:
         count = len(context.batch.pixels)
+        device = context.batch.pixels.device
         if self.share == 1:
-            return torch.arange(count, device=context.batch.pixels.device)
+            return torch.arange(count, device=device)
+        # Each row by its own draw: whatever rank or part of a step it is in, it is masked or not.
         drawn = uniform(row_draws(context.batch.image_seeds, f"{self.name} rows"), count)
-        chosen = drawn.topk(max(1, round(self.share * count))).indices
-        return chosen.sort().values.to(context.batch.pixels.device)
+        return (drawn < self.share).nonzero()[:, 0].to(device, non_blocking=True)
 
 
 class DecoderText(NamedTuple):
@@ -141,7 +147,13 @@ class DecoderText(NamedTuple):
 
 
 def reconstruct(
-    model: XLIPModel, pixels: Tensor, tokens: Tensor, hidden: Tensor, text: DecoderText, where: str
+    model: XLIPModel,
+    pixels: Tensor,
+    tokens: Tensor,
+    hidden: Tensor,
+    text: DecoderText,
+    where: str,
+    ratio: float | None = None,
 ) -> Tensor:
     """Pixels of every patch (B, N, patch_pixels) as the image decoder fills them in.
 
@@ -152,9 +164,12 @@ def reconstruct(
         hidden: (B, N), True = hidden.
         text: of each image.
         where: `feature` or `reencode`, see `AttMIM`.
+        ratio: share of the patches that `hidden` hides, where it is known.
     """
     if where == "reencode":
-        tokens = model.image_tower.visible(pixels, hidden).tokens
+        patches = hidden.shape[1]
+        visible = None if ratio is None else patches - round(ratio * patches)
+        tokens = model.image_tower.visible(pixels, hidden, visible).tokens
     filled: Tensor = model.image_decoder(tokens, hidden, *text)
     return filled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -23,6 +24,8 @@ class ImageAttributes:
     """
 
     weight: float = 1.0
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = False
     name: str = "image_attributes"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
@@ -34,7 +37,7 @@ class ImageAttributes:
         that are known.
         """
         targets = context.batch.attributes
-        if not bool(targets.any()):
+        if not len(targets):
             return zero(context)
         scores = context.model.logit_scale_exp() * context.images.embedding @ context.texts["attributes"].embedding.T
         found = torch.cat([scores[:, columns].log_softmax(1) for columns in attribute_columns()], 1)

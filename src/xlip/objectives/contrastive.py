@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import XLIPModel
+from xlip.objectives.blocks import ELEMENTS, blockwise
 from xlip.objectives.denials import denial_texts, rivals
 from xlip.objectives.objective import Context, Term, distributed, zero
 from xlip.objectives.ranks import gather
@@ -29,6 +30,8 @@ class Contrastive:
     denials: bool = False
     """Whether an image's report also competes with the denials that the image contradicts ('no pleural effusion'
     against an image with one); what is uncertain contradicts nothing."""
+    joint: ClassVar[bool] = True
+    local: ClassVar[bool] = False
     name: str = "contrastive"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
@@ -86,17 +89,13 @@ def info_nce(
         query_keys: (M, 1 + W) int64, see `positive_keys`.
         candidate_keys: (L, 1 + W) int64.
         scale: scalar.
-        chunk: rows per block; logits are recomputed in backward, so at most chunk x L of them exist.
+        chunk: rows per block; with more rows than that, at most chunk x L logits exist at a time, and fewer where L is
+            large (see `blockwise`).
         against: (M,) log of the summed exponentials of further negatives of each query, which join its denominator.
     """
-    total = queries.sum() * 0.0
-    for start in range(0, len(queries), chunk):
-        rows = slice(start, start + chunk)
-        further = None if against is None else against[rows]
-        parts = (queries[rows], candidates, query_keys[rows], candidate_keys, scale, further)
-        many = len(queries) > chunk
-        total = total + (checkpoint(_block, *parts, use_reentrant=False) if many else _block(*parts))
-    return total
+    if len(queries) > chunk or len(queries) * len(candidates) > ELEMENTS:
+        return blockwise(queries, candidates, query_keys, candidate_keys, scale, against, positives, chunk)
+    return queries.sum() * 0.0 + _block(queries, candidates, query_keys, candidate_keys, scale, against)
 
 
 def positive_keys(report_key: Tensor, labels: Tensor) -> Tensor:

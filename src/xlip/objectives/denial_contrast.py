@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -31,6 +32,8 @@ class DenialContrast:
     weight: float = 1.0
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
+    joint: ClassVar[bool] = True
+    local: ClassVar[bool] = False
     name: str = "denial_contrast"
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class DenialContrast:
         """
         batch = context.batch
         targets = batch.targets(batch.image_labels, self.uncertain)
-        if not distributed() and not bool((targets >= 0).any()):
+        if not distributed() and not len(targets):
             return zero(context)
         scale, own = context.model.logit_scale_exp(), Denials.own(context)
         every, images = own.of_all_ranks(), context.images.embedding

@@ -52,8 +52,8 @@ class Denials:
         texts = torch.cat([negative, context.texts["denials"].embedding])
         denied = torch.cat([torch.eye(count, dtype=torch.bool, device=texts.device), batch.denied])
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
-        rows = torch.arange(len(texts), device=texts.device)
-        own = rows[(rows >= 2 * count) | (rows % ranks == rank)]
+        rows = torch.arange(len(texts))  # on the CPU: which are taken is known there
+        own = rows[(rows >= 2 * count) | (rows % ranks == rank)].to(texts.device, non_blocking=True)
         return cls(texts[own], denied[own])
 
     def of_all_ranks(self) -> Denials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -24,6 +25,8 @@ class DescriptionContrast:
     weight: float = 1.0
     chunk: int = 1024
     """Rows of the similarity matrix held at a time."""
+    joint: ClassVar[bool] = True
+    local: ClassVar[bool] = False
     name: str = "description_contrast"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
@@ -33,10 +36,11 @@ class DescriptionContrast:
     def __call__(self, context: Context) -> Term:
         """Sum over images whose description states a kind of the mean of both directions; count = them."""
         batch = context.batch
-        stated = batch.meaning != 0
-        if not bool(stated.any()) and not distributed():
+        stated = batch.meaning.nonzero()[:, 0]  # on the CPU
+        if not len(stated) and not distributed():
             return zero(context)
-        image = context.images.embedding[batch.pairs :][stated]
-        text = context.texts["descriptions"].embedding[stated]
-        keys = torch.stack([batch.meaning[stated], torch.zeros_like(batch.meaning[stated])], 1)
+        meaning, rows = batch.meaning[stated], stated.to(batch.pixels.device, non_blocking=True)
+        image = context.images.embedding[batch.pairs :][rows]
+        text = context.texts["descriptions"].embedding[rows]
+        keys = torch.stack([meaning, torch.zeros_like(meaning)], 1).to(rows.device, non_blocking=True)
         return both_ways(image, text, keys, context.model.logit_scale_exp(), self.chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ class EntMLM:
     """Probability that a text's image is left out."""
     descriptions: bool = True
     """Whether the descriptions of lone images are filled in too."""
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = True
     name: str = "entmlm"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
@@ -46,30 +49,31 @@ class EntMLM:
             texts["descriptions"] = batch.descriptions
         masked = {}
         for name, text in texts.items():
-            draws = row_draws(_seeds(name, batch), self.name)
-            hidden = mask_words(
-                text.group, text.is_entity, p_entity=self.p_entity, p_other=self.p_other, generator=draws
-            )
+            hidden = self._hidden(name, text, batch).to(text.ids.device, non_blocking=True)
             masked[f"masked_{name}"] = text.with_ids(text.ids.masked_fill(hidden, model.mask_token_id))
         return texts | masked
+
+    def _hidden(self, name: str, text: TextBatch, batch: Batch) -> Tensor:
+        """(R, T), on the CPU: the hidden tokens, the same whenever it is asked in a step."""
+        draws = row_draws(_seeds(name, batch), self.name)
+        return mask_words(text.group, text.is_entity, p_entity=self.p_entity, p_other=self.p_other, generator=draws)
 
     def __call__(self, context: Context) -> Term:
         """Sum of the cross-entropy of hidden tokens; count = hidden tokens."""
         terms = [self._of("reports", context)]
         if self.descriptions:
             terms.append(self._of("descriptions", context))
-        if not any(bool(term.count) for term in terms):
-            return zero(context)
         return Term(torch.stack([t.total for t in terms]).sum(), torch.stack([t.count for t in terms]).sum())
 
     def _of(self, name: str, context: Context) -> Term:
         model, masked = context.model, context.texts[f"masked_{name}"]
         truth = context.inputs[name].ids
-        hidden = (context.inputs[f"masked_{name}"].ids != truth) & context.inputs[name].mask
-        if not bool(hidden.any()):
+        rows, columns = self._hidden(name, context.inputs[name], context.batch).nonzero(as_tuple=True)
+        if not len(rows):
             return zero(context)
         features = model.text_decoder(masked.tokens, masked.mask, *self._images(name, context))
-        return hidden_word_error(model, features[hidden], truth[hidden])
+        rows, columns = (one.to(truth.device, non_blocking=True) for one in (rows, columns))
+        return hidden_word_error(model, features[rows, columns], truth[rows, columns])
 
     def _images(self, name: str, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """The decoder's view of the *unmasked* image of each text (R, N, width), its place in the joint space (R, E),

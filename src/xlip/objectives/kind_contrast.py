@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class KindContrast:
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     denials: bool = False
     """Whether the prompts of present kinds also compete with the denials that the image contradicts."""
+    joint: ClassVar[bool] = True
+    local: ClassVar[bool] = False
     name: str = "kind_contrast"
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class KindContrast:
         The images are those of all ranks; a rank takes its own images, and every n-th prompt.
         """
         targets = context.batch.targets(context.batch.image_labels, self.uncertain)
-        if not distributed() and not bool((targets == PRESENT).any()):
+        if not distributed() and not len(targets):
             return zero(context)
         positive = context.texts["prompts"].embedding.chunk(2)[0]
         scores = context.model.logit_scale_exp() * context.images.embedding @ positive.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class ImageKind:
     weight: float = 1.0
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = False
     name: str = "image_kind"
 
     def __post_init__(self) -> None:
@@ -43,6 +46,8 @@ class ReportKind:
 
     weight: float = 1.0
     uncertain: str = "ignore"
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = False
     name: str = "report_kind"
 
     def __post_init__(self) -> None:
@@ -69,9 +74,9 @@ def kind_logits(items: Encodings, prompts: Encodings, scale: Tensor) -> Tensor:
 
 def kind_error(context: Context, items: Encodings, targets: Tensor) -> Term:
     """Binary cross-entropy over the known targets (M, K) of items."""
-    known = targets >= 0
-    if not bool(known.any()):
+    if not len(targets):
         return zero(context)
+    known = targets >= 0
     logits = kind_logits(items, context.texts["prompts"], context.model.logit_scale_exp())
-    error = F.binary_cross_entropy_with_logits(logits[known], targets[known].float(), reduction="sum")
-    return Term(error, known.sum().float())
+    error = F.binary_cross_entropy_with_logits(logits, targets.clamp(min=0).to(logits.dtype), reduction="none")
+    return Term((error * known).sum(), known.sum().float())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -28,6 +29,8 @@ class LocalKind:
     weight: float = 1.0
     uncertain: str = "ignore"
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
+    joint: ClassVar[bool] = False
+    local: ClassVar[bool] = True
     name: str = "local_kind"
 
     def __post_init__(self) -> None:
@@ -37,8 +40,8 @@ class LocalKind:
         """The prompts."""
         return {"prompts": batch.prompts}
 
-    def __call__(self, context: Context) -> Term:
-        """Mean over known labels of the binary cross-entropy plus mean over images of the contrast; count = images.
+    def __call__(self, context: Context) -> tuple[Term, Term]:
+        """Binary cross-entropy, count = known labels; and the contrast, count = images with a present kind.
 
         Raises:
             XLIPError: a model without a local head.
@@ -47,11 +50,9 @@ class LocalKind:
         if places is None or model.local is None:
             raise XLIPError("objectives.local_kind: the model has no local head; set model.local to true")
         labels = context.batch.targets(context.batch.image_labels, self.uncertain)
+        if not len(labels):
+            return zero(context), zero(context)
         known = labels >= 0
-        if not bool(known.any()):
-            return zero(context)
         logits = whole(model.local.answers(places, context.texts["prompts"].embedding.chunk(2)[0]))
-        error = F.binary_cross_entropy_with_logits(logits[known], labels[known].float())
-        contrast = present_against_absent(logits, labels)
-        rows = known.any(1).sum().float()
-        return Term((error + contrast.total / contrast.count.clamp(min=1)) * rows, rows)
+        error = F.binary_cross_entropy_with_logits(logits, labels.clamp(min=0).to(logits.dtype), reduction="none")
+        return Term((error * known).sum(), known.sum().float()), present_against_absent(logits, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class Context:
     """All texts that some objective asked for: `reports`, `prompts`, `masked_reports` ..."""
     inputs: dict[str, TextBatch]
     """What `texts` were encoded from."""
+    views: dict[str, Encodings]
+    """Further images that an objective asked for, by its name; see `HasViews`."""
     progress: float
     """Share of the training done, in [0, 1]."""
     generator: torch.Generator
@@ -45,6 +47,11 @@ class Context:
 class Objective(Protocol):
     """One term of the loss. Adding one = a file here and a line in `registry.py`."""
 
+    joint: ClassVar[bool]
+    """Whether a row's loss depends on other rows, by their embeddings alone. What is not joint is a sum over rows, and
+    a step may be computed in parts."""
+    local: ClassVar[bool]
+    """Whether it looks at `Encodings.places`."""
     name: str
     weight: float
 
@@ -52,21 +59,47 @@ class Objective(Protocol):
         """The texts that this term needs encoded; equal names mean equal texts."""
         ...
 
-    def __call__(self, context: Context) -> Term:
-        """The term's sum and count on this rank."""
+    def __call__(self, context: Context) -> Term | tuple[Term, ...]:
+        """The term's sum and count on this rank; several where it is a sum of means."""
         ...
 
 
-def mean_over_ranks(term: Term) -> Tensor:
+@runtime_checkable
+class HasViews(Protocol):
+    """An objective that needs further images encoded."""
+
+    def views(self, batch: Batch) -> Tensor:
+        """(B, 1, H, W), row by row of the batch's images."""
+        ...
+
+
+def as_terms(found: Term | tuple[Term, ...]) -> tuple[Term, ...]:
+    """What an objective returned, as several."""
+    return (found,) if isinstance(found, Term) else found
+
+
+def mean_over_ranks(found: Term | tuple[Term, ...]) -> Tensor:
     """Sum / all-reduced count (DESIGN 2.4), times the ranks because data-parallel training averages gradients.
 
     A rank without a valid item gives a zero that still has a graph; no rank divides by 0.
     """
-    count, ranks = term.count.detach().clone().float(), 1
+    terms = as_terms(found)
+    counts = over_ranks(torch.stack([term.count.detach().float() for term in terms]))
+    means = [term.total * ranks() / count.clamp(min=1) for term, count in zip(terms, counts, strict=True)]
+    return means[0] if len(means) == 1 else torch.stack(means).sum()
+
+
+def over_ranks(counts: Tensor) -> Tensor:
+    """The sum of all ranks."""
     if distributed():
-        dist.all_reduce(count)
-        ranks = dist.get_world_size()
-    return term.total * ranks / count.clamp(min=1)
+        counts = counts.clone()
+        dist.all_reduce(counts)
+    return counts
+
+
+def ranks() -> int:
+    """Processes that train together."""
+    return dist.get_world_size() if distributed() else 1
 
 
 def distributed() -> bool:

@@ -65,7 +65,7 @@ def kind_maps(model: XLIPModel, images: Encodings, positive: Tensor, negative: T
 
 def token_weights(mask: Tensor, is_entity: Tensor, entity_weight: float) -> Tensor:
     """(B, T): 1 for a token, `entity_weight` for a token of a medical entity, 0 for padding."""
-    return mask.float() * torch.where(is_entity, entity_weight, 1.0)
+    return mask.float() * torch.where(is_entity, entity_weight, 1.0).to(mask.device, non_blocking=True)
 
 
 def _rows(model: XLIPModel, images: Encodings, words: Tensor, weights: Tensor, by: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,19 +35,24 @@ class ViewContrast:
     temperature: float = 0.2
     chunk: int = 1024
     """Rows of the similarity matrix held at a time."""
+    joint: ClassVar[bool] = True
+    local: ClassVar[bool] = False
     name: str = "view_contrast"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
         """None."""
         return {}
 
+    def views(self, batch: Batch) -> Tensor:
+        """The further view of each image."""
+        return SECOND_VIEW(batch.pixels, row_draws(batch.image_seeds, self.name))
+
     def __call__(self, context: Context) -> Term:
         """Sum over this rank's images of the mean of both directions; count = its images."""
         pixels = context.batch.pixels
         if len(pixels) == 0 and not distributed():
             return zero(context)
-        first = context.images.embedding
-        second = context.model.images(SECOND_VIEW(pixels, row_draws(context.batch.image_seeds, self.name))).embedding
+        first, second = context.images.embedding, context.views[self.name].embedding
         scale = torch.tensor(1 / self.temperature, device=first.device)
         return both_ways(first, second, _keys(len(pixels), first.device), scale, self.chunk)
 

@@ -16,6 +16,7 @@ from xlip.errors import XLIPError
 from xlip.files import reading
 from xlip.images.square import PREPROCESS
 from xlip.models.configuration import XLIPConfig
+from xlip.models.families import IMAGE_FAMILIES, cell_size
 from xlip.models.loading import load_checked
 from xlip.models.towers import (
     adopt_image_checkpoint,
@@ -80,10 +81,10 @@ class ModelConfig:
     max_tokens: int = 128
     preprocess: str = "letterbox"
     image_checkpoint: str = ""
-    """Local folder or hub id of a ViT or DINOv2, or the folder of an XLIP run with the same stem: its sizes replace the
-    ones above."""
+    """Local folder or hub id of a ViT, DINOv2, DINOv3, SigLIP, Swin or ConvNeXt, or the folder of an XLIP run with the
+    same stem: its sizes replace the ones above."""
     text_checkpoint: str = ""
-    """Local folder or hub id of a BERT with its tokenizer."""
+    """Local folder or hub id of a BERT, RoBERTa, DeBERTa or ModernBERT with its tokenizer."""
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -172,6 +173,8 @@ def _checkpoint_tokenizer(path: str, max_tokens: int) -> PreTrainedTokenizerBase
     with reading(f"{option} {path}: its tokenizer", "copy its tokenizer files beside the weights"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
     embedded, positions = (int(text.get(name, default)) for name, default in TEXT_DEFAULTS.items())
+    if "roberta" in text["model_type"]:
+        positions -= 2  # it counts from behind the number of its padding token
     tokens = tokenizer.tokenize(PROBE)
     if not tokens or tokens.count(tokenizer.unk_token) * 2 > len(tokens):
         raise XLIPError(
@@ -193,22 +196,7 @@ def _checkpoint_tokenizer(path: str, max_tokens: int) -> PreTrainedTokenizerBase
 def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLIPModel:
     """A model on the CPU, seeded, its towers from checkpoints where the config names them."""
     torch.manual_seed(seed)
-    model = XLIPModel(
-        XLIPConfig(
-            image=_image_config(config),
-            text=_text_config(config, len(processor.tokenizer)),
-            embed_dim=config.embed_dim,
-            stem=config.stem,
-            pool=config.pool,
-            text_pool=config.text_pool,
-            decoder_width=config.decoder_width,
-            decoder_heads=config.decoder_heads,
-            image_decoder_layers=config.decoder_layers,
-            text_decoder_layers=config.decoder_layers,
-            local_stages=_local_stages(config) if config.local else 0,
-            local_share=config.local_share,
-        )
-    )
+    model = model_of(config, len(processor.tokenizer))
     if path := config.image_checkpoint:
         if xlip_config(path):
             adopt_image_tower(model.image_tower, load_checked(path).image_tower, path)
@@ -223,16 +211,38 @@ def build_model(config: ModelConfig, processor: XLIPProcessor, seed: int) -> XLI
     return model
 
 
+def model_of(config: ModelConfig, vocabulary: int) -> XLIPModel:
+    """A model of these sizes, its weights drawn anew on the device of the moment (`torch.device`)."""
+    return XLIPModel(
+        XLIPConfig(
+            image=_image_config(config),
+            text=_text_config(config, vocabulary),
+            embed_dim=config.embed_dim,
+            stem=config.stem,
+            pool=config.pool,
+            text_pool=config.text_pool,
+            decoder_width=config.decoder_width,
+            decoder_heads=config.decoder_heads,
+            image_decoder_layers=config.decoder_layers,
+            text_decoder_layers=config.decoder_layers,
+            local_stages=_local_stages(config) if config.local else 0,
+            local_share=config.local_share,
+        )
+    )
+
+
 def _local_stages(config: ModelConfig) -> int:
     """One halving less than the patches: four places to each of them."""
-    patch: int = _image_config(config)["patch_size"]
-    return max(2, round(math.log2(patch)) - 1)
+    image = _image_config(config)
+    stages = max(2, round(math.log2(cell_size(image))) - 1)
+    # A tower of stages has cells of 32 pixels: three halvings see a neighbourhood alone, four do not.
+    return min(stages, 3) if IMAGE_FAMILIES[image["model_type"]].staged else stages
 
 
 def _image_config(config: ModelConfig) -> dict[str, Any]:
     if config.image_checkpoint:
         found = checkpoint_config(config.image_checkpoint)
-        patch = _side(found.get("patch_size", 16), "patches", config.image_checkpoint)
+        patch = _side(cell_size(found), "patches", config.image_checkpoint)
         _side(found.get("image_size", 224), "images", config.image_checkpoint)
         if config.image_size % patch:
             raise XLIPError(

@@ -16,10 +16,14 @@ from safetensors.torch import load_file, save_file
 from xlip.checksums import SUMS, changed_files, write_sums
 from xlip.errors import XLIPError
 from xlip.files import reading, sync_folder, whole_folder, writing
+from xlip.models.adapters import adapter_weights
 from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
+from xlip.train.average import Average
+from xlip.train.sharding import split_as, whole, whole_weights
 
 FOLDER, TENSORS, STATE, LOG = "checkpoints", "optimizer.safetensors", "trainer.json", "log.jsonl"
+MEAN, ADAPTERS = "average.safetensors", "adapters.safetensors"
 logger = logging.getLogger(__name__)
 
 
@@ -40,6 +44,10 @@ class Checkpoint:
     scalars: dict[str, float]
     rows: list[dict[str, float]]
     """The log up to this step."""
+    updates: int = 0
+    """Of the running mean of the weights."""
+    scaler: dict[str, float] | None = None
+    """The loss scale of fp16 and when it changes; None in other formats."""
 
     def model(self) -> XLIPModel:
         """The model, with its processor."""
@@ -50,12 +58,28 @@ class Checkpoint:
         with reading(self.folder / TENSORS):
             tensors: dict[str, Any] = load_file(str(self.folder / TENSORS))
         state: dict[int, dict[str, Any]] = {}
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for key, value in {**tensors, **self.scalars}.items():
             index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
+            state.setdefault(int(index), {})[name] = split_as(value, weights[int(index)])
         own = optimizer.state_dict()["param_groups"]
         groups = [{**new, "params": old["params"]} for new, old in zip(own, self.groups, strict=True)]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def mean(self) -> dict[str, torch.Tensor]:
+        """The running mean of the weights, by name; empty where the run had none."""
+        return self._tensors(MEAN)
+
+    def adapters(self) -> dict[str, torch.Tensor]:
+        """Weights of adapters, and of the layers that they adapt; empty where the run had none."""
+        return self._tensors(ADAPTERS)
+
+    def _tensors(self, name: str) -> dict[str, torch.Tensor]:
+        if not (self.folder / name).is_file():
+            return {}
+        with reading(self.folder / name):
+            found: dict[str, torch.Tensor] = load_file(str(self.folder / name))
+        return found
 
 
 def save_checkpoint(
@@ -69,14 +93,21 @@ def save_checkpoint(
     rows: Sequence[Mapping[str, float]],
     figure: float | None = None,
     keep: int = 2,
+    average: Average | None = None,
+    scaler: Any = None,
+    main: bool = True,
 ) -> Path:
     """Write everything after `step` steps; the newest `keep` stay, and the one with the best figure.
+
+    Every process calls it, one of them is `main` and writes: split weights are gathered before.
 
     Raises:
         XLIPError: the disk is full, or the folder cannot be written.
     """
-    state = optimizer.state_dict()
-    named = {f"{index}.{name}": value for index, entry in state["state"].items() for name, value in entry.items()}
+    state, weights, target = optimizer.state_dict(), whole_weights(model), run / FOLDER / f"step-{step:08d}"
+    named = {f"{i}.{name}": whole(value) for i, entry in state["state"].items() for name, value in entry.items()}
+    if not main:
+        return target
     tensors = {name: v.detach().cpu().contiguous() for name, v in named.items() if isinstance(v, torch.Tensor)}
     trainer = {
         "step": step,
@@ -85,11 +116,15 @@ def save_checkpoint(
         "config": config,
         "groups": state["param_groups"],
         "scalars": {name: value for name, value in named.items() if name not in tensors},
+        "updates": average.updates if average else 0,
+        "scaler": scaler.state_dict() if scaler is not None else None,
     }
-    target = run / FOLDER / f"step-{step:08d}"
+    more = {TENSORS: tensors, MEAN: average.mean if average else {}, ADAPTERS: adapter_weights(model)}
     with writing(target), whole_folder(target) as partial:
-        model.save_pretrained(partial)
-        save_tensors(tensors, partial / TENSORS)
+        model.save_pretrained(partial, state_dict=weights)
+        for name, kept in more.items():
+            if kept or name == TENSORS:
+                save_tensors({key: v.detach().cpu().contiguous() for key, v in kept.items()}, partial / name)
         (partial / STATE).write_text(json.dumps(trainer, indent=1) + "\n", "utf-8")
         (partial / LOG).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         write_sums(partial)

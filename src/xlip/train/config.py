@@ -24,6 +24,8 @@ class DuringTraining:
     """Parquet: default `val`. A test split here is no longer one for the runs that are chosen by it."""
     kinds: str = ""
     """Kinds to score, separated by commas; default: all that the data label."""
+    ema: bool = False
+    """Whether the running mean of the weights (`optim.ema`) is evaluated instead of the weights."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,24 @@ class PretrainConfig:
     """Name -> options; see `xlip.objectives.registry`."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: Augment | None = field(default_factory=Augment)
+    augment_on: Literal["auto", "workers", "device"] = "auto"
+    """Where images are augmented: by the workers, in fp32; or on the device, to which bytes go then. auto: on an
+    accelerator where there is one. Noise is drawn in another way there: both are equal in distribution alone."""
     prompts: str = "xlip"
     steps: int = 10_000
     seed: int = 0
     precision: str = "auto"
-    """auto: the format that is measured to be faster on this machine; or bf16, fp32."""
+    """auto: the format that is measured to be faster on this machine, bf16 or fp32; or bf16, fp32, or fp16
+    (accelerators only, with loss scaling)."""
+    shard: bool = False
+    """Whether weights, gradients and the optimiser's state are split over the processes (FSDP2), for models that do not
+    fit on each of them."""
+    parts: int = 1
+    """In how many parts each process makes its share of a step: memory for a few rows, with the loss and the gradient
+    of all of them, at the price of one more forward pass."""
+    recompute: bool = False
+    """Whether the towers' activations are computed again in the backward pass instead of kept: a third more time, a
+    fraction of the memory."""
     log_every: int = 10
     gradient_norms_every: int = 0
     """Steps between logs of every term's own gradient norm, and its cosine with the contrastive term's; 0 = never."""
@@ -50,6 +65,8 @@ class PretrainConfig:
     """Steps between checkpoints; 0 = only where a signal stops the run."""
     keep: int = 2
     """Newest checkpoints that are kept; the one with the best figure of `evaluate` stays beside them."""
+    dry_run: bool = False
+    """Say what the run would do (data, leaks, kinds, sizes, memory, hours), and do nothing."""
     resume: bool | Literal["auto"] = False
     """true: go on from the run's last checkpoint; auto: that, or start where there is none."""
     workers: int = 1

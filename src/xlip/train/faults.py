@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from xlip.batches.batch import DEVICE_FIELDS, Batch
+from xlip.batches.batch import DEVICE_FIELDS, IMAGE_ROWS, LONE_IMAGE_ROWS, REPORT_ROWS, Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.files import obey_umask, reading, writing
 from xlip.models.loading import load_checked
@@ -25,11 +25,8 @@ from xlip.train.checkpoint import save_tensors
 from xlip.train.pretrainer import Pretrainer
 
 NOTES = "fault.json"
-SEEDS = ("image_seeds", "report_seeds")
+SEEDS = ("image_seeds", "report_seeds", "meaning")
 OTHERS = ("pairs", "kinds", "image_studies", "report_studies")
-IMAGE_ROWS = ("pixels", "image_labels", "attributes", "image_seeds", "image_studies")
-LONE_IMAGE_ROWS = ("descriptions", "described", "meaning")
-REPORT_ROWS = ("reports", "report_labels", "report_key", "report_seeds", "report_studies")
 
 
 class Spikes:
@@ -68,10 +65,12 @@ def write_batch(folder: Path, batch: Batch, rank: int) -> None:
         (folder / f"batch-{rank}.json").write_text(json.dumps(others) + "\n", "utf-8")
 
 
-def write_notes(folder: Path, model: XLIPModel, notes: Mapping[str, Any]) -> None:
+def write_notes(
+    folder: Path, model: XLIPModel, notes: Mapping[str, Any], weights: dict[str, Tensor] | None = None
+) -> None:
     """The weights before the step, and what is known of it."""
     with writing(folder):
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         (folder / NOTES).write_text(json.dumps(notes, indent=1) + "\n", "utf-8")
         obey_umask(folder)
 

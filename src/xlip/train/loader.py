@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from xlip.batches.batch import Batch
@@ -43,9 +44,8 @@ def batches(sampler: BatchSampler, start: int, steps: int, *, workers: int, time
     """Iterate over the batches of steps `start` to `steps`; nothing keeps running after the block."""
     # Spawned, never forked: a forked child of a threaded process may hang.
     options: dict[str, Any] = {"multiprocessing_context": "spawn", "prefetch_factor": 4, "timeout": timeout}
-    loader = DataLoader(
-        _Steps(sampler, start, steps), batch_size=None, num_workers=workers, **(options if workers else {})
-    )
+    options = {**(options if workers else {}), "pin_memory": torch.accelerator.is_available()}
+    loader = DataLoader(_Steps(sampler, start, steps), batch_size=None, num_workers=workers, **options)
     with held_back():
         made = iter(loader)
     try:

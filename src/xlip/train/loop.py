@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from accelerate import PartialState
+
+from xlip.batches.draws import seed_of
 from xlip.batches.streams import BatchSampler, StudyTable
 from xlip.errors import XLIPError
 from xlip.files import check_target, whole_folder, writing
 from xlip.identity import digest
+from xlip.models.adapters import add_adapters
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.registry import build_objectives, reads_denials
 from xlip.study.prompts import PromptSet, load_prompts
+from xlip.train.average import Average
 from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
 from xlip.train.config import DuringTraining, PretrainConfig
 from xlip.train.log import RunLog
-from xlip.train.optim import build_optimizer, build_schedule
+from xlip.train.optim import build_optimizer, build_schedule, freeze
 from xlip.train.pretrainer import Pretrainer
 from xlip.train.processes import from_main, start_accelerator, start_processes
 from xlip.train.resume import as_written, compare, compare_data
 from xlip.train.session import Evaluate, Session
+from xlip.train.sharding import refuse_with_shards, shard, whole_weights
 from xlip.train.step import Trainer
 from xlip.train.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from accelerate import PartialState
-
-    from xlip.batches.processor import XLIPProcessor
 
 __all__ = ["DuringTraining", "Evaluate", "PretrainConfig", "Run", "pretrain"]
 
@@ -55,7 +58,8 @@ def pretrain(config: PretrainConfig, evaluate: Evaluate | None = None) -> Run:
     its figures stand in the log beside those of the step.
 
     Writes into `config.out`: the model (`XLIPModel.from_pretrained` reads it), `run.json` (resolved config, machine),
-    `config.yaml`, `log.jsonl`, `curve.json`, TensorBoard events, `checkpoints/`.
+    `config.yaml`, `log.jsonl`, `curve.json`, TensorBoard events, `checkpoints/`; with `optim.ema`, the model of the
+    averaged weights as `ema/`.
 
     Raises:
         XLIPError: a fault in config or data, a used folder without `resume`, a loss that is not finite.
@@ -89,48 +93,98 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     facts = {"kinds": kinds, "ranks": processes.num_processes, **given, **chosen}
     accelerator = start_accelerator(chosen["precision"], config.trackers, config.out)
     model = model.to(accelerator.device)
-    optimizer = build_optimizer(model, config.optim)
-    if checkpoint:
-        checkpoint.fill(optimizer)
-    start = checkpoint.step if checkpoint else 0
-    schedule = build_schedule(optimizer, config.optim.warmup_steps, config.steps, start)
-    pretrainer = accelerator.prepare(Pretrainer(model, objectives).train())
-    trainer = Trainer(accelerator, pretrainer, accelerator.prepare(optimizer), schedule, config.optim.clip)
-    sampler = _sampler(config, tables, model.processor, prompts, kinds, processes)
+    trainer = _trainer(config, accelerator, Pretrainer(model, objectives), checkpoint)
+    sampler = BatchSampler(
+        tables,
+        config.data.mix,
+        model.processor,
+        prompts,
+        kinds,
+        attributes=attributes,
+        **_sampling(config, processes),
+    )
     log = _run_log(config, facts, checkpoint, accelerator if config.trackers else None, processes.is_main_process)
     with log:
         for line in (*notes, *_machine_lines(facts)):
             log.say(line)
         Session(config, trainer, model, sampler, log, stop, facts, evaluate).run()
+    weights = whole_weights(model)
     if processes.is_main_process:
-        _save_model(model, out, log.curve)
+        _save_model(model, out, log.curve, weights)
+        if trainer.average is not None:
+            with trainer.average.in_place(), whole_folder(out / "ema") as partial:
+                model.save_pretrained(partial)
     processes.wait_for_everyone()
     return Run(model.eval(), log.curve, processes.is_main_process)
 
 
-def _sampler(
-    config: PretrainConfig,
-    tables: dict[str, StudyTable],
-    processor: XLIPProcessor,
-    prompts: PromptSet,
-    kinds: Sequence[str],
-    processes: PartialState,
-) -> BatchSampler:
-    """What makes the batches of this process."""
-    return BatchSampler(
-        tables,
-        config.data.mix,
-        processor,
-        prompts,
-        kinds,
-        augment=config.augment,
-        seed=config.seed,
-        rank=processes.process_index,
-        ranks=processes.num_processes,
-        attributes=ImageAttributes.name in config.objectives,
-        denials=reads_denials(config.objectives),
-        borrowed=config.data.borrowed,
-    )
+def _sampling(config: PretrainConfig, processes: PartialState) -> dict[str, Any]:
+    """What the batches of this process follow from, besides the data."""
+    return {
+        "augment": config.augment,
+        "seed": config.seed,
+        "rank": processes.process_index,
+        "ranks": processes.num_processes,
+        "denials": reads_denials(config.objectives),
+        "borrowed": config.data.borrowed,
+        "as_bytes": _on_device(config, processes.device),
+        "samplers": max(config.workers, 1) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    }
+
+
+def _on_device(config: PretrainConfig, device: torch.device) -> bool:
+    """Whether the device augments."""
+    return config.augment_on == "device" or (config.augment_on == "auto" and device.type != "cpu")
+
+
+def _trainer(config: PretrainConfig, accelerator: Any, task: Pretrainer, checkpoint: Checkpoint | None) -> Trainer:
+    """The parts of a step, as they begin or as the checkpoint left them."""
+    optim, model = config.optim, task.model
+    if optim.lora_rank:
+        _adapt(config, model)
+    freeze(model, optim)
+    if config.shard:
+        options = {"parts": config.parts > 1, "optim.ema": bool(optim.ema), "optim.lora_rank": bool(optim.lora_rank)}
+        options |= {"gradient_norms_every": bool(config.gradient_norms_every), "evaluate": bool(config.evaluate.every)}
+        refuse_with_shards(options | {"precision fp16": accelerator.scaler is not None})
+        shard(task)
+    if config.recompute:
+        for tower in (model.image_tower, model.text_tower):
+            tower.encoder.activation_checkpointing_enable({"use_reentrant": False})
+    optimizer = build_optimizer(model, optim)
+    average = Average(model, optim.ema) if optim.ema else None
+    if checkpoint:
+        model.load_state_dict(checkpoint.adapters(), strict=False)
+        checkpoint.fill(optimizer)
+        if average is not None:
+            average.updates = checkpoint.updates
+            average.fill(checkpoint.mean())
+        if accelerator.scaler is not None and checkpoint.scaler:
+            accelerator.scaler.load_state_dict(checkpoint.scaler)
+    start = checkpoint.step if checkpoint else 0
+    schedule = build_schedule(optimizer, optim.warmup_steps, config.steps, start)
+    # Parts sum their gradients themselves; split weights do so by their own hooks.
+    wrapped = task.train() if config.shard or config.parts > 1 else accelerator.prepare(task.train())
+    prepared = accelerator.prepare(optimizer)
+    return Trainer(accelerator, wrapped, prepared, schedule, optim.clip, average, config.parts, config.shard)
+
+
+def _adapt(config: PretrainConfig, model: XLIPModel) -> None:
+    """Adapters for the towers that start from a checkpoint.
+
+    Raises:
+        XLIPError: none does.
+    """
+    towers = ((config.model.image_checkpoint, model.image_tower), (config.model.text_checkpoint, model.text_tower))
+    chosen = [tower for path, tower in towers if path]
+    if not chosen:
+        raise XLIPError(
+            "optim.lora_rank: expected a tower that starts from a checkpoint (model.image_checkpoint or "
+            "model.text_checkpoint), got none; take 0 to train from scratch"
+        )
+    torch.manual_seed(seed_of(config.seed, "adapters"))
+    for tower in chosen:
+        add_adapters(tower.encoder, config.optim.lora_rank, "optim.lora_rank")
 
 
 def _starting_point(config: PretrainConfig, out: Path) -> str:
@@ -197,15 +251,17 @@ def _machine_facts(
 
 def _machine_lines(facts: dict[str, Any]) -> list[str]:
     rates = ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in facts["matmul_gflops"].items())
-    chosen = "bf16" if facts["precision"] == "bf16" else "fp32"
+    chosen = facts["precision"].replace("no", "fp32")
     return [f"precision {chosen}, {facts['attention']} attention (measured here: {rates})"]
 
 
-def _save_model(model: XLIPModel, out: Path, curve: list[dict[str, float]]) -> None:
+def _save_model(
+    model: XLIPModel, out: Path, curve: list[dict[str, float]], weights: dict[str, torch.Tensor] | None
+) -> None:
     """The model's files beside the log; its config last, for a folder without one is no model."""
     with writing(out):
         with whole_folder(out / ".model") as partial:
-            model.save_pretrained(partial)
+            model.save_pretrained(partial, state_dict=weights)
             (partial / "curve.json").write_text(json.dumps(curve) + "\n", "utf-8")
         for file in sorted((out / ".model").iterdir(), key=lambda one: (one.name == "config.json", one.name)):
             file.replace(out / file.name)

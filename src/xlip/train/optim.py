@@ -1,4 +1,4 @@
-"""AdamW without decay on biases, norms and positions; linear warm-up, then a cosine to zero."""
+"""AdamW without decay on biases, norms and positions; linear warm-up, then a cosine to zero; what stays frozen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from xlip.errors import XLIPError
+from xlip.models.towers import ImageTower, TextTower
+from xlip.models.xlip import XLIPModel
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,27 @@ class OptimConfig:
     """Learning rate of the local head and its stem, as a multiple of `lr`."""
     word_rate: float = 1.0
     """Learning rate of the word embeddings, as a multiple of `lr`; from scratch, 5."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate for each block of a tower between a weight and the head; below 1 (0.65 to 0.9), what
+    a checkpoint knows of edges and words changes less than what it knows of photographs or of the web."""
+    freeze_image: int = 0
+    """Blocks of the image tower, from the stem on, that stay as they are, and the stem with them; -1 = the tower."""
+    freeze_text: int = 0
+    """The same for the text tower and its word embeddings."""
+    lora_rank: int = 0
+    """Rank of adapters in the attention of each tower that starts from a checkpoint (extra `lora`), whose own weights
+    then stay as they are; 0 = none."""
+    ema: float = 0.0
+    """Decay of a running mean of the weights, saved beside the model as OUT/ema (0.999, say); 0 = none."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise XLIPError(f"optim.layer_decay: expected a factor above 0, up to 1, got {self.layer_decay}")
+        if not 0 <= self.ema < 1:
+            raise XLIPError(f"optim.ema: expected a decay from 0 to below 1, got {self.ema}")
         if not 0 <= self.beta2 < 1:
             raise XLIPError(f"optim.beta2: expected at least 0 and below 1, got {self.beta2}")
-        for name in ("lr", "text_rate", "word_rate", "weight_decay"):
+        for name in ("lr", "text_rate", "local_rate", "word_rate", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise XLIPError(f"optim.{name}: expected at least 0, got {getattr(self, name)}")
 
@@ -53,18 +71,64 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     (arXiv:2203.03466).
     """
     rates = {"image": 1.0, "text": config.text_rate, "words": config.word_rate, "local": config.local_rate}
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    far = distances(model) if config.layer_decay < 1 else {}
+    groups: dict[tuple[str, bool, int], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((_part(name), decays(name, parameter)), []).append(parameter)
+            key = (_part(name), decays(name, parameter), far.get(name, 0))
+            groups.setdefault(key, []).append(parameter)
+    if not groups:
+        raise XLIPError("optim: every weight is frozen, nothing is left to train; lower freeze_image or freeze_text")
     return torch.optim.AdamW(
         [
-            {"params": group, "lr": config.lr * rates[part], "weight_decay": config.weight_decay if decay else 0.0}
-            for (part, decay), group in groups.items()
+            {
+                "params": group,
+                "lr": config.lr * rates[part] * config.layer_decay**blocks,
+                "weight_decay": config.weight_decay if decay else 0.0,
+            }
+            for (part, decay, blocks), group in groups.items()
         ],
         betas=(0.9, config.beta2),
         fused=True,
     )
+
+
+def distances(model: nn.Module) -> dict[str, int]:
+    """Blocks of its tower between a weight and the head: 1 for the last block, one more than there are blocks for the
+    stem and the embeddings. What is behind the blocks, or in no tower, is left out.
+    """
+    found: dict[str, int] = {}
+    for path, tower in model.named_modules():
+        if not isinstance(tower, ImageTower | TextTower):
+            continue
+        of_block = {id(p): number for number, block in enumerate(tower.blocks) for p in block.parameters()}
+        before = True
+        for name, parameter in tower.named_parameters():
+            number = of_block.get(id(parameter))
+            before = before and number is None
+            if before or number is not None:
+                found[f"{path}.{name}"] = len(tower.blocks) - (-1 if number is None else number)
+    return found
+
+
+def freeze(model: XLIPModel, config: OptimConfig) -> None:
+    """Take from training what the config leaves as it is, in place.
+
+    Raises:
+        XLIPError: a tower has fewer blocks.
+    """
+    far = distances(model)
+    parts = (("image", model.image_tower, config.freeze_image), ("text", model.text_tower, config.freeze_text))
+    for name, tower, count in parts:
+        if not -1 <= count <= len(tower.blocks):
+            raise XLIPError(
+                f"optim.freeze_{name}: {count}, but the tower has {len(tower.blocks)} blocks; take at most these, or "
+                "-1 for the whole tower"
+            )
+        for path, parameter in tower.named_parameters():
+            depth = len(tower.blocks) + 1 - far.get(f"{name}_tower.{path}", 0)
+            if count == -1 or (count and depth <= count):
+                parameter.requires_grad_(False)
 
 
 def _part(name: str) -> str:

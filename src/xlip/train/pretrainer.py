@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import register_dataclass
 
 from xlip.batches.batch import Batch
 from xlip.batches.text_batch import TextBatch
 from xlip.models.xlip import Encodings, XLIPModel
-from xlip.objectives.objective import Context, Objective, mean_over_ranks
+from xlip.objectives.encoding import encode_together
+from xlip.objectives.objective import Context, HasViews, Objective, mean_over_ranks
+
+__all__ = ["Losses", "Pretrainer", "encode_together"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Losses:
 
     total: Tensor
     terms: dict[str, Tensor]
+
+
+# Wrappers look for the tensors of an output; FSDP2 knows those of registered classes alone.
+register_dataclass(Losses)
 
 
 class Pretrainer(nn.Module):
@@ -31,40 +39,33 @@ class Pretrainer(nn.Module):
 
     def forward(self, batch: Batch, progress: float, generator: torch.Generator) -> Losses:
         """Total = sum of weight x term (DESIGN 2.5); `progress` in [0, 1] is the share of the training done."""
-        inputs = {k: v for o in self.objectives for k, v in o.texts(self.model, batch, generator).items()}
+        inputs = self.inputs(batch, generator)
         context = Context(
             model=self.model,
             batch=batch,
-            images=self.model.images(batch.pixels),
+            images=self.images(batch),
             texts=encode_together(self.model, inputs),
             inputs=inputs,
+            views=self.views(batch),
             progress=progress,
             generator=generator,
         )
-        terms = {objective.name: mean_over_ranks(objective(context)) for objective in self.objectives}
+        return self.losses({objective.name: mean_over_ranks(objective(context)) for objective in self.objectives})
+
+    def inputs(self, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:
+        """The texts that the objectives need encoded."""
+        return {k: v for o in self.objectives for k, v in o.texts(self.model, batch, generator).items()}
+
+    def images(self, batch: Batch) -> Encodings:
+        """The images, with their places where some objective looks at them."""
+        return self.model.images(batch.pixels, places=any(one.local for one in self.objectives))
+
+    def views(self, batch: Batch) -> dict[str, Encodings]:
+        """The further images that the objectives need encoded."""
+        asking: Iterable[tuple[str, HasViews]] = ((o.name, o) for o in self.objectives if isinstance(o, HasViews))
+        return {name: self.model.images(one.views(batch), places=False) for name, one in asking}
+
+    def losses(self, terms: dict[str, Tensor]) -> Losses:
+        """The weighted sum of the terms' means."""
         total = torch.stack([o.weight * terms[o.name] for o in self.objectives]).sum()
         return Losses(total, {name: term.detach() for name, term in terms.items()})
-
-
-def encode_together(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
-    """Every text once through the text tower; short ones (prompts) apart, not padded to a report's length.
-
-    Each part comes back cut to its own length.
-    """
-    longest = max((text.ids.shape[1] for text in inputs.values()), default=0)
-    groups: dict[bool, dict[str, TextBatch]] = {True: {}, False: {}}
-    for name, text in inputs.items():
-        groups[text.ids.shape[1] * 2 <= longest][name] = text
-    return {name: part for group in groups.values() for name, part in _encode_group(model, group).items()}
-
-
-def _encode_group(model: XLIPModel, inputs: dict[str, TextBatch]) -> dict[str, Encodings]:
-    if not inputs:
-        return {}
-    encoded = model.texts(TextBatch.concatenate(list(inputs.values())))
-    parts, start = {}, 0
-    for name, text in inputs.items():
-        rows, length = slice(start, start + len(text)), text.ids.shape[1]
-        parts[name] = Encodings(encoded.tokens[rows, :length], encoded.embedding[rows], encoded.mask[rows, :length])
-        start += len(text)
-    return parts

@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, LoggerType, gather_o
 from torch import distributed as dist
 
 from xlip.errors import XLIPError
+from xlip.train.sharding import whole
 
 HOW = "torchrun --nproc_per_node N -m xlip.cli pretrain ... (docs/several_processes.md)"
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "timed out", "Timed out")
@@ -41,7 +42,7 @@ def start_accelerator(precision: str, trackers: Sequence[str], folder: str) -> A
     """What wraps the model for the processes that `start_processes` found.
 
     Args:
-        precision: `bf16` or `no`.
+        precision: `bf16`, `fp16` or `no`.
         trackers: names that accelerate knows (wandb, mlflow, ...).
         folder: where trackers that write files put them.
 
@@ -83,12 +84,29 @@ def _refuse_lone_processes(found: int) -> None:
         )
 
 
-def means(accelerator: Accelerator, values: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """The mean over all processes of named scalars, read from the device at once."""
-    stacked = torch.stack([value.detach().float() for value in values.values()])
+def means(accelerator: Accelerator, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The mean over all processes of named scalars, on the device."""
+    stacked = torch.stack([whole(value.detach()).float() for value in values.values()])
     if accelerator.num_processes > 1:
         stacked = accelerator.reduce(stacked, "mean")
-    return dict(zip(values, stacked.tolist(), strict=True))
+    return dict(zip(values, stacked.unbind(), strict=True))
+
+
+def average_gradients(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """Give every process the mean gradient, as a data-parallel wrapper does, for gradients that it did not see.
+
+    A weight that no process reached keeps none.
+    """
+    if accelerator.num_processes == 1:
+        return
+    weights = [p for p in model.parameters() if p.requires_grad]
+    reached = torch.tensor([float(p.grad is not None) for p in weights], device=accelerator.device)
+    dist.all_reduce(reached)
+    for p, by in zip(weights, reached.tolist(), strict=True):
+        if by:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            dist.all_reduce(p.grad)
+            p.grad /= accelerator.num_processes
 
 
 def on_any(accelerator: Accelerator, number: int) -> int:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from xlip.train.config import PretrainConfig
 
 FREE = re.compile(
-    r"(out|resume|workers|worker_timeout|peer_timeout|log_every|gradient_norms_every|checkpoint_every|keep|trackers"
-    r"|evaluate\..*|data\.test_sets.*|data\.exclusions|data\.\w+\.\d+\.path)"
+    r"(out|resume|dry_run|workers|worker_timeout|peer_timeout|log_every|gradient_norms_every|checkpoint_every|keep|trackers"
+    r"|recompute|shard|evaluate\..*|data\.test_sets.*|data\.exclusions|data\.\w+\.\d+\.path)"
 )
 """What has no part in the result. Sets may lie elsewhere: their studies are compared."""
-CHANGES_THE_REST = re.compile(r"(steps|precision|optim\..*)")
+CHANGES_THE_REST = re.compile(r"(steps|precision|parts|optim\.(?!freeze|lora|layer_decay).*)")
 """What a run may change on its way; the steps that follow use it, and the log says so."""
 REASONS = {
     "model": "the weights have the checkpoint's shape",
@@ -27,6 +27,7 @@ REASONS = {
     "data": "the order of the studies follows from it, and the vocabulary",
     "prompts": "the prompts are part of the loss",
     "augment": "the images would be others half-way",
+    "optim": "the optimiser holds a state for each weight that learns, by its rate",
 }
 
 
@@ -42,7 +43,12 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], where: str, aside
     Raises:
         XLIPError: something changed that may not.
     """
-    old, new = dict(_flat(before)), dict(_flat(now))
+    from xlip.train.config import PretrainConfig
+
+    # An option that is younger than the checkpoint was then what its default says.
+    defaults = dict(_flat(as_written(PretrainConfig(out=""))))
+    new = dict(_flat(now))
+    old = {name: defaults[name] for name in new if name in defaults} | dict(_flat(before))
     notes = []
     for name in sorted(old.keys() | new.keys()):
         was, is_now = (json.dumps(one[name]) if name in one else "not there" for one in (old, new))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from xlip.train.loader import batches
 from xlip.train.log import CONFIG_NAME, RunLog
 from xlip.train.processes import of_all, on_any, while_together
 from xlip.train.resume import as_written
-from xlip.train.step import NotFiniteError, Trainer, train_step
+from xlip.train.sharding import whole_weights
+from xlip.train.step import NotFiniteError, Trainer, read, refuse_not_finite, train_step
 from xlip.train.stopping import StopRequest
 from xlip.train.term_gradients import term_gradients
 
@@ -50,6 +51,8 @@ class Session:
     saved: int = -1
     """Steps after which the last checkpoint was written."""
     spikes: Spikes = field(default_factory=Spikes)
+    pending: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    """Steps made whose values are still on the device."""
 
     def run(self) -> None:
         """Make the steps.
@@ -61,13 +64,13 @@ class Session:
         config, accelerator = self.config, self.trainer.accelerator
         # Each process makes its share of the step, as fast as this machine lets it.
         flops = training_flops(self.model, config.data.mix, self.sampler.processor.max_tokens, len(self.sampler.kinds))
-        peak = 1e9 * self.facts["matmul_gflops"]["bf16" if self.facts["precision"] == "bf16" else "fp32"]
+        peak = 1e9 * self.facts["matmul_gflops"]["fp32" if self.facts["precision"] == "no" else "bf16"]
         meter = Meter(flops / accelerator.num_processes, peak)
         start, steps = self.log.start, config.steps
         loader = batches(self.sampler, start, steps, workers=config.workers, timeout=config.worker_timeout)
         with while_together(accelerator, self.go_on()), attention_kernel(self.facts["attention"]), loader as made:
             self._leave_if_asked(start)
-            for step, batch in enumerate(made, start):
+            for step, batch in enumerate(meter.waiting(made), start):
                 figures = self._step(step, batch, meter)
                 done = step + 1
                 due = bool(config.checkpoint_every) and (done % config.checkpoint_every == 0 or done == steps)
@@ -84,8 +87,9 @@ class Session:
         return f"go on with: {program} pretrain --config {out}/{CONFIG_NAME} --out {out} --resume auto"
 
     def save(self, done: int, figure: float | None = None) -> None:
-        """Write a checkpoint, on the main process."""
-        if self.saved != done and self.trainer.accelerator.is_main_process:
+        """Write a checkpoint, on the main process; all of them have to call."""
+        self._read()  # a checkpoint has the log of its steps, and none follows a step that failed
+        if self.saved != done and (self.trainer.sharded or self.trainer.accelerator.is_main_process):
             save_checkpoint(
                 self.log.folder,
                 self.model,
@@ -96,6 +100,9 @@ class Session:
                 rows=self.log.curve,
                 figure=figure,
                 keep=self.config.keep,
+                average=self.trainer.average,
+                scaler=self.trainer.accelerator.scaler,
+                main=self.trainer.accelerator.is_main_process,
             )
         self.saved = done
 
@@ -104,24 +111,61 @@ class Session:
         main = trainer.accelerator.is_main_process
         generator = torch.Generator().manual_seed(seed_of(config.seed, step))
         torch.manual_seed(seed_of(config.seed, step, rank))  # dropout draws from the global generator
-        batch, progress = batch.to(trainer.accelerator.device), step / max(config.steps - 1, 1)
+        batch, progress = self._prepared(batch), self._progress(step)
         measured: dict[str, float] = {}
         if config.gradient_norms_every and step % config.gradient_norms_every == 0:
             measured = term_gradients(trainer, batch, progress, generator)
-        try:
-            values = {**train_step(trainer, batch, progress, generator), **measured}
-        except NotFiniteError as error:
-            raise self._kept(step, batch, progress, error) from error
-        rates = meter.tick(self.images_per_step())
+        values = {**train_step(trainer, batch, progress, generator), **measured}
+        rates = {"lr": float(trainer.schedule.get_last_lr()[0]), **meter.tick(self.images_per_step())}
+        self.pending.append((step, {**values, **rates}))
         due = self.evaluate and config.evaluate.every and (step + 1) % config.evaluate.every == 0
-        wanted = self.evaluate if main and (due or step == config.steps - 1) else None
-        figures = wanted(self.model) if wanted else {}
-        values = {**values, "lr": float(trainer.schedule.get_last_lr()[0]), **rates, **figures}
-        expected = self.spikes.expected(values["total"])
-        if expected is not None:
-            self.log.spike(step, values["total"], expected, of_all(trainer.accelerator, studies_of(batch)))
-        self.log.step(step, values, every=1 if figures else config.log_every)
+        last = step == config.steps - 1
+        wanted = self.evaluate if due or last else None
+        figures: dict[str, float] = {}
+        if wanted:
+            self._read(but_last=True)
+            self._refuse(*self.pending[0])
+            figures = self._evaluated(wanted) if main else {}
+        if wanted or last or step % config.log_every == 0:
+            self._read(figures)
         return figures
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """The batch on the device, its images augmented."""
+        return batch.to(self.trainer.accelerator.device).ready(self.config.augment)
+
+    def _progress(self, step: int) -> float:
+        return step / max(self.config.steps - 1, 1)
+
+    def _evaluated(self, evaluate: Evaluate) -> dict[str, float]:
+        """Figures of the weights, or of their running mean."""
+        average = self.trainer.average
+        if average is None or not self.config.evaluate.ema:
+            return evaluate(self.model)
+        with average.in_place():
+            return evaluate(self.model)
+
+    def _read(self, figures: Mapping[str, float] | None = None, *, but_last: bool = False) -> None:
+        """Log the steps whose values are still on the device; `figures` are of the last one."""
+        cut = len(self.pending) - 1 if but_last else len(self.pending)
+        todo, self.pending = self.pending[:cut], self.pending[cut:]
+        rows = read([values for _, values in todo])
+        for (step, _), values in zip(todo, rows, strict=True):
+            self._refuse(step, values)
+            expected = self.spikes.expected(values["total"])
+            if expected is not None:
+                studies = of_all(self.trainer.accelerator, studies_of(self.sampler(step)))
+                self.log.spike(step, values["total"], expected, studies)
+            own = figures if figures and step == todo[-1][0] else {}
+            self.log.step(step, {**values, **own}, every=1 if own else self.config.log_every)
+
+    def _refuse(self, step: int, values: Mapping[str, Any]) -> None:
+        """Stop where a step's values are not finite; its batch is made again, to be kept."""
+        numbers = read([values])[0]
+        try:
+            refuse_not_finite(numbers, scaled=self.trainer.accelerator.scaler is not None)
+        except NotFiniteError as error:
+            raise self._kept(step, self._prepared(self.sampler(step)), self._progress(step), error) from error
 
     def images_per_step(self) -> int:
         """Of all processes together."""
@@ -146,7 +190,7 @@ class Session:
         accelerator = self.trainer.accelerator
         folder = Path(self.config.out) / "faults" / f"step-{step:08d}"
         write_batch(folder, batch, self.sampler.rank)
-        studies = of_all(accelerator, studies_of(batch))
+        studies, weights = of_all(accelerator, studies_of(batch)), whole_weights(self.model)
         if accelerator.is_main_process:
             notes = {
                 "step": step,
@@ -156,7 +200,7 @@ class Session:
                 "ranks": accelerator.num_processes,
                 "studies": studies,
             }
-            write_notes(folder, self.model, notes)
+            write_notes(folder, self.model, notes, weights)
         shown = ", ".join(studies[:5]) + (f" and {len(studies) - 5} more" if len(studies) > 5 else "")
         return XLIPError(
             f"step {step}: {error.terms[0]} is {error.values[error.terms[0]]} (studies {shown}); look at it by xlip "
@@ -165,13 +209,36 @@ class Session:
 
 
 class Meter:
-    """Images/s over the last steps, and the share of the machine's measured matrix rate that training uses."""
+    """Over the last steps: images/s, the share of the machine's measured matrix rate that training uses, and the share
+    of the time in which it waited for data.
+    """
 
     def __init__(self, flops_per_step: float, peak: float) -> None:
         self.flops, self.peak, self.times = flops_per_step, peak, [time.perf_counter()]
+        self.waited = [0.0]
+        """Seconds of waiting up to each of `times`."""
+
+    def waiting(self, made: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; how long each was waited for is counted."""
+        total = 0.0
+        while True:
+            start = time.perf_counter()
+            batch = next(made, None)
+            if batch is None:
+                return
+            total += time.perf_counter() - start
+            self.now = total
+            yield batch
+
+    now = 0.0
 
     def tick(self, images: int) -> dict[str, float]:
         """Call once after every step."""
         self.times = [*self.times[-20:], time.perf_counter()]
+        self.waited = [*self.waited[-20:], self.now]
         seconds = (self.times[-1] - self.times[0]) / (len(self.times) - 1)
-        return {"images_per_s": images / seconds, "share_of_matmul_rate": self.flops / seconds / self.peak}
+        return {
+            "images_per_s": images / seconds,
+            "share_of_matmul_rate": self.flops / seconds / self.peak,
+            "data_wait_share": (self.waited[-1] - self.waited[0]) / (self.times[-1] - self.times[0]),
+        }

@@ -1,0 +1,64 @@
+"""Weights, gradients and the optimiser's state split over the processes (FSDP2, Zhao et al. 2023, arXiv:2304.11277).
+
+By `fully_shard` of torch itself: accelerate knows it on accelerators alone, and a run shall be tested on two CPUs.
+Checkpoints hold whole tensors, so a run may go on with any number of processes, sharded or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from xlip.errors import XLIPError
+from xlip.train.pretrainer import Pretrainer
+
+
+def shard(task: Pretrainer) -> None:
+    """Split the weights over all processes, in place: block by block of both towers, and all the rest together."""
+    for tower in (task.model.image_tower, task.model.text_tower):
+        for block in tower.blocks:
+            fully_shard(block)
+    fully_shard(task)
+
+
+def refuse_with_shards(options: Mapping[str, bool]) -> None:
+    """Refuse what is not made for split weights.
+
+    Raises:
+        XLIPError: one of the named options is in use.
+    """
+    used = [name for name, given in options.items() if given]
+    if used:
+        raise XLIPError(f"shard: not together with {used[0]}; leave out one of them")
+
+
+def whole(value: Any) -> Any:
+    """A tensor of which each process holds a part, as a whole, on all of them; anything else as it is.
+
+    Every process has to call it, in the same order.
+    """
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor] | None:
+    """All weights by name, whole; None where they are not split."""
+    state: dict[str, Tensor] = model.state_dict()
+    if not any(isinstance(value, DTensor) for value in state.values()):
+        return None
+    return {name: whole(value) for name, value in state.items()}
+
+
+def split_as(value: Any, like: Tensor) -> Any:
+    """A whole tensor, split as a weight is; anything else, and where the weight is not split, as it is."""
+    if isinstance(value, Tensor) and isinstance(like, DTensor) and value.shape == like.shape:
+        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
+    return value
+
+
+def is_split(model: nn.Module) -> bool:
+    """Whether the weights are split."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
