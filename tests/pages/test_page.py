@@ -44,7 +44,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page: Path) ->
     parser.feed(page.read_text("utf-8"))
     assert parser.open == []
     assert parser.count["tr"] > len(KINDS)
-    assert parser.count["img"] == 6
+    assert parser.count["img"] == 8
     assert all(address.startswith(("data:", "#")) for address in parser.loaded)
 
 

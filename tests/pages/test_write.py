@@ -89,7 +89,7 @@ def test_what_is_written_and_how_little_else(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "evaluation").iterdir()} == names
     assert {path.name for path in files} == {"report.html", "per_kind.csv", "README.md"}
     text = files[0].read_text("utf-8")
-    assert text.count("<img") == 6
+    assert text.count("<img") == 8
     assert "<script" not in text
     assert "the file is &lt;b&gt;damaged&lt;/b&gt;" in text
     assert all(word in text for word in MEANING)
