@@ -14,7 +14,7 @@ from xlip.cli import COMMANDS
 ROOT = Path(xlip.__file__).parent
 FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
-    ("errors",),
+    ("errors", "shipped"),
     ("files", "identity", "notices", "markdown", "processes"),
     ("metrics", "tables", "checksums"),
     ("study", "images"),

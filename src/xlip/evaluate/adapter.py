@@ -146,7 +146,8 @@ def adapted(model: XLIPModel | ImageTextModel) -> ImageTextModel:
 
 
 def load_model(spec: str) -> ImageTextModel:
-    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; a folder of `xlip export`; else an XLIP folder or hub id.
+    """`hf:NAME_OR_PATH`: a CLIP- or SigLIP-style checkpoint; a folder of `xlip export`; else an XLIP folder,
+    a hub id, or `phantom`, the checkpoint of the package.
 
     Raises:
         XLIPError: nothing usable there.

@@ -23,6 +23,7 @@ from xlip.images.square import fit, unfitted
 from xlip.runtime.encoder import Encoder
 from xlip.runtime.inputs import images_of
 from xlip.runtime.quality import judge
+from xlip.shipped import model_place
 from xlip.study.kinds import canonical
 from xlip.study.prompts import load_prompts
 
@@ -38,7 +39,7 @@ class ExplainConfig:
     images: list[str]
     """Images (PNG, JPEG, DICOM, ...), folders or trees of them, tables with a column of paths, prepared sets."""
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the small model of the package."""
     out: str
     """Folder for index.html, explanations.json, boxes.csv and maps/."""
     kinds: str = ""
@@ -116,7 +117,7 @@ def rule_of(model: str, file: str) -> Rule:
     Raises:
         XLIPError: the file is not there or of another form.
     """
-    beside = Path(model) / FILE
+    beside = Path(model_place(model)) / FILE
     if file or beside.is_file():
         return load_rule(Path(file or beside))
     return shipped_rule()

@@ -19,6 +19,7 @@ from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, no_map
 from xlip.runtime.export_facts import CLASSIFIER, EMBEDDING, TOKENIZER, ExportFacts, is_exported, read_facts
 from xlip.runtime.texts import checked_texts
+from xlip.shipped import graphs_place
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -90,12 +91,12 @@ class ExportedModel:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> ExportedModel:
-        """The model of a folder that `xlip export` wrote.
+        """The model of a folder that `xlip export` wrote, or `phantom`, that of the package.
 
         Raises:
             XLIPError: no such folder, a damaged one, a classifier, or one without ONNX graphs.
         """
-        return cls(_opened(Path(folder), EMBEDDING))
+        return cls(_opened(Path(graphs_place(folder)), EMBEDDING))
 
     @property
     def identity(self) -> str:
