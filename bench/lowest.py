@@ -1,7 +1,7 @@
 """Test with the lowest versions that pyproject.toml allows: `make test-lowest`.
 
-Every requirement of the project is pinned to its lower bound, what these bring along is the newest that fits. Needs nothing
-but Python; `--print` shows the pins.
+Every requirement of the project is pinned to its lower bound, what these bring along is the newest that fits. Needs
+nothing but Python; `--print` shows the pins.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from facts import ROOT
-
 from xlip.cli import main as xlip
 from xlip.files import whole_folder, write_json, write_whole
 from xlip.identity import checkpoint_id
@@ -54,9 +53,9 @@ def card(text: str) -> str:
     head, title, rest = text.replace(*LICENSE).partition("\n# phantom\n")
     said = (
         f"**{WARNING[0].upper()}{WARNING[1:]}.** Its figures below are of phantoms too.\n\n"
-        "Made by `make demo` and `python bench/phantom_checkpoint.py --demo demo` (in the repository), which also wrote "
-        f"`{GRAPHS}/`, the same model for use without torch. Everywhere that a model is named it is called `phantom`: "
-        "`xlip zeroshot --model phantom`, `XLIPModel.from_pretrained(\"phantom\")`."
+        "Made by `make demo` and `python bench/phantom_checkpoint.py --demo demo` (in the repository), which also "
+        f"wrote `{GRAPHS}/`, the same model for use without torch. Everywhere that a model is named it is called `phantom`: "
+        '`xlip zeroshot --model phantom`, `XLIPModel.from_pretrained("phantom")`.'
     )
     return f"{head}{title}\n{said}\n{rest}"
 

@@ -10,6 +10,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import yaml
+
 from facts import ROOT
 
 LARGEST_WHEEL = 12_000_000
@@ -23,7 +24,7 @@ def version() -> str:
     """Of the one place where it stands."""
     found = re.search(r'(?m)^__version__ = "([^"]+)"$', (ROOT / "src" / "xlip" / "__init__.py").read_text("utf-8"))
     if found is None:
-        raise SystemExit("src/xlip/__init__.py: expected a line __version__ = \"...\"")
+        raise SystemExit('src/xlip/__init__.py: expected a line __version__ = "..."')
     return found.group(1)
 
 

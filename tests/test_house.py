@@ -36,7 +36,7 @@ ORDER = (
     ("suites", "evaluate"),
     ("pages",),
     ("export",),
-    ("demo", "ablation"),
+    ("demo", "ablation", "doctor"),
     ("cli",),
 )
 """A room imports from rows above its own only, for types too."""

@@ -66,7 +66,9 @@ SINGLES = 130
 """Phantoms with one finding that the interaction is measured on."""
 QUICK = {"pairs": 32, "images": 320, "texts": 128, "test": 100, "steps": 30}
 QUICK_SINGLES = 26
-NOT_FOR_QUOTING = "Quick form: it shows that everything runs. Too few phantoms and steps: its figures are not for quoting."
+NOT_FOR_QUOTING = (
+    "Quick form: it shows that everything runs. Too few phantoms and steps: its figures are not for quoting."
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class DemoConfig:
     steps: int = 500
     seed: int = 0
     quick: bool = False
-    """Under a minute on two cores: few phantoms and steps wherever nothing else is said, to see that everything runs. The
-    figures are not for quoting."""
+    """Under a minute on two cores: few phantoms and steps wherever nothing else is said, to see that everything runs.
+    The figures are not for quoting."""
 
 
 def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:

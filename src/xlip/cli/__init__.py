@@ -8,26 +8,31 @@ import signal
 import sys
 import threading
 
+from xlip.cli.as_json import FLAG, run_as_json
 from xlip.cli.commands import COMMANDS
-from xlip.cli.parse import parse
+from xlip.cli.examples import EXIT_CODES
+from xlip.cli.parse import command_and_rest, parse
 from xlip.errors import Stopped, XLIPError
 from xlip.files import meant_by
 
 __all__ = ["COMMANDS", "main"]
-TRAINING = frozenset({
-    *("accelerate", "charset_normalizer", "datasets", "duckdb", "huggingface_hub", "jinja2", "matplotlib", "openpyxl"),
-    *("psutil", "pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl"),
-    *("torch", "transformers", "upath"),
+DATA = frozenset({
+    *("charset_normalizer", "jinja2", "matplotlib", "openpyxl", "pyarrow", "rich", "scipy", "spacy", "threadpoolctl"),
+    "upath",
 })  # fmt: skip
-"""Modules of the extra `[train]`: the core alone has none of them."""
+"""Modules of the extra `[data]`, which `[train]` brings too: the core alone has none of them."""
+TRAINING = frozenset({
+    *("accelerate", "datasets", "duckdb", "huggingface_hub", "pydantic", "safetensors", "sklearn", "tensorboard"),
+    *("torch", "transformers"),
+})  # fmt: skip
+"""Modules of the extra `[train]` beside those."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `xlip`; returns the exit code.
 
-    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input; 128 + the signal that
-    stopped it (130: Ctrl-C, 143: SIGTERM).
+    `EXIT_CODES` says what they mean: 0, 1, 2, or 128 + the signal that stopped it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -44,15 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _stop) if in_main else None
     try:
-        command, config = parse(arguments)
-        return command.run(config) or 0
+        return _run(arguments)
     except XLIPError as error:
         print(f"xlip: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in TRAINING:
+        module = (error.name or "").partition(".")[0]
+        if module not in TRAINING | DATA:
             raise
-        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[train]'`", file=sys.stderr)
+        command = COMMANDS.get(command_and_rest(arguments)[0])
+        extra = "data" if command and command.extra == "data" and module in DATA else "train"
+        print(f"xlip: this needs the package {error.name}; run `pip install 'xlip[{extra}]'`", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"xlip: {stopped}", file=sys.stderr)
@@ -71,6 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(signal.SIGTERM, before)
 
 
+def _run(arguments: list[str]) -> int:
+    as_json = FLAG in arguments and arguments[0] != FLAG
+    command, config = parse([word for word in arguments if word != FLAG] if as_json else arguments)
+    if as_json:
+        return run_as_json(command_and_rest(arguments)[0], lambda: command.run(config) or 0)
+    return command.run(config) or 0
+
+
 def _unexpected(error: OSError) -> str:
     """What could not be done where. Files are written beside their places (`files.py`), and users know the place."""
     path = str(error.filename or "a file")
@@ -86,13 +101,17 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<11} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "xlip: medical vision-language pre-training. Research use only; not a medical device.",
             "",
             *lines,
             "",
-            "`xlip COMMAND --help` lists the options; `xlip COMMAND --config FILE.yaml` reads them from a file.",
+            "`xlip COMMAND --help` lists the options; `xlip COMMAND --config FILE.yaml` reads them from a file;",
+            "--json prints tables and lines as one JSON object; NO_COLOR=1 leaves colours out.",
+            "",
+            "exit codes:",
+            *(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
         ]
     )

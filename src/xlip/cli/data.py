@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xlip.cli.as_json import record_table
 from xlip.cli.show import print_table
 from xlip.errors import XLIPError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from xlip.preparation.inspect import InspectConfig
     from xlip.preparation.run import PrepareConfig
     from xlip.reports.tag_run import TagConfig
+    from xlip.study.record import Study
+
+RULES_HEADER = ("words", "type", "assertion", "kind", "side", "rule")
 
 
 def run_prepare(config: PrepareConfig) -> None:
@@ -164,7 +168,9 @@ def run_inspect(config: InspectConfig) -> None:
     refuse_input(config.out, config.path)
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
-    for study in studies if config.study or not config.out else ():
+    columns = ("study", "patient", "split", "view", "labels", "report")
+    shown = studies if config.study or not config.out else []
+    for study in [] if record_table(columns, map(_study_row, shown)) else shown:
         if console.is_terminal:
             console.print(terminal_view(study, config.width))
         else:
@@ -173,6 +179,11 @@ def run_inspect(config: InspectConfig) -> None:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(config.out), page(config.path, studies).encode())
         print(f"look at {config.out} ({len(studies)} studies)")
+
+
+def _study_row(study: Study) -> tuple[str, ...]:
+    labels = ", ".join(f"{kind} {state}" for kind, state in sorted(study.labels.items()))
+    return (study.study_id, study.patient_id, study.split, study.view, labels, study.report or "")
 
 
 def run_tag(config: TagConfig) -> None:
@@ -207,9 +218,11 @@ def explain_tags(config: TagConfig) -> None:
     for document in read_documents(config.source, config.column):
         explained = tagger.explain(document.text)
         console.print(Text(document.id, style="bold"), to_rich(document.text, [item.entity for item in explained]))
-        table = Table("words", "type", "assertion", "kind", "side", "rule", box=None)
+        table, rows = Table(*RULES_HEADER, box=None), []
         for item in explained:
             entity = item.entity
             cells = (item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule)
             table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+            rows.append(cells)
+        if not record_table(("document", *RULES_HEADER), [(document.id, *row) for row in rows]):
+            console.print(table)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.cli.commands import COMMANDS, Command
+from xlip.cli.examples import EXAMPLES_TITLE, epilogue
 from xlip.errors import XLIPError
 
 RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup_share"}
@@ -29,9 +30,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     Raises:
         XLIPError: an unknown command, option or value.
     """
-    name, *rest = arguments
-    if rest and f"{name} {rest[0]}" in COMMANDS:
-        name, rest = f"{name} {rest[0]}", rest[1:]
+    name, rest = command_and_rest(arguments)
     if name not in COMMANDS:
         if parts := [command for command in COMMANDS if command.startswith(f"{name} ")]:
             raise XLIPError(f"{name}: expected one of {', '.join(parts)}; see `xlip {parts[0]} --help`")
@@ -39,20 +38,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     import jsonargparse
 
     command = COMMANDS[name]
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(
-        prog=f"xlip {name}", description=f"`xlip {name}`: {command.help}", exit_on_error=False, allow_abbrev=False
-    )
-    parser.add_argument("--config", action="config", help="YAML file of the options below")
-    module, _, cls_name = command.config.rpartition(".")
-    cls = getattr(import_module(f"xlip.{module}"), cls_name)
-    skip = {*command.several, *((command.positional,) if command.positional else ())}
-    for name_ in sorted(skip, key=lambda option: option != command.positional):
-        flag = name_ if name_ == command.positional else f"--{name_}"
-        count: dict[str, Any] = {"nargs": "+"} if name_ in command.several else {}
-        default: dict[str, Any] = {} if name_ == command.positional else {"default": []}
-        parser.add_argument(flag, type=str, help=_attribute_help(cls, name_), **count, **default)
-    parser.add_class_arguments(cls, skip=skip, as_positional=False)
+    parser, cls = parser_of(name)
     try:
         words = [_underscored(word) for word in rest]
         _check_config(words)
@@ -69,6 +55,47 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     made = cls(**values)
     _check_numbers(made)
     return command, made
+
+
+def parser_of(name: str) -> tuple[Any, Any]:
+    """The parser of a command, and the class of its config."""
+    import jsonargparse
+
+    class AsWritten(jsonargparse.DefaultHelpFormatter):
+        """Examples stand in lines of their own."""
+
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            return text if text.startswith(EXAMPLES_TITLE) else super()._fill_text(text, width, indent)
+
+    command = COMMANDS[name]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=f"xlip {name}",
+        description=f"`xlip {name}`: {command.help}",
+        epilog=epilogue(name),
+        formatter_class=AsWritten,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file of the options below")
+    module, _, cls_name = command.config.rpartition(".")
+    cls = getattr(import_module(f"xlip.{module}"), cls_name)
+    skip = {*command.several, *((command.positional,) if command.positional else ())}
+    for name_ in sorted(skip, key=lambda option: option != command.positional):
+        flag = name_ if name_ == command.positional else f"--{name_}"
+        count: dict[str, Any] = {"nargs": "+"} if name_ in command.several else {}
+        default: dict[str, Any] = {} if name_ == command.positional else {"default": []}
+        parser.add_argument(flag, type=str, help=_attribute_help(cls, name_), **count, **default)
+    parser.add_class_arguments(cls, skip=skip, as_positional=False)
+    return parser, cls
+
+
+def command_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
+    """The name that the first word or two make, whether or not there is such a command, and the words that follow."""
+    name, *rest = arguments
+    if rest and f"{name} {rest[0]}" in COMMANDS:
+        return f"{name} {rest[0]}", rest[1:]
+    return name, rest
 
 
 def _check_config(words: list[str]) -> None:

@@ -28,7 +28,7 @@ class InteractionConfig:
     """`xlip probe`."""
 
     run: str
-    """Folder of a run or a saved model, a hub id, or `phantom`, the small model of the package."""
+    """Folder of a run or a saved model, a hub id, or `phantom`, the model of the package."""
     out: str = ""
     """Folder of `interaction.json` and its page; default: the run's own."""
     singles: int = 260

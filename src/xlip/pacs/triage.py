@@ -45,7 +45,7 @@ class TriageConfig:
     """Films: a folder or DICOM tree at any depth (that of `xlip pacs listen` too), a table with a column of paths, a
     prepared set, or one image."""
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the small model of the package."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the model of the package."""
     out: str
     """The worklist, a CSV file; maps and the journal go to the folder beside it that is named as the file is, less
     `.csv`. A run that was stopped goes on, and one over a folder that has grown adds what is new."""

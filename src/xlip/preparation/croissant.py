@@ -49,7 +49,7 @@ MEANINGS = {
     "age": "Years; 90 means 90 or older in a de-identified set.",
     "language": "Language of the report, as an ISO 639-1 code.",
 }
-"""What plain columns hold. Nested ones (labels, entities, boxes, sections) are given as they stand in the Parquet file."""
+"""What plain columns hold. Nested ones (labels, entities, boxes, sections) have no field: Parquet readers have them."""
 
 
 def croissant(

@@ -1,7 +1,7 @@
 """The checkpoint that comes with the package: `phantom` in place of a folder, wherever a model is named.
 
-It knows computer-made phantoms only. `bench/phantom_checkpoint.py` writes it from the run of `xlip demo`, and its card is
-`shipped/phantom/README.md`.
+It knows computer-made phantoms only. `bench/phantom_checkpoint.py` writes it from the run of `xlip demo`, and its card
+is `shipped/phantom/README.md`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parent / NAME
 GRAPHS = "onnx"
 """Folder below it with the same model as `xlip export` writes it."""
 WARNING = (
-    "the model `phantom` was trained on computer-made phantoms alone: it serves to try the software, and what it says of "
-    "a radiograph means nothing"
+    "the model `phantom` was trained on computer-made phantoms alone: it serves to try the software, and what it says "
+    "of a radiograph means nothing"
 )
 
 
