@@ -54,7 +54,7 @@ def card(text: str) -> str:
     said = (
         f"**{WARNING[0].upper()}{WARNING[1:]}.** Its figures below are of phantoms too.\n\n"
         "Made by `make demo` and `python bench/phantom_checkpoint.py --demo demo` (in the repository), which also "
-        f"wrote `{GRAPHS}/`, the same model for use without torch. Everywhere that a model is named it is called `phantom`: "
+        f"wrote `{GRAPHS}/`, the same model for use without torch. Wherever a model is named it is called `phantom`: "
         '`xlip zeroshot --model phantom`, `XLIPModel.from_pretrained("phantom")`.'
     )
     return f"{head}{title}\n{said}\n{rest}"

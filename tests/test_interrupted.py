@@ -13,7 +13,17 @@ from test_damaged_files import CASES, Case, Outcome, called, copied
 
 MOMENTS = ("fsync", "replace", "rename")
 """Functions of `os` by which content reaches its place."""
-DEFAULT = ("audit", "tag", "zeroshot-table", "predict-folder", "explain", "embed-table", "index", "compare", "abstain-table")
+DEFAULT = (
+    "audit",
+    "tag",
+    "zeroshot-table",
+    "predict-folder",
+    "explain",
+    "embed-table",
+    "index",
+    "compare",
+    "abstain-table",
+)
 """Cheap commands; the slow suite has all of them."""
 WITHOUT = {
     "serve": "the test answers in its place",
@@ -68,7 +78,9 @@ def faults(name: str, inputs: Path, folder: Path, capfd, most: int) -> list[str]
         left = [path for path in place.rglob("*") if path.name.endswith((".partial", ".old")) and path.exists()]
         if left and not name.startswith("prepare"):  # a set that is being prepared goes on from its finished parts
             found.append(f"{where}: left {[str(path.relative_to(place)) for path in left]}")
-        found += [f"{where}: {file} is not whole" for file, text in stopped.results.items() if whole.results[file] != text]
+        found += [
+            f"{where}: {file} is not whole" for file, text in stopped.results.items() if whole.results[file] != text
+        ]
     return found
 
 

@@ -43,7 +43,7 @@ def test_numbers_are_numbers_and_ids_are_not(capsys) -> None:
 
     def run() -> int:
         print_table(("id", "value"), [("007", "0.5"), ("a", "3"), ("b", ""), ("c", "1.2e-07"), ("d", "nan")])
-        print("a line")
+        sys.stdout.write("a line\n")
         return 1
 
     assert run_as_json("compare", run) == 1
@@ -71,7 +71,9 @@ def test_a_fault_is_one_line_and_no_object(capsys) -> None:
 
 
 def test_a_table_off_a_terminal_is_whole_and_plain() -> None:
-    long = "a value that no terminal of eighty columns has room for beside a second one of the same length, or nearly so"
+    long = (
+        "a value that no terminal of eighty columns has room for beside a second one of the same length, or nearly so"
+    )
     lines = plain_table(("name", "value"), [("short", long), ("[bold]not markup[/bold]", "1")])
     assert lines[1] == f"short                    {long}"
     assert lines[2] == "[bold]not markup[/bold]  1"
@@ -100,6 +102,8 @@ def test_the_output_of_a_pipe_holds_no_control_characters(words: list[str], repo
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
     environment.pop("FORCE_COLOR", None)
     arguments = [word.replace("{report}", report) for word in words]
-    done = subprocess.run([sys.executable, "-m", "xlip.cli", *arguments], capture_output=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "xlip.cli", *arguments], capture_output=True, env=environment, check=True
+    )
     assert b"\x1b" not in done.stdout + done.stderr
     assert "…" not in done.stdout.decode()

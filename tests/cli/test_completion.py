@@ -28,7 +28,9 @@ def completed(bash: str, *words: str) -> list[str]:
 def test_bash_completes_commands_second_words_and_options(bash: str) -> None:
     assert set(completed(bash, "xlip", "ze")) == {"zeroshot"}
     assert set(completed(bash, "xlip", "")) >= {name.split()[0] for name in COMMANDS}
-    assert set(completed(bash, "xlip", "pacs", "")) == {name.split()[1] for name in COMMANDS if name.startswith("pacs ")}
+    assert set(completed(bash, "xlip", "pacs", "")) == {
+        name.split()[1] for name in COMMANDS if name.startswith("pacs ")
+    }
     assert "--image_column" in completed(bash, "xlip", "zeroshot", "--im")
     assert set(completed(bash, "xlip", "pacs", "send", "--t")) == {"--to"}
     assert completed(bash, "xlip", "zeroshot", "file") == []
@@ -42,7 +44,9 @@ def test_every_command_is_in_every_script(shell: str, bash: str, monkeypatch: py
     assert all(name.split()[-1] in text for name in COMMANDS)
     program = shutil.which(shell)
     if program:
-        subprocess.run([program, "-n", "-c", text] if shell != "fish" else [program, "-n"], input=text, text=True, check=True)
+        subprocess.run(
+            [program, "-n", "-c", text] if shell != "fish" else [program, "-n"], input=text, text=True, check=True
+        )
 
 
 def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Every command's help ends with examples. What is cheap runs, one after another as a reader would; the rest is parsed."""
+"""Every command's help ends with examples. What is cheap runs, in a reader's order; the rest is parsed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,19 @@ from xlip.phantom import generate
 from xlip.preparation.run import prepare
 
 RUN = (
-    *("prepare", "audit", "inspect", "tag", "zeroshot", "report", "evaluate", "compare", "explain", "triage", "abstain"),
+    *(
+        "prepare",
+        "audit",
+        "inspect",
+        "tag",
+        "zeroshot",
+        "report",
+        "evaluate",
+        "compare",
+        "explain",
+        "triage",
+        "abstain",
+    ),
     *("embed", "search", "index", "save", "doctor", "completion"),
 )
 """Those that run here, in the order of their dependence."""
@@ -103,7 +115,14 @@ def test_the_cheap_examples_run_one_after_another(place: Path, capsys: pytest.Ca
             assert main([*words, *FAST.get(name, [])]) == 0, f"{line}\n{capsys.readouterr().err}"
     shown = capsys.readouterr().out
     assert "AUROC" in shown
-    for file in ("audit.json", "studies.html", "maps/index.html", "worklist.csv", "like.html", "results/page/report.html"):
+    for file in (
+        "audit.json",
+        "studies.html",
+        "maps/index.html",
+        "worklist.csv",
+        "like.html",
+        "results/page/report.html",
+    ):
         assert (place / file).stat().st_size > 50, file
 
 
