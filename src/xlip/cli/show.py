@@ -47,7 +47,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], last: Sequ
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns two spaces apart, nothing cut and nothing drawn: for files, pipes and `grep`."""
-    table = [list(header), *map(list, rows)]
+    blank = [""] * len(header)
+    table = [list(header), *([*row, *blank][: len(header)] for row in rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
