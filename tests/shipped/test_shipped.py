@@ -85,3 +85,12 @@ def test_a_folder_of_that_name_with_a_model_comes_first(tmp_path: Path, monkeypa
     (tmp_path / NAME / "config.json").write_text("{}")
     assert not is_shipped(NAME)
     assert model_place(NAME) == NAME
+
+
+def test_the_service_says_it_in_every_answer() -> None:
+    from xlip.serve.config import ServeConfig
+    from xlip.serve.service import Service
+
+    for model, said in ((NAME, True), (str(FOLDER), True), ("runs/mine", False)):
+        service = Service(ServeConfig(model), ExportedModel.open(NAME))
+        assert ("computer-made phantoms alone" in service.info.warning) == said

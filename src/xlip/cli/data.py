@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from xlip.cli.as_json import record_table
-from xlip.cli.show import print_table
+from xlip.cli.show import plain_table, print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -217,12 +217,15 @@ def explain_tags(config: TagConfig) -> None:
     console = Console()
     for document in read_documents(config.source, config.column):
         explained = tagger.explain(document.text)
-        console.print(Text(document.id, style="bold"), to_rich(document.text, [item.entity for item in explained]))
-        table, rows = Table(*RULES_HEADER, box=None), []
+        shown, rows = to_rich(document.text, [item.entity for item in explained]), []
         for item in explained:
             entity = item.entity
-            cells = (item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule)
-            table.add_row(*(Text(cell) for cell in cells))
-            rows.append(cells)
-        if not record_table(("document", *RULES_HEADER), [(document.id, *row) for row in rows]):
-            console.print(table)
+            rows.append((item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule))
+        recorded = record_table(("document", *RULES_HEADER), [(document.id, *row) for row in rows])
+        if not console.is_terminal:
+            print("\n".join([document.id, shown.plain, *([] if recorded else plain_table(RULES_HEADER, rows))]))
+            continue
+        table = Table(*RULES_HEADER, box=None)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(Text(document.id, style="bold"), shown, table)

@@ -25,6 +25,7 @@ from xlip.serve.findings import Findings
 from xlip.serve.maps import finding_maps
 from xlip.serve.problems import RequestError
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
+from xlip.shipped import WARNING, knows_phantoms_only
 from xlip.study.kinds import canonical, kinds
 from xlip.study.prompts import load_prompts
 
@@ -49,6 +50,7 @@ class Service:
             checkpoint=self.encoder.identity,
             prompts=prompts.identifier,
             preprocessing=f"{self.encoder.preprocess}/{self.encoder.image_size}",
+            warning=WARNING if knows_phantoms_only(self.config.model) else "",
         )
         self.share = self.encoder.local_share
         self._scale = self.encoder.scale
