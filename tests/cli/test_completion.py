@@ -13,7 +13,7 @@ from xlip.cli.completion import SHELLS, script
 
 @pytest.fixture(scope="module")
 def bash() -> str:
-    return script("bash")
+    return script("bash", COMMANDS)
 
 
 def completed(bash: str, *words: str) -> list[str]:
@@ -32,15 +32,15 @@ def test_bash_completes_commands_second_words_and_options(bash: str) -> None:
         name.split()[1] for name in COMMANDS if name.startswith("pacs ")
     }
     assert "--image_column" in completed(bash, "xlip", "zeroshot", "--im")
-    assert set(completed(bash, "xlip", "pacs", "send", "--t")) == {"--to"}
+    assert set(completed(bash, "xlip", "pacs", "send", "--to")) == {"--to"}
     assert completed(bash, "xlip", "zeroshot", "file") == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_command_is_in_every_script(shell: str, bash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: ["--help", "--json"] for name in COMMANDS}
-    monkeypatch.setattr(completion, "options_of_commands", lambda: few)
-    text = script(shell)
+    monkeypatch.setattr(completion, "options_of", lambda commands: few)
+    text = script(shell, COMMANDS)
     assert all(name.split()[-1] in text for name in COMMANDS)
     program = shutil.which(shell)
     if program:

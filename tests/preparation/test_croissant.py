@@ -15,7 +15,7 @@ from xlip.preparation.run import prepare
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("croissant") / "set"
-    prepare("phantom", Path(), folder, workers=0, options={"count": 12, "size": 32})
+    prepare("phantom", Path(), folder, workers=0, options={"count": 12, "size": 64})
     return folder
 
 
@@ -28,7 +28,7 @@ def test_the_library_of_the_form_finds_no_fault_and_reads_the_studies(prepared: 
         assert not dataset.metadata.issues.errors
         rows = list(dataset.records("studies"))
     assert {row["studies/study_id"] for row in rows} == {f"phantom/0/{number}".encode() for number in range(12)}
-    assert all(row["studies/image"].size == (32, 32) for row in rows)
+    assert all(row["studies/image"].size == (64, 64) for row in rows)
     assert all(b"." in row["studies/report"] for row in rows)
 
 

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from xlip.cli import data, evaluation, explaining, exporting, machine, pacs, searching, serving, training
+from xlip.cli.command import Command
 
-
-@dataclass(frozen=True)
-class Command:
-    """A command: its config's class by name (importing it may pull torch), its function, its help."""
-
-    config: str
-    run: Callable[[Any], int | None]
-    """Returns the exit code, None for 0."""
-    help: str
-    positional: str = ""
-    words: Callable[[list[str]], list[str]] | None = None
-    """Rewrites the words that follow the command, options in underscores, before they are parsed."""
-    several: tuple[str, ...] = ()
-    """Options that take several values; one that is also `positional` needs no name."""
-    extra: str = "train"
-    """The extra of the package whose packages it needs; '' for the core alone."""
+__all__ = ["COMMANDS", "Command"]
 
 
 COMMANDS: dict[str, Command] = {
@@ -198,13 +180,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "doctor": Command(
         "doctor.DoctorConfig",
-        machine.run_doctor,
+        lambda config: machine.run_doctor(config, COMMANDS),
         "say what this machine has, what is missing for which command, and what to do about it",
         extra="",
     ),
     "completion": Command(
         "cli.completion.CompletionConfig",
-        machine.run_completion,
+        lambda config: machine.run_completion(config, COMMANDS),
         "print a script by which a shell completes commands and options",
         positional="shell",
         extra="",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xlip.cli.command import Command
 from xlip.errors import XLIPError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -41,7 +43,7 @@ class CompletionConfig:
     """bash, zsh or fish."""
 
 
-def script(shell: str) -> str:
+def script(shell: str, commands: Mapping[str, Command]) -> str:
     """The script of a shell.
 
     Raises:
@@ -49,23 +51,22 @@ def script(shell: str) -> str:
     """
     if shell not in SHELLS:
         raise XLIPError(f"completion: expected one of {', '.join(SHELLS)}, got {shell!r}")
-    options = options_of_commands()
+    options = options_of(commands)
     if shell == "fish":
-        return _fish(options)
+        return _fish(options, commands)
     zsh = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else ""
     return zsh + _bash(options)
 
 
-def options_of_commands() -> dict[str, list[str]]:
+def options_of(commands: Mapping[str, Command]) -> dict[str, list[str]]:
     """Command -> its options. One whose packages are not installed has those that every command has."""
-    from xlip.cli.commands import COMMANDS
-    from xlip.cli.parse import parser_of
+    from xlip.cli.parsers import build_parser
 
     found = {}
-    for name in COMMANDS:
+    for name, command in commands.items():
         options = {"--config", "--help", "--json"}
         with contextlib.suppress(ImportError):
-            options |= {word for word in parser_of(name)[0]._option_string_actions if word.startswith("--")}
+            options |= {word for word in build_parser(name, command)[0]._option_string_actions if word.startswith("--")}
         found[name] = sorted(options)
     return found
 
@@ -85,14 +86,12 @@ def _bash(options: dict[str, list[str]]) -> str:
     return BASH.format(commands=" ".join(first), groups="\n".join(second), options="\n".join(two), plain="\n".join(one))
 
 
-def _fish(options: dict[str, list[str]]) -> str:
-    from xlip.cli.commands import COMMANDS
-
+def _fish(options: dict[str, list[str]], commands: Mapping[str, Command]) -> str:
     first = dict.fromkeys(name.split()[0] for name in options)
     known = " ".join(first)
     lines = []
     for word in first:
-        said = COMMANDS[word].help if word in COMMANDS else "speak DICOM"
+        said = commands[word].help if word in commands else "speak DICOM"
         lines.append(f"complete -c xlip -n 'not __fish_seen_subcommand_from {known}' -a {word} -d {_quoted(said)}")
     for name, words in options.items():
         where = " and ".join(f"__fish_seen_subcommand_from {part}" for part in name.split())
@@ -100,7 +99,7 @@ def _fish(options: dict[str, list[str]]) -> str:
         if " " in name:
             group, part = name.split()
             lines.append(
-                f"complete -c xlip -n '__fish_seen_subcommand_from {group}' -a {part} -d {_quoted(COMMANDS[name].help)}"
+                f"complete -c xlip -n '__fish_seen_subcommand_from {group}' -a {part} -d {_quoted(commands[name].help)}"
             )
         lines += [f"complete -c xlip -n '{where}' -l {word[2:]}" for word in words]
     return "\n".join(lines)
