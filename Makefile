@@ -8,6 +8,7 @@
 #? test-slow       the tests that take minutes
 #? test-lowest     the fast tests with the lowest versions that pyproject.toml allows, in an environment of its own
 #? newcomer        a wheel in an empty environment of an empty home: the quick demo, a search, Python
+#? newcomer-smallest  the same without torch, which CI runs
 #? system          what tests need of the system: a browser, Orthanc, dciodvfy (root only; else those tests are skipped)
 #? dist            build wheel and sdist into dist/, and check them
 #? sbom            the packages of .venv as a CycloneDX bill of materials: build/reports/sbom.json
@@ -36,7 +37,7 @@ STAMP := .venv/.installed
 
 .PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini docs schema parity house clean
 
-.PHONY: help dist newcomer test-lowest sbom licences install-sizes phantom
+.PHONY: help dist newcomer newcomer-smallest test-lowest sbom licences install-sizes phantom
 
 help:
 	@sed -n 's/^#? /  make /p' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +71,9 @@ test-lowest:
 # What somebody does who has just heard of XLIP, with nothing on the machine but Python: tests/newcomer.sh.
 newcomer: dist
 	sh tests/newcomer.sh dist/xlip-*.whl
+
+newcomer-smallest: dist
+	sh tests/newcomer.sh --smallest dist/xlip-*.whl
 
 dist: setup
 	rm -rf dist build/lib && $(BIN)/python -m build --outdir dist . >/dev/null && $(BIN)/python bench/release.py --dist dist

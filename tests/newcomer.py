@@ -30,8 +30,35 @@ def run(*words: str) -> str:
     return done.stdout
 
 
+def smallest() -> None:
+    """What needs no torch."""
+    assert "exit codes" in run("--help")
+    run("doctor", "--command", "prepare")
+    run("doctor", "--command", "serve")
+    run("prepare", "phantom", "--out", "films", "--options.count", "60", "--options.size", "128", "--workers", "0")
+    assert Path("films/croissant.json").is_file()
+    run("tag", "films", "--out", "tags.parquet")
+    run("inspect", "films", "--limit", "1")
+    from xlip import ExportedModel
+    from xlip.phantom import generate
+
+    model = ExportedModel.open("phantom")
+    texts = model.encode_texts(["pleural effusion", "no pleural effusion"])
+    phantoms = [generate(number, seed=77, size=128) for number in range(40)]
+    margins: dict[bool, list[float]] = {True: [], False: []}
+    for one in phantoms:
+        close = model.encode_squares(one.pixels[None]) @ texts.T
+        margins[bool(one.labels["Effusion"])].append(float(close[0, 0] - close[0, 1]))
+    assert min(map(len, margins.values())) > 0
+    means = {has: sum(values) / len(values) for has, values in margins.items()}
+    assert means[True] > means[False], means
+    assert "torch" not in sys.modules
+
+
 def main() -> None:
-    run("--help")
+    if sys.argv[1:] == ["--smallest"]:
+        smallest()
+        return
     run("doctor")
     run("prepare", "phantom", "--out", "films", "--options.count", "60", "--options.size", "128", "--workers", "0")
     from xlip.images.files import encode

@@ -2,8 +2,9 @@
 # What somebody does who has just heard of XLIP: a wheel in an empty environment, an empty home and caches, no data, no
 # rights of root where the machine lets us drop them, and no network but the package index.
 #
-#   sh tests/newcomer.sh dist/xlip-*.whl        the smallest form, which CI runs: the wheel, its checkpoint, the quick demo
-#   sh tests/newcomer.sh --commands             the two commands of the README (make demo, make test) in a fresh copy
+#   sh tests/newcomer.sh --smallest dist/xlip-*.whl  what CI runs: the wheel without torch prepares, tags and asks its checkpoint
+#   sh tests/newcomer.sh dist/xlip-*.whl             with torch too: the quick demo, a search, the README's lines of Python
+#   sh tests/newcomer.sh --commands                  the two commands of the README (make demo, make test) in a fresh copy
 set -eu
 python=${PYTHON:-python3}
 place=$(mktemp -d)
@@ -37,12 +38,17 @@ if [ "${1:-}" = --commands ]; then
     exit 0
 fi
 
+extras=train,serve form=
+if [ "${1:-}" = --smallest ]; then
+    extras=data,serve form=--smallest
+    shift
+fi
 cp "$1" "$place/work/"
 wheel=$(basename "$1")
 cp "$source/tests/newcomer.py" "$place/work/"
 [ -z "$user" ] || chown -R 65534:65534 "$place"
 as_newcomer "$python" -m venv env
-as_newcomer env/bin/pip install -q "$(printf '%s' "$wheel")[train,serve]"
+as_newcomer env/bin/pip install -q "$(printf '%s' "$wheel")[$extras]"
 as_newcomer env/bin/pip check
-as_newcomer env/bin/python newcomer.py
+as_newcomer env/bin/python newcomer.py $form
 echo "newcomer: the wheel works"
