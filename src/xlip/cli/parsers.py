@@ -14,11 +14,13 @@ def build_parser(name: str, command: Command) -> tuple[Any, Any]:
     """The parser of a command, and the class of its config."""
     import jsonargparse
 
-    class AsWritten(jsonargparse.DefaultHelpFormatter):
+    class AsWritten(jsonargparse.DefaultHelpFormatter):  # type: ignore[misc]
         """Examples stand in lines of their own."""
 
         def _fill_text(self, text: str, width: int, indent: str) -> str:
-            return text if text.startswith(EXAMPLES_TITLE) else super()._fill_text(text, width, indent)
+            if text.startswith(EXAMPLES_TITLE):
+                return text
+            return str(super()._fill_text(text, width, indent))
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
