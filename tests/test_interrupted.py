@@ -13,17 +13,7 @@ from test_damaged_files import CASES, Case, Outcome, called, copied
 
 MOMENTS = ("fsync", "replace", "rename")
 """Functions of `os` by which content reaches its place."""
-DEFAULT = (
-    "audit",
-    "tag",
-    "zeroshot-table",
-    "predict-folder",
-    "explain",
-    "embed-table",
-    "index",
-    "compare",
-    "abstain-table",
-)
+DEFAULT = ("audit", "tag", "predict-folder", "index")
 """Cheap commands; the slow suite has all of them."""
 WITHOUT = {
     "serve": "the test answers in its place",
