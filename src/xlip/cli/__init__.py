@@ -17,13 +17,13 @@ from xlip.files import meant_by
 
 __all__ = ["COMMANDS", "main"]
 DATA = frozenset({
-    *("charset_normalizer", "jinja2", "matplotlib", "openpyxl", "pyarrow", "rich", "scipy", "spacy", "threadpoolctl"),
-    "upath",
+    *("charset_normalizer", "jinja2", "matplotlib", "openpyxl", "pyarrow", "pydantic", "rich", "scipy", "spacy"),
+    *("threadpoolctl", "upath"),
 })  # fmt: skip
-"""Modules of the extra `[data]`, which `[train]` brings too: the core alone has none of them."""
+"""Modules of the extra `[data]` (pydantic comes with spaCy), which `[train]` brings too: the core alone has none."""
 TRAINING = frozenset({
-    *("accelerate", "datasets", "duckdb", "huggingface_hub", "pydantic", "safetensors", "sklearn", "tensorboard"),
-    *("torch", "transformers"),
+    *("accelerate", "datasets", "duckdb", "huggingface_hub", "safetensors", "sklearn", "tensorboard", "torch"),
+    "transformers",
 })  # fmt: skip
 """Modules of the extra `[train]` beside those."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
