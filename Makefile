@@ -1,4 +1,33 @@
-# The doors of the project. Each target installs what it needs into .venv; `make demo` and `make test` are the two to know.
+# Each target installs what it needs into .venv; `make demo` and `make test` are the two to know. `make help` prints these:
+#? demo            train on the embedded phantom and write demo/index.html (7 minutes on 2 cores)
+#? test            install everything and pass the tests
+#? setup           install everything into .venv
+#? lint            what must hold before a commit: ruff, its format, mypy
+#? format          repair most of what lint finds
+#? type            mypy alone
+#? test-slow       the tests that take minutes
+#? test-lowest     the fast tests with the lowest versions that pyproject.toml allows, in an environment of its own
+#? newcomer        a wheel in an empty environment of an empty home: the quick demo, a search, Python
+#? newcomer-smallest  the same without torch, which CI runs
+#? system          what tests need of the system: a browser, Orthanc, dciodvfy (root only; else those tests are skipped)
+#? dist            build wheel and sdist into dist/, and check them
+#? sbom            the packages of .venv as a CycloneDX bill of materials: build/reports/sbom.json
+#? licences        their licences: build/reports/licences.md
+#? install-sizes   install every extra alone, check it and measure it: docs/data/install_sizes.json
+#? phantom         make the checkpoint that comes with the package anew, from the run of `make demo`
+#? docs            the documentation
+#? results         docs/results.md and the table of README.md, from the figures of the long runs
+#? schema          the JSON schema of the figures
+#? real-mini       the trial on real radiographs (hours; needs the data sets)
+#? finetune        fine-tuning on real radiographs (hours)
+#? finetune-folds  the same with every patient held out once
+#? bench           quick measurements of speed, printed only
+#? bench-full      the measurements of the documentation, on an otherwise idle machine
+#? mutants         wrong changes of the method's core, and the tests that notice them
+#? parity          whether any figure of a small fixed run changed: AGAINST=old.json
+#? house           lengths of functions and files
+#? clean           remove what the targets made, but for .venv
+#? help            this list
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY = passive
@@ -7,6 +36,11 @@ export XLIP_DATA
 STAMP := .venv/.installed
 
 .PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini real-open docs schema parity house clean
+
+.PHONY: help dist newcomer newcomer-smallest test-lowest sbom licences install-sizes phantom
+
+help:
+	@sed -n 's/^#? /  make /p' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)
 $(STAMP): pyproject.toml
@@ -29,6 +63,38 @@ test: setup system
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Without torch's build for a graphics card: the CPU build of the oldest version is enough to test with.
+test-lowest:
+	$(PYTHON) bench/lowest.py --venv build/lowest --run
+
+# What somebody does who has just heard of XLIP, with nothing on the machine but Python: tests/newcomer.sh.
+newcomer: dist
+	sh tests/newcomer.sh dist/xlip-*.whl
+
+newcomer-smallest: dist
+	sh tests/newcomer.sh --smallest dist/xlip-*.whl
+
+dist: setup
+	rm -rf dist build/lib && $(BIN)/python -m build --outdir dist . >/dev/null && $(BIN)/python bench/release.py --dist dist
+
+REPORTS := build/reports
+sbom: setup
+	$(BIN)/cyclonedx-py --version >/dev/null 2>&1 || $(BIN)/pip install -q -e '.[release]'
+	mkdir -p $(REPORTS) && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	--output-format JSON --output-file $(REPORTS)/sbom.json $(BIN)/python && echo $(REPORTS)/sbom.json
+
+licences: setup
+	$(BIN)/pip-licenses --version >/dev/null 2>&1 || $(BIN)/pip install -q -e '.[release]'
+	mkdir -p $(REPORTS) && $(BIN)/pip-licenses --python $(BIN)/python --from mixed --order license --format markdown \
+	--output-file $(REPORTS)/licences.md >/dev/null && echo $(REPORTS)/licences.md
+
+install-sizes: setup
+	$(BIN)/python bench/install_sizes.py --json docs/data/install_sizes.json
+
+phantom: setup
+	test -e demo/metrics.json || $(MAKE) demo
+	$(BIN)/python bench/phantom_checkpoint.py --demo demo
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

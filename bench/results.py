@@ -22,6 +22,8 @@ TESTS = {"nih": "ChestX-ray14 part, held-out patients", "kermany": "Kermany pneu
 
 def take_demo(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    if metrics.pop("quick", False):
+        raise SystemExit(f"{folder}: a demo in its quick form, whose figures are not for quoting; run `make demo`")
     (DOCS / "demo.json").write_text(
         json.dumps({"command": "make demo", **facts(), **metrics}, indent=1) + "\n", "utf-8"
     )

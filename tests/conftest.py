@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from exports import Exported
 
 
@@ -15,6 +17,14 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch.setenv("XLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small example of everything that a command reads; tests work on copies."""
+    from damaged_inputs import build_inputs
+
+    return build_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="session")

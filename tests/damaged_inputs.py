@@ -86,7 +86,7 @@ def _prepared(folder: Path, start: int) -> None:
     options = {"count": 24, "size": 64, "start": start}
     prepare("phantom", Path(), folder, workers=0, holdout=0.4, options=options)
     for file in folder.iterdir():  # what is only looked at
-        if file.suffix in (".md", ".png", ".csv"):
+        if file.suffix in (".md", ".png", ".csv") or file.name == "croissant.json":
             file.unlink()
 
 

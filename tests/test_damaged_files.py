@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from damaged_inputs import FINETUNE, RAW, build_inputs
+from damaged_inputs import FINETUNE, RAW
 from damages import DAMAGES, Damage, cut, flip, flip_one_bit, folder_in_its_place, missing, without_override
 from xlip.cli import COMMANDS, main
 from xlip.preparation import card
@@ -30,6 +30,8 @@ READS_NOTHING = {
     "bench encode": "it makes its own numbers",
     "bench prepare": "it makes phantoms in a folder of its own",
     "demo": "it makes phantoms and reads none of its own files again",
+    "doctor": "it looks at the machine and at what is installed",
+    "completion": "it knows the commands",
     "pacs listen": "it reads what peers send, which tests/pacs/test_listen.py damages",
 }
 TOLD = re.compile(
@@ -155,11 +157,6 @@ CASES = {
                   "--index {}/index --population {}/scores",
                   "model tokens.txt prompts.yaml index scores"),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def test_every_command_has_a_case() -> None:

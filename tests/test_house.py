@@ -14,7 +14,7 @@ from xlip.cli import COMMANDS
 ROOT = Path(xlip.__file__).parent
 FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
-    ("errors",),
+    ("errors", "shipped"),
     ("files", "identity", "notices", "markdown", "processes"),
     ("metrics", "tables", "checksums"),
     ("study", "images"),
@@ -36,7 +36,7 @@ ORDER = (
     ("suites", "evaluate"),
     ("pages",),
     ("export", "speed"),
-    ("demo", "ablation"),
+    ("demo", "ablation", "doctor"),
     ("cli",),
 )
 """A room imports from rows above its own only, for types too."""

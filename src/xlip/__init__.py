@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlip.models.auto import register_when_needed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _PUBLIC = {
     "XLIPConfig": "xlip.models.configuration",
     "XLIPModel": "xlip.models.xlip",

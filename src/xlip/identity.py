@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from xlip.shipped import model_place
+
 
 def digest(*parts: object) -> str:
     """12 hexadecimal digits over JSON-able values."""
@@ -15,7 +17,7 @@ def digest(*parts: object) -> str:
 
 def checkpoint_id(path: str) -> str:
     """First 12 digits of the SHA-256 of the weights; the name itself for a hub id."""
-    weights = Path(path) / "model.safetensors"
+    weights = Path(model_place(path)) / "model.safetensors"
     return file_id(weights) if weights.is_file() else path
 
 

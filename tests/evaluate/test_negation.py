@@ -169,7 +169,7 @@ def test_folders_pages_tables_and_comparisons_have_all_columns(
     assert [row[-1] for row in reading_table(comparison)][1] == "B"
     assert main(["compare", *folders, "--replicates", "20"]) == 0
     printed = capsys.readouterr().out
-    assert all(f"│ {name} " in printed for name in ("POS", "NEG", "PNC"))
+    assert all(f"\n{name} " in printed for name in ("POS", "NEG", "PNC"))
 
 
 def test_old_folders_without_readings_are_still_compared(results: dict[str, Result], tmp_path: Path) -> None:

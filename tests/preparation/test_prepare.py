@@ -188,7 +188,7 @@ def test_a_second_run_replaces_the_first(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "out")
     (tmp_path / "out" / "part-00007.parquet").write_bytes(b"left over")
     run(root, tmp_path / "out")
-    card = ["README.md", "contact_sheet.png", "histograms.png"]
+    card = ["README.md", "contact_sheet.png", "croissant.json", "histograms.png"]
     tables = ["part-00000-of-00001.parquet", "quarantine.csv", "stats.json", "warnings.csv"]
     assert sorted(contents(tmp_path / "out")) == [*card, *tables]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]

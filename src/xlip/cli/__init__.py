@@ -9,29 +9,34 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from xlip.cli.as_json import FLAG, run_as_json
 from xlip.cli.commands import COMMANDS
-from xlip.cli.parse import parse
+from xlip.cli.examples import EXIT_CODES
+from xlip.cli.parse import command_and_rest, parse
 from xlip.cli.surroundings import check_folder, flush, lacks_memory, make_usable, of_system, reader_gone, silence
 from xlip.errors import Stopped, XLIPError
 
 __all__ = ["COMMANDS", "main"]
-TRAINING = frozenset({
-    *("accelerate", "charset_normalizer", "datasets", "duckdb", "huggingface_hub", "jinja2", "matplotlib", "openpyxl"),
-    *("psutil", "pyarrow", "pydantic", "rich", "safetensors", "sklearn", "spacy", "tensorboard", "threadpoolctl"),
-    *("torch", "transformers", "upath"),
+DATA = frozenset({
+    *("charset_normalizer", "jinja2", "matplotlib", "openpyxl", "pyarrow", "pydantic", "rich", "scipy", "spacy"),
+    *("threadpoolctl", "upath"),
 })  # fmt: skip
-"""Modules of the extra `[train]`: the core alone has none of them."""
-STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What schedulers send before they kill; what a terminal sends that is closed."""
+"""Modules of the extra `[data]` (pydantic comes with spaCy), which `[train]` brings too: the core alone has none."""
+TRAINING = frozenset({
+    *("accelerate", "datasets", "duckdb", "huggingface_hub", "safetensors", "sklearn", "tensorboard", "torch"),
+    "transformers",
+})  # fmt: skip
+"""Modules of the extra `[train]` beside those."""
 SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "threadpoolctl"})
 """Of these, what the extra `[search]` brings without torch; `[train]` has it too."""
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What schedulers send before they kill; what a terminal sends that is closed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `xlip`; returns the exit code.
 
-    0; 1 where `audit` finds a leak or a suite has a faulty entry; 2 for a fault in the input or in what surrounds the
-    command; 128 + the signal that stopped it (130: Ctrl-C, 143: SIGTERM; 141: nobody reads the output any more).
+    `EXIT_CODES` says what they mean: 0, 1, 2, or 128 + the signal that stopped it.
     """
     make_usable()
     try:
@@ -60,10 +65,9 @@ def _guarded(arguments: list[str]) -> int:
         said = str(error)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in TRAINING:
+        if module not in TRAINING | DATA:
             raise
-        extra = "search" if module in SEARCHING else "train"
-        said = f"this needs the package {error.name}; run `pip install 'xlip[{extra}]'`"
+        said = f"this needs the package {error.name}; run `pip install 'xlip[{_extra_with(module, arguments)}]'`"
     except Stopped as stopped:
         _say(str(stopped))
         return 128 + stopped.signal
@@ -107,7 +111,22 @@ def _called(arguments: list[str]) -> int:
     # Before torch is imported: spinning OpenMP threads make a shared machine several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of weights read from a local folder
-    command, config = parse(arguments)
+    return _run(arguments)
+
+
+def _extra_with(module: str, arguments: list[str]) -> str:
+    """The smallest extra with a package that a command lacks."""
+    command = COMMANDS.get(command_and_rest(arguments)[0])
+    if command and command.extra == "data" and module in DATA:
+        return "data"
+    return "search" if module in SEARCHING else "train"
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = FLAG in arguments and arguments[0] != FLAG
+    command, config = parse([word for word in arguments if word != FLAG] if as_json else arguments)
+    if as_json:
+        return run_as_json(command_and_rest(arguments)[0], lambda: command.run(config) or 0)
     return command.run(config) or 0
 
 
@@ -133,13 +152,17 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<11} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "xlip: medical vision-language pre-training. Research use only; not a medical device.",
             "",
             *lines,
             "",
-            "`xlip COMMAND --help` lists the options; `xlip COMMAND --config FILE.yaml` reads them from a file.",
+            "`xlip COMMAND --help` lists the options; `xlip COMMAND --config FILE.yaml` reads them from a file;",
+            "--json prints tables and lines as one JSON object; NO_COLOR=1 leaves colours out.",
+            "",
+            "exit codes:",
+            *(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
         ]
     )

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from xlip.cli import data, evaluation, explaining, exporting, machine, pacs, searching, serving, training
+from xlip.cli.command import Command
 
-from xlip.cli import data, evaluation, explaining, exporting, pacs, searching, serving, training
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: its config's class by name (importing it may pull torch), its function, its help."""
-
-    config: str
-    run: Callable[[Any], int | None]
-    """Returns the exit code, None for 0."""
-    help: str
-    positional: str = ""
-    words: Callable[[list[str]], list[str]] | None = None
-    """Rewrites the words that follow the command, options in underscores, before they are parsed."""
-    several: tuple[str, ...] = ()
-    """Options that take several values; one that is also `positional` needs no name."""
+__all__ = ["COMMANDS", "Command"]
 
 
 COMMANDS: dict[str, Command] = {
@@ -36,6 +20,7 @@ COMMANDS: dict[str, Command] = {
         "turn a raw data set into Parquet",
         positional="source",
         words=data.source_options,
+        extra="data",
     ),
     "audit": Command(
         "audit.run.AuditConfig",
@@ -43,9 +28,14 @@ COMMANDS: dict[str, Command] = {
         "look for test images in training sets, and for faults of the data",
         positional="train",
         several=("train", "against"),
+        extra="data",
     ),
     "inspect": Command(
-        "preparation.inspect.InspectConfig", data.run_inspect, "look at prepared studies", positional="path"
+        "preparation.inspect.InspectConfig",
+        data.run_inspect,
+        "look at prepared studies",
+        positional="path",
+        extra="data",
     ),
     "pretrain": Command(
         "train.config.PretrainConfig", training.run_pretrain, "train on pairs, lone images and lone reports"
@@ -76,6 +66,7 @@ COMMANDS: dict[str, Command] = {
         data.run_tag,
         "find findings, places and devices in reports",
         positional="source",
+        extra="data",
     ),
     "zeroshot": Command(
         "evaluate.zeroshot.ZeroShotConfig", evaluation.run_zeroshot, "classify images by prompts and measure it"
@@ -164,6 +155,7 @@ COMMANDS: dict[str, Command] = {
         "export.run.ExportConfig",
         exporting.run_export,
         "write a model as graphs (ONNX, .pt2), and prove that they agree",
+        extra="onnx",
     ),
     "save": Command(
         "export.publish.SaveConfig",
@@ -174,16 +166,25 @@ COMMANDS: dict[str, Command] = {
         "export.publish.PushConfig", exporting.run_push, "send a model with its card to a hub", positional="repo"
     ),
     "pacs pull": Command(
-        "pacs.pull.PullConfig", pacs.run_pull, "fetch radiographs from a DICOMweb server", positional="url"
+        "pacs.pull.PullConfig",
+        pacs.run_pull,
+        "fetch radiographs from a DICOMweb server",
+        positional="url",
+        extra="pacs",
     ),
     "pacs listen": Command(
-        "pacs.listen.ListenConfig", pacs.run_listen, "receive DICOM objects (C-STORE) into a folder", positional="out"
+        "pacs.listen.ListenConfig",
+        pacs.run_listen,
+        "receive DICOM objects (C-STORE) into a folder",
+        positional="out",
+        extra="pacs",
     ),
     "pacs write": Command(
         "pacs.films.WriteConfig",
         pacs.run_write,
         "write a model's answers as DICOM objects: overlay, map, segmentation, structured report",
         positional="data",
+        extra="pacs",
     ),
     "pacs send": Command(
         "pacs.send.SendConfig",
@@ -191,8 +192,25 @@ COMMANDS: dict[str, Command] = {
         "send DICOM files to an archive by STOW-RS or C-STORE",
         positional="files",
         several=("files",),
+        extra="pacs",
     ),
     "serve": Command(
-        "serve.config.ServeConfig", serving.run_serve, "answer over HTTP, with a page: findings, maps, similar cases"
+        "serve.config.ServeConfig",
+        serving.run_serve,
+        "answer over HTTP, with a page: findings, maps, similar cases",
+        extra="serve",
+    ),
+    "doctor": Command(
+        "doctor.DoctorConfig",
+        lambda config: machine.run_doctor(config, COMMANDS),
+        "say what this machine has, what is missing for which command, and what to do about it",
+        extra="",
+    ),
+    "completion": Command(
+        "cli.completion.CompletionConfig",
+        lambda config: machine.run_completion(config, COMMANDS),
+        "print a script by which a shell completes commands and options",
+        positional="shell",
+        extra="",
     ),
 }

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xlip.cli.as_json import record_table
 from xlip.cli.progress import has_bar
-from xlip.cli.show import print_table
+from xlip.cli.show import plain_table, print_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from xlip.preparation.inspect import InspectConfig
     from xlip.preparation.run import PrepareConfig
     from xlip.reports.tag_run import TagConfig
+    from xlip.study.record import Study
+
+RULES_HEADER = ("words", "type", "assertion", "kind", "side", "rule")
 
 
 def run_prepare(config: PrepareConfig) -> None:
@@ -168,7 +172,9 @@ def run_inspect(config: InspectConfig) -> None:
     refuse_input(config.out, config.path)
     studies = chosen(config.path, config.study, config.limit)
     console = Console()
-    for study in studies if config.study or not config.out else ():
+    columns = ("study", "patient", "split", "view", "labels", "report")
+    shown = studies if config.study or not config.out else []
+    for study in [] if record_table(columns, map(_study_row, shown)) else shown:
         if console.is_terminal:
             console.print(terminal_view(study, config.width))
         else:
@@ -177,6 +183,11 @@ def run_inspect(config: InspectConfig) -> None:
         Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(config.out), page(config.path, studies).encode())
         print(f"look at {config.out} ({len(studies)} studies)")
+
+
+def _study_row(study: Study) -> tuple[str, ...]:
+    labels = ", ".join(f"{kind} {state}" for kind, state in sorted(study.labels.items()))
+    return (study.study_id, study.patient_id, study.split, study.view, labels, study.report or "")
 
 
 def run_tag(config: TagConfig) -> None:
@@ -210,10 +221,15 @@ def explain_tags(config: TagConfig) -> None:
     console = Console()
     for document in read_documents(config.source, config.column):
         explained = tagger.explain(document.text)
-        console.print(Text(document.id, style="bold"), to_rich(document.text, [item.entity for item in explained]))
-        table = Table("words", "type", "assertion", "kind", "side", "rule", box=None)
+        shown, rows = to_rich(document.text, [item.entity for item in explained]), []
         for item in explained:
             entity = item.entity
-            cells = (item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule)
-            table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+            rows.append((item.words, entity.type, entity.assertion, entity.kind or "", entity.side, item.rule))
+        recorded = record_table(("document", *RULES_HEADER), [(document.id, *row) for row in rows])
+        if not console.is_terminal:
+            print("\n".join([document.id, shown.plain, *([] if recorded else plain_table(RULES_HEADER, rows))]))
+            continue
+        table = Table(*RULES_HEADER, box=None)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(Text(document.id, style="bold"), shown, table)

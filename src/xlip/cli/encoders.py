@@ -9,14 +9,16 @@ if TYPE_CHECKING:
 
 
 def open_encoder(spec: str) -> Encoder:
-    """The model of a run's folder, a saved model, a folder of `xlip export` (without torch), a hub id or `hf:NAME`.
+    """The model of a run's folder, a saved model, a folder of `xlip export` (without torch), a hub id,
+    `hf:NAME`, or `phantom`, the checkpoint of the package.
 
     Raises:
         XLIPError: nothing usable there.
     """
     from xlip.runtime.export_facts import is_exported
+    from xlip.shipped import encoder_place
 
-    if is_exported(spec):
+    if is_exported(spec := encoder_place(spec)):
         from xlip.runtime.exported import ExportedModel
 
         return ExportedModel.open(spec)

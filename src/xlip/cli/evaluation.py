@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from xlip.cli.as_json import record_table
 from xlip.cli.show import (
     print_dropped,
     print_left_out,
@@ -115,6 +116,7 @@ def _run_query(config: ZeroShotConfig) -> None:
     query = Query(config.query, against=against, cache=not config.no_cache, **options)
     result, ranking = query.ranked(load_model(config.model), cases)
     write_folder(result, Path(config.out), {"ranking.csv": ranking})
+    record_table(("rank", "study", "score"), [row[:3] for row in ranking[1:6]])
     for rank, study, score, _ in ranking[1:6]:
         print(f"{rank}. {study} {float(str(score)):.3f}")
     for kind, one in result.kinds.per_kind.items() if result.kinds else ():

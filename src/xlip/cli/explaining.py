@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xlip.cli.as_json import record_table
 from xlip.cli.encoders import open_encoder
 from xlip.cli.show import print_dropped
 
@@ -42,6 +43,7 @@ def run_abstain(config: AbstainConfig) -> None:
 
     rule, file, left_out = choose_rule(config, open_encoder(config.model))
     print_dropped(left_out)
+    record_table(("kind", "threshold"), [*sorted(rule.of_kind.items()), ("other words", rule.threshold)])
     for kind, threshold in sorted(rule.of_kind.items()):
         print(f"{kind} {threshold:.3f}")
     print(f"other words {rule.threshold:.3f}")

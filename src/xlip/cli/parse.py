@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from xlip.cli.commands import COMMANDS, Command
+from xlip.cli.command import Command
+from xlip.cli.commands import COMMANDS
+from xlip.cli.parsers import build_parser
 from xlip.errors import XLIPError
 
 RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup_share"}
@@ -33,9 +34,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     Raises:
         XLIPError: an unknown command, option or value.
     """
-    name, *rest = arguments
-    if rest and f"{name} {rest[0]}" in COMMANDS:
-        name, rest = f"{name} {rest[0]}", rest[1:]
+    name, rest = command_and_rest(arguments)
     if name not in COMMANDS:
         if parts := [command for command in COMMANDS if command.startswith(f"{name} ")]:
             raise XLIPError(f"{name}: expected one of {', '.join(parts)}; see `xlip {parts[0]} --help`")
@@ -43,20 +42,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     import jsonargparse
 
     command = COMMANDS[name]
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(
-        prog=f"xlip {name}", description=f"`xlip {name}`: {command.help}", exit_on_error=False, allow_abbrev=False
-    )
-    parser.add_argument("--config", action="config", help="YAML file of the options below")
-    module, _, cls_name = command.config.rpartition(".")
-    cls = getattr(import_module(f"xlip.{module}"), cls_name)
-    skip = {*command.several, *((command.positional,) if command.positional else ())}
-    for name_ in sorted(skip, key=lambda option: option != command.positional):
-        flag = name_ if name_ == command.positional else f"--{name_}"
-        count: dict[str, Any] = {"nargs": "+"} if name_ in command.several else {}
-        default: dict[str, Any] = {} if name_ == command.positional else {"default": []}
-        parser.add_argument(flag, type=str, help=_attribute_help(cls, name_), **count, **default)
-    parser.add_class_arguments(cls, skip=skip, as_positional=False)
+    parser, cls = parser_of(name)
     try:
         words = [_underscored(word) for word in rest]
         _check_config(words)
@@ -73,6 +59,19 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     made = cls(**values)
     _check_numbers(made)
     return command, made
+
+
+def parser_of(name: str) -> tuple[Any, Any]:
+    """The parser of a command, and the class of its config."""
+    return build_parser(name, COMMANDS[name])
+
+
+def command_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
+    """The name that the first word or two make, whether or not there is such a command, and the words that follow."""
+    name, *rest = arguments
+    if rest and f"{name} {rest[0]}" in COMMANDS:
+        return f"{name} {rest[0]}", rest[1:]
+    return name, rest
 
 
 def _check_config(words: list[str]) -> None:
@@ -117,11 +116,3 @@ def _underscored(word: str) -> str:
         return word
     name, equals, value = word.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value
-
-
-def _attribute_help(cls: type, name: str) -> str:
-    """The docstring that stands under an attribute in the source of its class."""
-    import inspect
-
-    match = re.search(rf'(?m)^    {name}:.*\n    """([^"]+)"""', inspect.getsource(cls))
-    return match.group(1) if match else name

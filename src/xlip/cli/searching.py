@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xlip.cli.as_json import record_table
 from xlip.cli.progress import progress_shown
 from xlip.cli.show import print_dropped
 from xlip.errors import XLIPError
@@ -105,6 +106,7 @@ def _encoder_of(config: SearchConfig, store: Store) -> Encoder:
 
 
 def _print_hits(found: Found) -> None:
+    record_table(("rank", "id", "score"), [(rank, hit.id, hit.score) for rank, hit in enumerate(found.hits, 1)])
     for rank, hit in enumerate(found.hits, 1):
         report = " ".join(str(hit.columns.get("report", "")).split())
         print(f"{rank}. {hit.id} {hit.score:.3f}" + (f"  {report[:100]}" if report else ""))
@@ -177,6 +179,7 @@ def run_index(config: IndexConfig) -> None:
         print(f"removed {removed} of {len(set(config.remove))} rows")
         if removed and not config.compact:
             print("they stay on the disk until `xlip index --compact`", file=sys.stderr)
+    record_table(("column", "kind"), store.columns.items())
     if config.ids:
         print("\n".join(store.ids()))
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from xlip.cli.as_json import record_table
 from xlip.errors import XLIPError
 
 if TYPE_CHECKING:
@@ -26,17 +27,31 @@ def report_or_warning(out: str) -> Iterator[None]:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], last: Sequence[str] = ()) -> None:
-    """A table on the terminal; `last` stands under a line of its own."""
+    """A table with lines on a terminal, plain columns elsewhere; `last` stands under a line of its own."""
+    found = [*rows, *([last] if last else [])]
+    if record_table(header, found):
+        return
+    if not sys.stdout.isatty():
+        print("\n".join(plain_table(header, found)))
+        return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    if last:
-        table.add_section()
-        table.add_row(*last)
+    for row in found:
+        if last and row is found[-1]:
+            table.add_section()
+        table.add_row(*map(Text, row))  # as text: what stands in brackets is no markup
     Console().print(table)
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns two spaces apart, nothing cut and nothing drawn: for files, pipes and `grep`."""
+    blank = [""] * len(header)
+    table = [list(header), *([*row, *blank][: len(header)] for row in rows)]
+    widths = [max(len(row[place]) for row in table) for place in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def print_dropped(dropped: Sequence[tuple[str, str]]) -> None:

@@ -160,7 +160,7 @@ def adapted(model: XLIPModel | ImageTextModel) -> ImageTextModel:
 
 def load_model(spec: str) -> ImageTextModel:
     """`hf:NAME_OR_PATH`: a checkpoint of images and texts; a folder of `xlip export` or `xlip finetune`; else an XLIP
-    folder or hub id.
+    folder, a hub id, or `phantom`, the checkpoint of the package.
 
     Raises:
         XLIPError: nothing usable there.

@@ -17,6 +17,7 @@ from xlip.models.loading import load_checked
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attmim import AttMIM
 from xlip.phantom import PHANTOM_NOTICE
+from xlip.shipped import model_place
 
 RATIOS = {"quarter": 0.25, "half": 0.5}
 HEADER = ("figure", "value", "95 % interval")
@@ -27,7 +28,7 @@ class InteractionConfig:
     """`xlip probe`."""
 
     run: str
-    """Folder of a run or a saved model, or a hub id."""
+    """Folder of a run or a saved model, a hub id, or `phantom`, the model of the package."""
     out: str = ""
     """Folder of `interaction.json` and its page; default: the run's own."""
     singles: int = 260
@@ -79,7 +80,7 @@ def interaction_figures(model: XLIPModel, cases: ProbeCases, attmim: AttMIM, *, 
 
 def attmim_of(run: str) -> AttMIM:
     """How a run's AttMIM was set, by its `run.json`; the defaults where it has none."""
-    file = Path(run) / "run.json"
+    file = Path(model_place(run)) / "run.json"
     if not file.is_file():
         return AttMIM()
     known = {item.name for item in fields(AttMIM)}

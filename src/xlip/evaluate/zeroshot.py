@@ -39,7 +39,7 @@ class ZeroShotConfig:
     """`xlip zeroshot`."""
 
     model: str
-    """Folder of a run or a saved model, or a hub id."""
+    """Folder of a run or a saved model, a hub id, or `phantom`, the model of the package."""
     data: str
     """Prepared Parquet (folder or file), or a CSV file."""
     out: str

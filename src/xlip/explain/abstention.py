@@ -12,6 +12,7 @@ from typing import Any
 
 from xlip.errors import XLIPError
 from xlip.files import reading
+from xlip.shipped import model_place
 
 FILE = "abstention.json"
 """Of a rule beside a model's weights."""
@@ -64,7 +65,7 @@ def rule_of(model: str, file: str) -> Rule:
     Raises:
         XLIPError: the file is not there or of another form.
     """
-    beside = Path(model) / FILE
+    beside = Path(model_place(model)) / FILE
     if file or beside.is_file():
         return load_rule(Path(file or beside))
     return shipped_rule()

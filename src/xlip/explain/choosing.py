@@ -32,7 +32,7 @@ class AbstainConfig:
     """`xlip abstain`."""
 
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the model of the package."""
     data: str
     """Labelled images that the model was neither trained nor is tested on: a prepared set, or a table with a column for
     each kind."""

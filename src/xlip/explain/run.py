@@ -38,7 +38,7 @@ class ExplainConfig:
     images: list[str]
     """Images (PNG, JPEG, DICOM, ...), folders or trees of them, tables with a column of paths, prepared sets."""
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the model of the package."""
     out: str
     """Folder for index.html, explanations.json, boxes.csv and maps/."""
     kinds: str = ""

@@ -17,6 +17,7 @@ from xlip.pages.model_card import CLASSIFY, model_card
 from xlip.pages.training_facts import training_facts
 from xlip.pages.write import CARD, evaluation_page
 from xlip.results.folder import read_result
+from xlip.shipped import model_place
 
 PLACES = ("_name_or_path", "name_or_path", "tokenizer_file")
 """Keys of `transformers` that say where a file lay on the machine of the training: nobody's business."""
@@ -132,7 +133,7 @@ def _fill(folder: Path, config: SaveConfig) -> None:
     if result is not None and (found := result.identity["checkpoint"]) != identity:
         raise XLIPError(f"{config.evaluation}: an evaluation of the checkpoint {found}, the model is {identity}")
     points = evaluation_page(result)[1] if result is not None else None
-    facts = training_facts(Path(config.model))
+    facts = training_facts(Path(model_place(config.model)))
     use = CLASSIFY if (folder / CONFIG).is_file() else ""
     card = model_card(result, points, name=config.name or Path(config.out).name, facts=facts, use=use)
     write_whole(folder / CARD, card.encode())

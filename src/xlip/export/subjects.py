@@ -28,6 +28,7 @@ from xlip.metrics.kinds import kind_table
 from xlip.pages.training_facts import training_facts
 from xlip.runtime.export_facts import CLASSIFIER, EMBEDDING, TOKENIZER
 from xlip.runtime.exported import ExportedClassifier, ExportedModel
+from xlip.shipped import model_place
 
 if TYPE_CHECKING:
     from xlip.batches.processor import XLIPProcessor
@@ -108,7 +109,7 @@ class Towers:
 
     def facts(self) -> dict[str, Any]:
         """See `Subject`."""
-        training = training_facts(Path(self.place))
+        training = training_facts(Path(model_place(self.place)))
         return {
             "task": EMBEDDING,
             "checkpoint": self.adapter.identity,

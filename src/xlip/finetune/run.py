@@ -40,7 +40,7 @@ class FinetuneConfig:
     """`xlip finetune`."""
 
     model: str
-    """Folder of a run or a saved model, or a hub id; from scratch only its architecture counts."""
+    """Folder of a run or a saved model, a hub id, or `phantom`; from scratch only its architecture counts."""
     data: str
     """Prepared Parquet (folder or file) or a CSV file, with labels and the splits train and test; val if it has one."""
     out: str

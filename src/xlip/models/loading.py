@@ -12,15 +12,17 @@ from xlip.checksums import check_sums
 from xlip.errors import XLIPError
 from xlip.models.towers import folder_config
 from xlip.models.xlip import XLIPModel
+from xlip.shipped import model_place
 
 
 def load_checked(path: str) -> XLIPModel:
-    """The model of a folder or hub id, all of whose weights are there and finite.
+    """The model of a folder, a hub id or `phantom`, all of whose weights are there and finite.
 
     Raises:
         XLIPError: nothing there, another architecture, weights that do not fit the config, are missing, not finite, or
             not those that were written.
     """
+    path = model_place(path)
     _refuse_other_types(path)
     try:
         model = XLIPModel.from_pretrained(path)

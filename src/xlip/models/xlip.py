@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable
@@ -25,10 +26,12 @@ from xlip.models.configuration import XLIPConfig
 from xlip.models.decoders import ImageDecoder, TextDecoder
 from xlip.models.local import LocalHead
 from xlip.models.towers import Encoded, ImageTower, TextTower
+from xlip.shipped import WARNING, knows_phantoms_only, model_place
 
 FILES = ("*.safetensors", "config.json", "*.index.json", "tokenizer*.json", "special_tokens_map.json", "xlip_*.json")
 """What `save_pretrained` writes; a run's folder holds others too."""
 MAX_LOGIT_SCALE = 100.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -224,13 +227,16 @@ class XLIPModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> XLIPModel:
-        """Load a folder that `save_pretrained` wrote, or a hub id; the model comes in evaluation mode.
+        """Load a folder that `save_pretrained` wrote, a hub id, or `phantom`, the package's; in evaluation mode.
 
         Raises:
             XLIPError: there is no XLIP model at that place.
         """
-        processor = XLIPProcessor.from_pretrained(pretrained_model_name_or_path)
-        model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        if knows_phantoms_only(pretrained_model_name_or_path):
+            logger.warning(WARNING)
+        place = model_place(pretrained_model_name_or_path)
+        processor = XLIPProcessor.from_pretrained(place)
+        model = super().from_pretrained(place, *args, **kwargs)
         assert isinstance(model, XLIPModel)
         model.processor = processor
         model.eval()  # type: ignore[no-untyped-call]

@@ -45,7 +45,7 @@ class TriageConfig:
     prepared set, or one image. AETITLE@host:port receives films under that name (C-STORE), as `xlip pacs listen` does,
     and judges them as they come."""
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the model of the package."""
     out: str
     """The worklist, a CSV file; maps and the journal go to the folder beside it that is named as the file is, less
     `.csv`. A run that was stopped goes on, and one over a folder that has grown adds what is new."""

@@ -22,6 +22,7 @@ from xlip.pages.training_facts import set_statistics, training_facts
 from xlip.results.figures import QueryFigures
 from xlip.results.folder import read_result
 from xlip.results.result import Result
+from xlip.shipped import model_place
 
 if TYPE_CHECKING:
     from xlip.evaluate.adapter import ImageTextModel
@@ -130,7 +131,7 @@ def write_pages(
     """`report.html`, `per_kind.csv` (where something was classified) and the card `README.md` into a folder."""
     check_target(out, folder=True)
     page, points = evaluation_page(result, gallery=gallery, split_name=split_name)
-    facts = training_facts(run) if run else None
+    facts = training_facts(Path(model_place(str(run)))) if run else None
     name = run.name if run else str(result.identity["checkpoint"])
     files = {CARD: model_card(result, points, name=name, facts=facts)}
     if result.kinds:

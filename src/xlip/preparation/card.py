@@ -20,6 +20,7 @@ from xlip.errors import XLIPError
 from xlip.markdown import markdown_table
 from xlip.notices import ROUTINE
 from xlip.preparation.card_pictures import contact_sheet, histograms
+from xlip.preparation.croissant import CROISSANT, croissant
 from xlip.preparation.part import write_final
 from xlip.preparation.plan import Plan, id_digest
 from xlip.preparation.target import STATS, Target
@@ -198,9 +199,19 @@ def _finish(target: Target, plan: Plan, summary: Summary, strict: bool) -> None:
     write_final(target.work / "contact_sheet.png", contact_sheet(files))
     write_final(target.work / "histograms.png", histograms(summary.kinds, vars(measures)))
     write_final(target.work / "README.md", readme(summary).encode())
+    write_final(target.work / CROISSANT, _metadata(summary))
     # Last: its presence says that everything else is there.
     write_final(target.work / STATS, (json.dumps(vars(summary), indent=2, sort_keys=True, default=str) + "\n").encode())
     target.finish()
+
+
+def _metadata(summary: Summary) -> bytes:
+    from xlip.study.parquet import schema
+
+    counts = {name: getattr(summary, name) for name in ("kept", "images", "reports", "pairs", "patients")}
+    about = f"{summary.kept} studies of chest radiographs of {summary.patients} patients, prepared by xlip."
+    split = f"{summary.split_name}:{summary.split_checksum}" if summary.split_name else ""
+    return croissant(name=summary.source, about=about, schema=schema(), checksum=split, counts=counts)
 
 
 def light_columns(files: Iterable[Path]) -> Iterator[dict[str, list[Any]]]:

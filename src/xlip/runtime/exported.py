@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, no_map
 from xlip.runtime.export_facts import CLASSIFIER, EMBEDDING, TOKENIZER, ExportFacts, is_exported, read_facts
 from xlip.runtime.texts import checked_texts
+from xlip.shipped import WARNING, graphs_place, knows_phantoms_only
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,6 +29,7 @@ IMAGES_PER_PASS, TEXTS_PER_PASS = 64, 256
 """More are computed in several passes: memory does not grow with what is asked for."""
 ONLY_ERRORS = 3
 """Of ONNX Runtime's levels of severity."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,14 @@ class ExportedModel:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> ExportedModel:
-        """The model of a folder that `xlip export` wrote.
+        """The model of a folder that `xlip export` wrote, or `phantom`, that of the package.
 
         Raises:
             XLIPError: no such folder, a damaged one, a classifier, or one without ONNX graphs.
         """
-        return cls(_opened(Path(folder), EMBEDDING))
+        if knows_phantoms_only(folder):
+            logger.warning(WARNING)
+        return cls(_opened(Path(graphs_place(folder)), EMBEDDING))
 
     @property
     def identity(self) -> str:

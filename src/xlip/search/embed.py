@@ -42,7 +42,7 @@ class EmbedConfig:
     """`xlip embed`."""
 
     model: str
-    """Folder of a run, a saved or an exported model, a hub id, or hf:NAME."""
+    """Folder of a run, a saved or an exported model, a hub id, hf:NAME, or `phantom`, the model of the package."""
     data: str
     """A prepared set, a table (CSV, Excel, Parquet ...), a folder of images or DICOM files, or one image."""
     out: str

@@ -15,6 +15,8 @@ class ModelInfo(BaseModel):
     checkpoint: str
     prompts: str
     preprocessing: str
+    warning: str = ""
+    """What the model is not fit for, where the package knows it: its own checkpoint has seen phantoms only."""
 
 
 class Population(BaseModel):

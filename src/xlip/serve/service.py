@@ -31,6 +31,7 @@ from xlip.serve.maps import finding_maps
 from xlip.serve.objects import check_objects, no_objects, zipped_objects
 from xlip.serve.problems import RequestError
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
+from xlip.shipped import WARNING, knows_phantoms_only
 from xlip.study.kinds import NO_FINDING, canonical, kinds
 from xlip.study.prompts import load_prompts
 
@@ -57,6 +58,7 @@ class Service:
             checkpoint=self.encoder.identity,
             prompts=prompts.identifier,
             preprocessing=f"{self.encoder.preprocess}/{self.encoder.image_size}",
+            warning=WARNING if knows_phantoms_only(self.config.model) else "",
         )
         self.share = self.encoder.local_share
         self.rule = rule_of(self.config.model, self.config.rule)

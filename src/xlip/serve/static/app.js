@@ -34,7 +34,8 @@ async function begin() {
   const { about } = state;
   find("key").hidden = true;
   find("work").hidden = false;
-  find("model").textContent = `model ${about.model.checkpoint}, prompts ${about.model.prompts}, ${about.model.preprocessing}`;
+  const warning = about.model.warning ? `; ${about.model.warning}` : "";
+  find("model").textContent = `model ${about.model.checkpoint}, prompts ${about.model.prompts}, ${about.model.preprocessing}${warning}`;
   for (const kind of about.kinds) for (const word of [kind.id, kind.name, ...kind.aliases]) state.names.set(key(word), kind.id);
   find("kinds").replaceChildren(...about.kinds.map(kind => make("option", { value: kind.name })));
   find("how").replaceChildren(...about.maps.map(way =>
