@@ -1,6 +1,6 @@
-"""Write docs/results.md and the table of README.md from the JSON files of docs/.
+"""Write docs/results.md and the table of README.md from the JSON files of docs/data/.
 
-`--demo FOLDER` first takes the figures of a run of `xlip demo` over into docs/demo.json.
+`--demo FOLDER` first takes the figures of a run of `xlip demo` over into docs/data/demo.json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from facts import ROOT, facts, made_with
 
 DOCS = ROOT / "docs"
-MARKS = ("<!-- results: written by `make docs` -->", "<!-- end of results -->")
+DATA = DOCS / "data"
+MARKS = ("<!-- results: written by `make results` -->", "<!-- end of results -->")
 NAMES = {"xlip": "XLIP", "pairs_only": "pairs only, contrastive"}
 TESTS = {"nih": "ChestX-ray14 part, held-out patients", "kermany": "Kermany pneumonia, labels never seen"}
 
@@ -23,7 +24,7 @@ def take_demo(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     if metrics.pop("quick", False):
         raise SystemExit(f"{folder}: a demo in its quick form, whose figures are not for quoting; run `make demo`")
-    (DOCS / "demo.json").write_text(
+    (DATA / "demo.json").write_text(
         json.dumps({"command": "make demo", **facts(), **metrics}, indent=1) + "\n", "utf-8"
     )
 
@@ -209,9 +210,9 @@ def pages() -> dict[Path, str]:
         "finetune": finetune_lines,
         "finetune_folds": folds_lines,
     }
-    found = {name: DOCS / f"{name}.json" for name in sections}
+    found = {name: DATA / f"{name}.json" for name in sections}
     reports = {name: json.loads(file.read_text("utf-8")) for name, file in found.items() if file.exists()}
-    lines = ["# Results", "", "Macro AUROC. Written by `make docs` from the JSON files beside it.", ""]
+    lines = ["# Results", "", "Macro AUROC. Written by `make results` from the JSON files in `docs/data`.", ""]
     for name, section in sections.items():
         lines += section(reports[name]) if name in reports else [f"{name}: not measured yet.", ""]
     before, rest = (ROOT / "README.md").read_text("utf-8").split(MARKS[0])

@@ -6,7 +6,8 @@ length): copies have a cosine near 1, and one matrix product compares everything
 looks at each candidate closely: the correlation of its fine structure (ribs, vessels, marks) under the best small
 shift, turn and scale, which is high for copies only. Rotation is met by hashing one side at several angles.
 
-Own method; the idea of hashing by low cosine frequencies is the usual 'pHash'. Figures: docs/data_audit.md.
+Own method; the idea of hashing by low cosine frequencies is the usual 'pHash'. Figures:
+docs/measurements/data_audit.md.
 """
 
 from __future__ import annotations

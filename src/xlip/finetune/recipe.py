@@ -18,7 +18,7 @@ SHALLOW, DEEP_KEEP = 6, 0.7
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults that need no tuning on small sets; `docs/finetune.md` says where each comes from."""
+    """Defaults that need no tuning on small sets; `docs/howto/finetune.md` says where each comes from."""
 
     mode: str = "full"
     """full: every weight of the image tower and head; probe: the head alone, on embeddings made once; lora: low-rank

@@ -1,4 +1,7 @@
-"""Kinds from the MeSH tags that people gave to reports of Open-i, by the table `openi_tags.yaml` (docs/tagger.md)."""
+"""Kinds from the MeSH tags that people gave to reports of Open-i, by the table `openi_tags.yaml`.
+
+Which headings are mapped, and which are not: docs/reference/tagger.md.
+"""
 
 from __future__ import annotations
 
