@@ -43,6 +43,7 @@ class ReportKind:
 
     weight: float = 1.0
     uncertain: str = "ignore"
+    """What an uncertain kind of a report counts as, see `UncertainPolicy.parse`."""
     name: str = "report_kind"
 
     def __post_init__(self) -> None:

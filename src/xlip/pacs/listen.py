@@ -60,6 +60,7 @@ class ListenConfig:
     tls: bool = False
     """Speak TLS, with the certificate of --access.cert; --access.ca demands certificates of the peers."""
     access: Access = field(default_factory=Access)
+    """Certificates for TLS."""
 
 
 @dataclass

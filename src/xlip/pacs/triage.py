@@ -67,6 +67,7 @@ class TriageConfig:
     id_column: str = ""
     """Of a table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
     batch_size: int = 16
+    """Films that are scored at once."""
     side: int = 512
     """Pixels of the film in the maps."""
 
