@@ -293,7 +293,9 @@ def room_page(room: str, modules: list[str]) -> str:
     title = f"xlip.{room}" if package.exists() else "Modules that stand alone"
     lines = [f"# {title}\n", f"{says or ''}\n"]
     for module in modules:
-        lines += [f"## {module}\n", "```{eval-rst}", f".. automodule:: {module}", "```\n"]
+        inner = ", ".join(name.removeprefix(f"{module}.") for name in modules if name.startswith(f"{module}."))
+        left_out = [f"   :exclude-members: {inner}"] if inner else []  # they stand below under their own names
+        lines += [f"## {module}\n", "```{eval-rst}", f".. automodule:: {module}", *left_out, "```\n"]
     return "\n".join(lines)
 
 
