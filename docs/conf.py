@@ -67,4 +67,6 @@ add_module_names = False
 default_role = "code"  # docstrings write `names` with single backticks
 
 copybutton_exclude = ".linenos, .gp"
+# Short names of types stand in several modules.
+suppress_warnings = ["ref.python"]
 intersphinx_mapping = write_inventories(HERE.parent / "build" / "inventories")

@@ -88,13 +88,10 @@ class DemoConfig:
     steps: int = 500
     """Training steps of each of the two models."""
     seed: int = 0
-<<<<<<< HEAD
+    """Seed of phantoms, training and bootstrap."""
     quick: bool = False
     """Under a minute on two cores: few phantoms and steps wherever nothing else is said, to see that everything runs.
     The figures are not for quoting."""
-=======
-    """Seed of phantoms, training and bootstrap."""
->>>>>>> a71b507 (Write the reference from the source: commands, settings, kinds, prompts, schemas, API)
 
 
 def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:
