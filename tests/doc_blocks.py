@@ -70,7 +70,7 @@ class Block:
 
 
 def pages() -> list[str]:
-    """Every page with its place below `docs/`; generated ones and the log, which quotes what was tried, are left out."""
+    """Every page with its place below `docs/`; generated ones, measurements and the log are left out."""
     left_out = ("reference/generated/", "log", "measurements/")
     found = (file.relative_to(DOCS).as_posix() for file in DOCS.rglob("*.md"))
     return sorted(page for page in found if not page.startswith(left_out))

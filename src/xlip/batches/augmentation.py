@@ -1,4 +1,7 @@
-"""Augmentation of a whole batch of images at once, mild enough to keep what the report says true (PROTOCOLS 4)."""
+"""Augmentation of a whole batch of images at once, mild enough to keep what the report says true.
+
+The rule: docs/protocols.md, preprocessing.
+"""
 
 from __future__ import annotations
 

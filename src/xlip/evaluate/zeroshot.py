@@ -1,4 +1,7 @@
-"""`xlip zeroshot`: classify images by their cosine to positive and negative prompts (PROTOCOLS 3)."""
+"""`xlip zeroshot`: classify images by their cosine to positive and negative prompts.
+
+The rule: docs/protocols.md, zero-shot scoring.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model: two towers into one space, and the two decoders that training uses (DESIGN 1 and 3)."""
+"""The model: two towers into one space, and the two decoders that training uses (docs/method.md, the model)."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class XLIPModel(PreTrainedModel):
             self.local.reset_parameters()
 
     def logit_scale_exp(self) -> Tensor:
-        """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
+        """exp(logit_scale), clamped to at most 100 (docs/method.md, the model)."""
         return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
 
     @property

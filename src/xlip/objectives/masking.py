@@ -11,7 +11,7 @@ MODES = ("high", "blend", "hint", "low", "random")
 
 
 def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: float, generator: Draws) -> Tensor:
-    """Hide round(ratio * N) patches of every image (DESIGN 2.2.2).
+    """Hide round(ratio * N) patches of every image (docs/method.md, masks).
 
     Args:
         response: (B, N) response of each patch to the text; higher = answers more. No gradient flows.
@@ -44,7 +44,7 @@ def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: 
 
 
 def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: Draws) -> Tensor:
-    """Hide whole entities with p_entity and other whole words with p_other (DESIGN 2.3).
+    """Hide whole entities with p_entity and other whole words with p_other (docs/method.md, EntMLM).
 
     At least one entity is hidden in every text that has one.
 

@@ -58,7 +58,9 @@ class Objective(Protocol):
 
 
 def mean_over_ranks(term: Term) -> Tensor:
-    """Sum / all-reduced count (DESIGN 2.4), times the ranks because data-parallel training averages gradients.
+    """Sum / all-reduced count, times the ranks because data-parallel training averages gradients.
+
+    The rule: docs/method.md, prompts.
 
     A rank without a valid item gives a zero that still has a graph; no rank divides by 0.
     """

@@ -24,7 +24,7 @@ NAMES = frozenset(
 )
 """What may stand in the folder of a result; another result replaces it."""
 IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")
-"""What a number is printed with, in this order; all but the prompts must be there (PROTOCOLS)."""
+"""What a number is printed with, in this order; all but the prompts must be there (docs/protocols.md)."""
 TOLERANCE = 1e-6
 """Between an AUROC of metrics.json and the one of scores.csv: more, and the files are not of one evaluation."""
 

@@ -30,7 +30,10 @@ class Pretrainer(nn.Module):
         self.model, self.objectives = model, tuple(objectives)
 
     def forward(self, batch: Batch, progress: float, generator: torch.Generator) -> Losses:
-        """Total = sum of weight x term (DESIGN 2.5); `progress` in [0, 1] is the share of the training done."""
+        """Total = sum of weight x term; `progress` in [0, 1] is the share of the training done.
+
+        The rule: docs/method.md, the total.
+        """
         inputs = {k: v for o in self.objectives for k, v in o.texts(self.model, batch, generator).items()}
         context = Context(
             model=self.model,
