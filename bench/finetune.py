@@ -141,7 +141,7 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
 def prepared(options: argparse.Namespace, more: dict[str, tuple[str, float]] | None = None) -> Path:
     """The sets of the real trial, and `more` of the same form, with validation parts that pre-training does not see.
 
-    A validation part whose labels shaped the checkpoint would praise the start and stop fine-tuning at once
+    A validation part whose labels shaped the checkpoint would make the start look too good and stop fine-tuning at once
     (docs/log.md). In Kermany every file is a patient of its own, so there this is a split by file-name hash.
     """
     for name, (folder, holdout) in {**SETS, **(more or {})}.items():

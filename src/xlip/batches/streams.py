@@ -47,7 +47,7 @@ class SetConfig:
     path: str
     """Folder or file that `xlip prepare` wrote."""
     labels: bool = True
-    """Whether its labels are used; false trains on its images as if nobody had looked at them."""
+    """Whether its labels are used; false trains on its images as if they had none."""
     split: str = "train"
     """Which split of the set is used."""
     repeat: int = 1

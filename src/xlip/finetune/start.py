@@ -38,7 +38,8 @@ def set_prompt_head(classifier: XLIPClassifier, model: XLIPModel, prompts: str) 
     """Make the head the zero-shot classifier, in place.
 
     softmax([cos(v, t+), cos(v, t-)] * s)[0] = sigmoid(s * <v, t+ - t->) (docs/protocols.md, zero-shot scoring), so the
-    weight of a kind is the difference of its two prompt embeddings and the scores before the first step are the zero-shot ones exactly.
+    weight of a kind is the difference of its two prompt embeddings, and the scores before the first step are the
+    zero-shot ones exactly.
     After FLYP and CLIP-initialised heads (Wortsman et al. 2022, arXiv:2109.01903), which have no negative prompts.
     """
     chosen = load_prompts(prompts)

@@ -237,7 +237,8 @@ class XLIPModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # The towers initialise their own parts; this reaches what is ours.
         if isinstance(module, nn.Linear):
-            # Not BERT's 0.02, which is meant for 768 features: narrow layers would whisper for hundreds of steps.
+            # Not BERT's 0.02, which is meant for 768 features: the outputs of narrow layers would stay too small for
+            # hundreds of steps.
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

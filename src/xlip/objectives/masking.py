@@ -56,7 +56,7 @@ def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: fl
         generator: CPU generator, or one for each row.
 
     Returns:
-        (B, T) bool; all tokens of a unit share their fate, special tokens are never hidden.
+        (B, T) bool; all tokens of a unit are hidden or visible together, special tokens are never hidden.
     """
     rows, tokens = group.shape
     draw = uniform(generator, rows, tokens).to(group.device)
@@ -64,8 +64,8 @@ def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: fl
     threshold = torch.where(is_entity, p_entity, p_other)
     hidden = draw < threshold
     entity_draw = draw.masked_fill(~is_entity, 2.0)
-    luckless = entity_draw.min(1, keepdim=True).values
-    forced = is_entity & (entity_draw == luckless)
+    lowest = entity_draw.min(1, keepdim=True).values
+    forced = is_entity & (entity_draw == lowest)
     return (hidden | forced) & (group >= 0)
 
 

@@ -93,7 +93,7 @@ def reconstructions(model: XLIPModel, phantoms: Sequence[Phantom], attmim: AttMI
         text, read = words.roll(shift, 0), inputs.mask.roll(shift, 0)
         made = reconstruct(model, pixels, images.tokens, hidden, text, read, attmim.where)
         pictures.append(_show(pixels, hidden, from_target(made, pixels, size, attmim.target), size))
-    titles = ("hidden", "made again", "with another report")
+    titles = ("hidden", "filled in", "with another report")
     return panel_grid(
         [
             [Panel(p.pixels, "held-out phantom"), *(Panel(one, title) for one, title in zip(row, titles, strict=True))]

@@ -196,7 +196,7 @@ def _serve(pipe: Connection, place: Any, settings: Settings) -> None:
 
 
 def _leave_with_parent() -> None:
-    # A parent that was killed cannot end its workers; they must not go on writing behind the next run's back.
+    # A parent that was killed cannot end its workers; they must not go on writing while the next run writes.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

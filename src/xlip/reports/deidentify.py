@@ -186,7 +186,7 @@ def _again(text: str, names: list[str]) -> Iterable[Found]:
 
 
 def is_report_word(word: str) -> bool:
-    """Whether reports of any language that is known use a word, so that it names nobody by itself."""
+    """Whether reports of any language that is known use a word, so that by itself it identifies no person."""
     return _is_word(word)
 
 

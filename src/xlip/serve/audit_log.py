@@ -28,7 +28,7 @@ class AuditLog:
                 self._end_broken_line()
 
     def _end_broken_line(self) -> None:
-        """What a power cut left of a line does not swallow the next one."""
+        """A line that a power cut left unfinished does not run into the next one."""
         size = os.lseek(self._file, 0, os.SEEK_END)
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")

@@ -14,7 +14,7 @@ from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT, LabelState
 
 NOT_INDEXED = "no indexing"
-"""A tag that says that nobody looked at the report."""
+"""A tag that says that the report was not read."""
 
 
 @cache

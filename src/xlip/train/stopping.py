@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Ctrl-C; what schedulers send before they kill; what SLURM sends ahead of a time limit (`--signal=USR1@60`)."""
 
 SAME_REQUEST = 3.0
-"""Seconds within which a signal that comes twice is one request: launchers hand on what the terminal already sent."""
+"""Seconds within which a signal that comes twice is one request: launchers pass on what the terminal sent already."""
 
 
 class StopRequest:
