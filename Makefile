@@ -131,7 +131,7 @@ real-mini: setup
 
 docs: setup results
 	$(BIN)/python -c 'import sphinx, myst_nb, pydata_sphinx_theme' 2>/dev/null || $(BIN)/pip install -q -e '.[docs]'
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site && echo "open build/site/index.html"
+	$(BIN)/sphinx-build -q -j auto -W --keep-going -b html docs build/site && echo "open build/site/index.html"
 
 results: setup schema
 	$(BIN)/python bench/results.py

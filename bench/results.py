@@ -68,7 +68,14 @@ def real_lines(real: dict[str, Any]) -> list[str]:
     minutes = (
         f"{real['minutes']} minutes in all, {max(step['peak_mb'] for step in real['steps'])} MB at most per process"
     )
-    lines += [made_with(real, minutes, f"{real['jobs']} runs at a time"), "", "The commands it ran:", "", "```sh"]
+    lines += [
+        made_with(real, minutes, f"{real['jobs']} runs at a time"),
+        "",
+        "The commands it ran:",
+        "",
+        "<!-- test: root -->",
+        "```sh",
+    ]
     return [*lines, *(step["command"] for step in real["steps"]), "```", ""]
 
 

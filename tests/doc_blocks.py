@@ -8,6 +8,7 @@ What a block needs is said in a comment before it, which no reader sees: `<!-- t
 | `slow` | the same, among the slow tests; by default commands are parsed and Python is compiled |
 | `parse` | parses commands and compiles Python: what runs would take hours, or never ends |
 | `syntax` | asks bash whether it understands the block; of other languages nothing: it talks to other programs |
+| `root` | parses from the root of the repository, where `configs/` is |
 | `exit=1` | expects this exit code of the block's last command |
 | `file=NAME` | writes the block to this file of the page's folder |
 """
@@ -18,7 +19,8 @@ import json
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass, field
+from contextlib import chdir
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,11 @@ def blocks(page: str) -> list[Block]:
 
 
 def check(block: Block) -> None:
-    """What can be known of a block without running it."""
+    """What can be known of a block without running it, in the folder of its page."""
+    if "root" in block.words:
+        with chdir(ROOT):
+            check(replace(block, words={}))
+        return
     if block.language in SHELL:
         done = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True)
         assert done.returncode == 0, (block, done.stderr)
@@ -111,7 +117,7 @@ def run(block: Block, names: dict[str, Any], *, slow: bool) -> None:
     """Run a block in the current folder; `names` is the Python namespace of its page."""
     if "file" in block.words:
         Path(block.words["file"]).write_text(block.text, "utf-8")
-    elif {"parse", "syntax"} & set(block.words) or ("slow" in block.words and not slow):
+    elif {"parse", "syntax", "root"} & set(block.words) or ("slow" in block.words and not slow):
         check(block)
     elif block.language == "python":
         exec(compile(block.text, f"{block.page}:{block.line}", "exec"), names)

@@ -86,8 +86,13 @@ def published_towers(place: Path) -> None:
 
 
 @pytest.mark.parametrize("page", WITH_CODE)
-def test_every_block_names_its_language_and_is_understood(page: str) -> None:
+def test_every_block_names_its_language_and_is_understood(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for block in blocks(page):
+        if "file" in block.words:
+            Path(block.words["file"]).write_text(block.text, "utf-8")
         check(block)
 
 

@@ -58,8 +58,8 @@ def set_prompt_head(classifier: XLIPClassifier, model: XLIPModel, prompts: str) 
 def fit_bias(logits: Tensor, targets: Tensor) -> Tensor:
     """(K,) what to add to the logits so that each kind's mean probability is its share of present labels.
 
-    Ranks stay as they are; without it the first steps would move the whole tower to say 'rarer'. Bisection, since the
-    mean probability rises with the bias.
+    Ranks stay as they are; without it the first steps would move the whole tower only to lower all probabilities.
+    Bisection, since the mean probability rises with the bias.
 
     Args:
         logits: (n, K) of the training images.

@@ -1,4 +1,4 @@
-"""`scores.csv`: the scores of an evaluation beside the truth, one row per case: figures can be computed from it anew."""
+"""`scores.csv`: the scores of an evaluation beside the truth, one row per case; all figures follow from it."""
 
 from __future__ import annotations
 

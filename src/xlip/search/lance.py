@@ -225,7 +225,7 @@ def _connect(place: str) -> Any:
 
 
 def check_processor(flags: str | None = None) -> None:
-    """Refuse where LanceDB would die of an illegal instruction.
+    """Refuse where LanceDB would crash with an illegal instruction.
 
     Args:
         flags: what the processor can do; default: as Linux says it, where it does.

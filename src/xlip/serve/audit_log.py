@@ -56,7 +56,7 @@ class AuditLog:
             raise RequestError("no-audit", "the audit log cannot be written; the operator must make room") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
