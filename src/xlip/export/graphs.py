@@ -112,7 +112,7 @@ def graphs_of_classifier(model: XLIPClassifier) -> list[Graph]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters warn of their own internals (old names of `torch`, missing packages): nothing that a user can act on."""
+    """Exporters warn of their own internals (old names of `torch`, missing packages), which no user can mend."""
     import logging
 
     loggers = [
