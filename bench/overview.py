@@ -41,7 +41,7 @@ def scores(axis: Any) -> None:
         axis.plot(values, range(len(kinds)), "o", color=colour, label=f"{label}: {found[name]['macro_auroc']:.2f}")
     axis.axvline(0.5, color="0.8", linewidth=1)
     axis.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds], fontsize=7)
-    axis.set(xlim=(0.4, 1.02), title="zero-shot AUROC of each finding")
+    axis.set(xlim=(0.4, 1.02), xlabel="zero-shot AUROC")
     axis.legend(fontsize=7, loc="lower left", frameon=False)
 
 
@@ -63,8 +63,8 @@ def similar(axes: Any, model: Any) -> None:
     text = model.texts(model.processor.texts([TEXT])).embedding[0]
     for axis, index in zip(axes, (images @ text).argsort(descending=True)[: len(axes)], strict=True):
         axis.imshow(archive[index].pixels, cmap="gray")
-        report = archive[index].report.partition(".")[0]
-        axis.set_title(report if len(report) < 28 else report[:26] + " ...", fontsize=6)
+        found = {finding.kind.replace("_", " ").lower() for finding in archive[index].findings}
+        axis.set_title(f"truth: {', '.join(sorted(found)) or 'nothing'}", fontsize=6)
 
 
 @torch.no_grad()
