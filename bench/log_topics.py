@@ -11,8 +11,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "# Log: what was tried, with figures\n"
-LEAD = """What helped, what did not, and by how much: one page for each topic, the newest sections first. Sections below the
-list have not been moved to their topic yet (`python bench/log_topics.py`).
+LEAD = """What helped, what did not, and by how much: one page for each topic, the newest sections first. Sections below
+the list have not been moved to their topic yet (`python bench/log_topics.py`).
 """
 TOPICS = {
     "finetuning": ("Fine-tuning", r"fine-tun"),

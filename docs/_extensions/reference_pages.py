@@ -53,20 +53,19 @@ def code(text: str) -> str:
 def cli_page() -> str:
     """Every command with its options, from its parser."""
     from xlip.cli.commands import COMMANDS
+    from xlip.cli.examples import EXAMPLES
 
+    links = ([f"[`{name}`](#xlip-{name.replace(' ', '-')})", entry.help] for name, entry in COMMANDS.items())
     lines = [
-        "# Command line\n",
-        "Options may be written with hyphens or underscores, and any of them may stand in a YAML file that `--config` names. "
-        "`xlip COMMAND --help` prints the same. Exit codes: 0; 1 where `audit` finds a leak, `pacs send` leaves something "
-        "unsent or an entry of a suite has a fault; 2 for a fault in what was given, told in one line; 128 + the number of "
-        "the signal that stopped a command.\n",
-        table(
-            ["command", "what it does"],
-            ([f"[`{name}`](#xlip-{name.replace(' ', '-')})", entry.help] for name, entry in COMMANDS.items()),
-        ),
+        "# Commands\n",
+        "Every command with its options, from its parser; `xlip COMMAND --help` prints the same. What holds for all of "
+        "them (exit codes, `--config`, `--json`): [command line](../command_line.md).\n",
+        table(["command", "what it does"], links),
     ]
     for name, entry in COMMANDS.items():
         lines += [f"## xlip {name}\n", f"{entry.help[0].upper()}{entry.help[1:]}.\n", *options(name)]
+        if examples := EXAMPLES.get(name):
+            lines += ["```sh", *examples, "```\n"]
     return "\n".join(lines)
 
 
@@ -101,7 +100,8 @@ def config_page() -> str:
     """Every config dataclass and every field of it."""
     lines = [
         "# Settings\n",
-        "Every command takes one frozen dataclass; its fields are the options of the command line and the keys of a file for "
+        "Every command takes one frozen dataclass; its fields are the options of the command line "
+        "and the keys of a file for "
         "`--config`. A field that is a dataclass itself has a section of its own: `data.mix` is the field `mix` of "
         "`Streams`.\n",
     ]
@@ -138,8 +138,10 @@ def kinds_page() -> str:
     from xlip.study.kinds import kinds
 
     lead = (
-        "# Kinds\n\nA kind is a disease or another thing that a film shows. Data sets name them differently; every name here is "
-        "understood wherever a kind may stand, whatever its case, spaces, hyphens and underscores. A kind that leaves the "
+        "# Kinds\n\nA kind is a disease or another thing that a film shows. Data sets name them "
+        "differently; every name here is "
+        "understood wherever a kind may stand, whatever its case, spaces, hyphens and underscores. "
+        "A kind that leaves the "
         "question of `No_Finding` open is marked: a chest with a device may still be free of disease.\n\n"
     )
     rows = [
@@ -158,7 +160,8 @@ def prompts_page() -> str:
     raw = yaml.safe_load(files("xlip.study").joinpath("prompts.yaml").read_text("utf-8"))
     lines = [
         "# Prompts\n",
-        "A prompt set says in which texts a kind is stated and denied. `{}` stands for a phrase of the kind: its name, or each "
+        "A prompt set says in which texts a kind is stated and denied. `{}` stands for a phrase of "
+        "the kind: its name, or each "
         "of its synonyms. How texts become a score: [protocols](../../protocols.md).\n",
     ]
     for name, entry in raw["sets"].items():
@@ -176,7 +179,8 @@ def prompts_page() -> str:
             lines += ["A pair of its own:\n", table(["kind", "states", "denies"], rows)]
         if entry.get("normal_share"):
             lines.append(
-                f"Of the texts that deny a kind, {entry['normal_share']:.0%} are sentences of a normal region (below).\n"
+                f"Of the texts that deny a kind, {entry['normal_share']:.0%} are sentences of a normal "
+                "region (below).\n"
             )
     lines += [
         "## Synonyms\n",
@@ -199,7 +203,8 @@ def schemas_page() -> str:
     """The JSON files of an evaluation, field by field."""
     lines = [
         "# JSON schemas\n",
-        "Evaluations write JSON files of typed figures. The schemas are made from the same classes (`xlip.results`), so a file "
+        "Evaluations write JSON files of typed figures. The schemas are made from the same classes "
+        "(`xlip.results`), so a file "
         "that `xlip` writes follows them, and a file that does not is refused with the field's name.\n",
     ]
     for file in sorted(ROOT.joinpath("results").glob("*.schema.json")):
@@ -261,7 +266,8 @@ def parquet_page() -> str:
 
     rows = [[code(field.name), code(re.sub(r"element: |item: ", "", str(field.type)))] for field in schema()]
     return (
-        f"# Columns of a prepared set\n\nVersion {SCHEMA_VERSION} of the Parquet schema (`xlip.study.parquet.schema`). What each "
+        f"# Columns of a prepared set\n\nVersion {SCHEMA_VERSION} of the Parquet schema "
+        "(`xlip.study.parquet.schema`). What each "
         "column holds: [file formats](../formats.md).\n\n" + table(["column", "Arrow type"], rows)
     )
 
@@ -307,7 +313,8 @@ def api_index() -> str:
     order = [room for room in told if room in there] + [room for room in there if room not in told]
     lines = [
         "# Python API\n",
-        "These names are the public face: `from xlip import XLIPModel`. They stay as they are within a minor version. Everything "
+        "These names are the public face: `from xlip import XLIPModel`. They stay as they are "
+        "within a minor version. Everything "
         "below is importable too, and documented, but may move.\n",
         table(
             ["name", "where it is written"], ([code(name), code(place)] for name, place in sorted(xlip._PUBLIC.items()))
