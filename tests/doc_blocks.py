@@ -44,7 +44,7 @@ FAST = {
     "prepare": ["--workers", "0"],
     "audit": ["--workers", "0"],
     "embed": ["--workers", "0"],
-    "pretrain": ["--steps", "2", "--workers", "0"],
+    "pretrain": ["--steps", "2", "--workers", "0", "--data.mix", "{pairs: 4, images: 4, texts: 4}"],
     "zeroshot": ["--replicates", "10"],
     "evaluate": ["--replicates", "10"],
     "compare": ["--replicates", "10"],
@@ -133,5 +133,11 @@ def run(block: Block, names: dict[str, Any], *, slow: bool) -> None:
 def _command(line: str) -> int:
     words = shlex.split(line, comments=True)
     if words[0] == "xlip":
-        return cli.main([*words[1:], *FAST.get(words[1], [])])
+        small = ["--model", TINY] if words[1] == "pretrain" and "checkpoint" not in _config_of(words) else []
+        return cli.main([*words[1:], *FAST.get(words[1], []), *small])
     return subprocess.run(["bash", "-euo", "pipefail", "-c", line]).returncode
+
+
+def _config_of(words: list[str]) -> str:
+    """The text of the file that a command takes its options from."""
+    return Path(words[words.index("--config") + 1]).read_text("utf-8") if "--config" in words else ""
