@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -64,7 +65,7 @@ def similar(axes: Any, model: Any) -> None:
     for axis, index in zip(axes, (images @ text).argsort(descending=True)[: len(axes)], strict=True):
         axis.imshow(archive[index].pixels, cmap="gray")
         found = {finding.kind.replace("_", " ").lower() for finding in archive[index].findings}
-        axis.set_title(f"truth: {', '.join(sorted(found)) or 'nothing'}", fontsize=6)
+        axis.set_title(textwrap.fill(", ".join(sorted(found)) or "nothing", 28), fontsize=6)
 
 
 @torch.no_grad()
@@ -80,7 +81,7 @@ def main() -> None:
     panels = upper.subplots(1, 4)
     maps(panels, model, examples(model, seed=SEED, start=0, count=2, kinds=MAPPED))
     found = lower.subplots(1, 4)
-    lower.suptitle(f"search: '{TEXT}'", fontsize=9)
+    lower.suptitle(f"search: '{TEXT}' (below: the truth)", fontsize=9)
     similar(found, model)
     for axis in (*panels, *found):
         axis.axis("off")

@@ -116,15 +116,19 @@ def config_page() -> str:
         "The options under `objectives.NAME` of `xlip pretrain`. `weight` multiplies the term.\n",
     ]
     for name, cls in sorted(objectives().items()):
-        lines += [f"### {name}\n", f"`{cls.__module__}.{cls.__name__}`: {_first(cls.__doc__)}\n", _fields(cls)]
+        lines += [
+            f"### {name}\n",
+            f"`{cls.__module__}.{cls.__name__}`: {_first(cls.__doc__)}\n",
+            _fields(cls, but="name"),
+        ]
     return "\n".join(lines)
 
 
-def _fields(cls: type) -> str:
+def _fields(cls: type, *, but: str = "") -> str:
     rows = [
         [code(item.name), code(item.type), code(item.default), item.says or OBJECTIVE_FIELDS.get(item.name, "")]
         for item in described(cls)
-        if item.name != "name"
+        if item.name != but
     ]
     return table(["field", "type", "default", "what it is"], rows)
 
