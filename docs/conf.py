@@ -52,7 +52,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1200  # a guard against cells that never end; all of them together take about a minute
 nb_execution_excludepatterns: list[str] = []
-nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars and notes on what the phantom model is; faults end the build
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
