@@ -49,6 +49,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"
 myst_heading_anchors = 3
 # Notebooks are text files; each runs during the build, and one that raises ends the build.
 nb_execution_mode = "force"
+nb_render_markdown_format = "myst"  # tables too
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1200  # a guard against cells that never end; all of them together take about a minute
 nb_execution_excludepatterns: list[str] = []
