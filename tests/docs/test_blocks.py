@@ -64,7 +64,15 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
             table.writerow([f"{number}.png", film.report, number, *labels])
     shutil.copy(place / "3.png", place / "chest.png")
     (place / "report.txt").write_text("Left pleural effusion. No pneumothorax.\n", "utf-8")
-    prepare("phantom", Path(), place / "data/mine", workers=0, holdout=0.4, validation=0.2, options={"count": 60, "size": 64})
+    prepare(
+        "phantom",
+        Path(),
+        place / "data/mine",
+        workers=0,
+        holdout=0.4,
+        validation=0.2,
+        options={"count": 60, "size": 64},
+    )
     build_model(replace(CONFIG, local=True), tiny_processor(), 0).save_pretrained(place / "runs/mine")
     return place
 

@@ -103,6 +103,13 @@ def test_every_page_of_the_documentation_that_the_source_names_is_there() -> Non
                 assert (ROOT / name).is_file() or file.parent.name == "bench", f"{file}: {name}"
 
 
+def test_every_test_that_a_page_names_is_there() -> None:
+    for file in DOCS.rglob("*.md"):
+        if "log" not in file.parts and file.name not in ("log.md", "mutants.md"):
+            for name in re.findall(r"`(tests/[\w/]+\.(?:py|txt))`", file.read_text("utf-8")):
+                assert (ROOT / name).is_file(), f"{file}: {name}"
+
+
 def test_no_page_cites_what_is_not_in_the_repository() -> None:
     for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.yaml"), *DOCS.rglob("*.md")]:
         assert not re.search(r"\b(DESIGN|PROTOCOLS) \d|\((DESIGN|PROTOCOLS)\)", file.read_text("utf-8")), file
