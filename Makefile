@@ -35,7 +35,7 @@ XLIP_DATA ?= ../shared/data
 export XLIP_DATA
 STAMP := .venv/.installed
 
-.PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini real-open docs schema parity house clean
+.PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini real-open docs results schema parity house clean
 
 .PHONY: help dist newcomer newcomer-smallest test-lowest sbom licences install-sizes phantom
 
@@ -119,7 +119,7 @@ finetune: setup
 finetune-folds: setup
 	$(BIN)/python bench/finetune_folds.py --data $(XLIP_DATA)
 
-# Wrong changes of the method's core, one by one, and the tests that notice them: docs/mutants.md. Takes minutes.
+# Wrong changes of the method's core, one by one, and the tests that notice them: docs/measurements/mutants.md. Takes minutes.
 mutants: setup
 	OMP_NUM_THREADS=1 $(BIN)/python bench/mutants.py
 
@@ -133,7 +133,11 @@ real-mini: setup
 real-open: setup
 	$(BIN)/python bench/real_open.py --data $(XLIP_DATA) --out runs/real_open
 
-docs: setup schema
+docs: setup results
+	$(BIN)/python -c 'import sphinx, myst_nb, pydata_sphinx_theme' 2>/dev/null || $(BIN)/pip install -q -e '.[docs]'
+	$(BIN)/sphinx-build -q -j auto -W --keep-going -b html docs build/site && echo "open build/site/index.html"
+
+results: setup schema
 	$(BIN)/python bench/results.py
 
 schema: setup

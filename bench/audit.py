@@ -1,4 +1,6 @@
-"""How well and how fast `xlip audit` finds copies: docs/data_audit.json and the tables of docs/data_audit_tables.md.
+"""How well and how fast `xlip audit` finds copies.
+
+Writes docs/data/data_audit.json and docs/measurements/data_audit_tables.md.
 
 Recall and false alarms on the real sets (prepared folders under --prepared, made by `bench/prepare.py --real`), speed
 on 100,000 against 25,000 made-up images. The machine may be busy: CPU time stands beside wall time. Without `--full`
@@ -307,7 +309,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="folder that keeps the made-up images for the next time")
     options = parser.parse_args()
     every = not (options.recall or options.alarms or options.speed)
-    target = options.out / "data_audit.json"
+    target = options.out / "data/data_audit.json"
     result: dict[str, Any] = json.loads(target.read_text()) if options.full and target.exists() else {}
     there = options.prepared.is_dir()
     if options.recall or (every and there):
@@ -322,7 +324,7 @@ def main() -> None:
         chosen = [part for part in ("recall", "alarms", "speed") if every or getattr(options, part)]
         result.setdefault("made", {}).update(dict.fromkeys(chosen, this_run()))
         target.write_text(json.dumps(result, indent=2) + "\n")
-        (options.out / "data_audit_tables.md").write_text(tables(result))
+        (options.out / "measurements/data_audit_tables.md").write_text("# Figures of the audit\n\n" + tables(result))
     print(tables(result))
 
 

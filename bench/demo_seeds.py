@@ -1,6 +1,6 @@
-"""The demo with several seeds of phantoms and initialisation: means and intervals of its figures, docs/demo_seeds.json.
+"""The demo with several seeds of phantoms and initialisation: means and intervals of its figures.
 
-python bench/demo_seeds.py --out runs/demo_seeds --seeds 0 1 2 3 4; a seed whose figures are there is not run again.
+Writes docs/data/demo_seeds.json. python bench/demo_seeds.py --out runs/demo_seeds --seeds 0 1 2 3 4; a seed whose figures are there is not run again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="runs/demo_seeds")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--write", default="docs/demo_seeds.json")
+    parser.add_argument("--write", default="docs/data/demo_seeds.json")
     options = parser.parse_args()
     found = {seed: one_seed(Path(options.out) / str(seed), seed) for seed in options.seeds}
     rows = {seed: flat(figures) for seed, figures in found.items()}

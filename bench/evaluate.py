@@ -1,7 +1,7 @@
 """Time and memory of zero-shot evaluation: the first prompt set, which embeds every image, and the second.
 
 Each measurement is a process of its own. `python bench/evaluate.py --model RUN --data SET:SPLIT ...` writes
-`docs/evaluate_speed.json` and the table `docs/evaluate_speed.md`.
+`docs/data/evaluate_speed.json` and the table `docs/measurements/evaluate_speed.md`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", nargs="+", required=True, help="SET:SPLIT")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path, default=Path("docs/evaluate_speed.json"))
+    parser.add_argument("--json", type=Path, default=Path("docs/data/evaluate_speed.json"))
     options = parser.parse_args()
     if options.one:
         data, _, split = options.data[0].rpartition(":")
@@ -68,7 +68,8 @@ def main() -> None:
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
     report = {"command": "python bench/evaluate.py", "machine": machine, "rows": rows}
     options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    options.json.with_suffix(".md").write_text(table(rows), "utf-8")
+    text = "# Speed of zero-shot evaluation\n\n" + table(rows)
+    Path("docs/measurements/evaluate_speed.md").write_text(text, "utf-8")
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """Memory and resuming of `xlip evaluate` on many images: phantoms, a tiny model, one process per measurement.
 
 `python bench/evaluate_scale.py --images 100000` prepares the phantoms, starts `xlip evaluate`, kills it once some parts
-of the embeddings are kept, starts it again, and writes `docs/evaluate_scale.json`: seconds, peak resident memory, and
+of the embeddings are kept, starts it again, and writes `docs/data/evaluate_scale.json`: seconds, peak memory, and
 how many parts the second start found.
 """
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--replicates", type=int, default=100)
     parser.add_argument("--work", type=Path, default=None, help="keep the phantoms here")
-    parser.add_argument("--json", type=Path, default=Path("docs/evaluate_scale.json"))
+    parser.add_argument("--json", type=Path, default=Path("docs/data/evaluate_scale.json"))
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)

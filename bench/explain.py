@@ -1,9 +1,10 @@
 """What maps are worth on phantoms: pointing, absent against present findings, abstention, cost, sanity.
 
-`python bench/explain.py --model demo/xlip` writes docs/explain.json. Thresholds are chosen on the validation phantoms
+`python bench/explain.py --model demo/xlip` writes docs/data/explain.json.
+Thresholds are chosen on the validation phantoms
 and everything is measured on test phantoms of another series; `--ship` also writes the thresholds that come with the
 package, of the first model. NAME=FOLDER gives a model another name than that of its folder. `--part` measures parts of
-what docs/explain.json holds anew and leaves the others; it takes exported folders, too, whose cost stands beside the
+what docs/data/explain.json holds anew and leaves the rest; it takes exported folders, too, whose cost stands beside the
 checkpoint's.
 """
 
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", required=True)
     parser.add_argument("--singles", type=int, default=260)
     parser.add_argument("--validation", type=int, default=800)
-    parser.add_argument("--out", default="docs/explain.json")
+    parser.add_argument("--out", default="docs/data/explain.json")
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--part", nargs="*", choices=("response", "occlusion", "cost"), default=[])
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """What exporting costs and brings: agreement, sizes, images a second, int8, seconds until the first answer.
 
 `python bench/export.py` trains a small model on phantoms, exports it and a ViT-B/16 with weights at random (whose speed
-and size are those of a trained one), and writes `docs/export.json`. Images a second are the best of some rounds in
+and size are those of a trained one), and writes `docs/data/export.json`. Images a second are the best of some rounds in
 which ONNX Runtime and torch take turns, so that other work on the machine meets both; threads: `--threads` of each.
 """
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=("small", "vit_b"), default=None)
-    parser.add_argument("--out", default=str(ROOT / "docs" / "export.json"))
+    parser.add_argument("--out", default=str(ROOT / "docs" / "data" / "export.json"))
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     import torch

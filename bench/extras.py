@@ -1,7 +1,7 @@
 """Each extra alone in a fresh environment, from a wheel: what it brings, what runs in it, how soon it answers.
 
 `python bench/extras.py --model EXPORTED` (a folder of `xlip export`) makes an environment for `[serve]`, `[search]`,
-`[pacs]` and for the three together, and writes docs/extras.json; `--also onnx` does the same for `[onnx]`, which brings
+`[pacs]` and for the three together, and writes docs/data/extras.json; `--also onnx` does so for `[onnx]`, which brings
 torch and takes gigabytes. Nothing of this environment is seen from there: no PYTHONPATH, no site packages.
 """
 
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["serve", "search", "pacs", "serve,search,pacs"])
     parser.add_argument("--also", nargs="*", default=[])
     options = parser.parse_args()
-    file = ROOT / "docs" / "extras.json"
+    file = ROOT / "docs" / "data" / "extras.json"
     kept = json.loads(file.read_text()) if file.is_file() else {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

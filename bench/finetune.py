@@ -1,4 +1,4 @@
-"""Fine-tuning on real radiographs at 1, 10 and 100 % of the labels, and how fast it is: docs/finetune.json.
+"""Fine-tuning on real radiographs at 1, 10 and 100 % of the labels, and how fast it is: docs/data/finetune.json.
 
 Zero-shot, fine-tuned from an XLIP checkpoint that saw no label of the set, and the same tower from scratch; three seeds
 each, on held-out patients of ChestX-ray14 and held-out files of Kermany. Every finished cell stays in `--out`, so a
@@ -36,7 +36,7 @@ from xlip.finetune.run import FinetuneConfig
 from xlip.preparation.run import prepare
 from xlip.results.folder import metrics_json
 
-RESULTS = ROOT / "docs" / "finetune.json"
+RESULTS = ROOT / "docs" / "data" / "finetune.json"
 KINDS = {"nih": "", "kermany": "Pneumonia"}
 """Sets to fine-tune on, and the kinds to learn there; all that are labelled by default."""
 VALIDATION = {"nih": 0.12, "kermany": 0.08}
@@ -141,7 +141,7 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
 def prepared(options: argparse.Namespace, more: dict[str, tuple[str, float]] | None = None) -> Path:
     """The sets of the real trial, and `more` of the same form, with validation parts that pre-training does not see.
 
-    A validation part whose labels shaped the checkpoint would praise the start and stop fine-tuning at once
+    A validation part whose labels shaped the checkpoint would make the start look too good and stop fine-tuning at once
     (docs/log.md). In Kermany every file is a patient of its own, so there this is a split by file-name hash.
     """
     for name, (folder, holdout) in {**SETS, **(more or {})}.items():

@@ -1,4 +1,4 @@
-"""Fine-tuning on few labels with every ChestX-ray14 patient held out once: docs/finetune_folds.json.
+"""Fine-tuning on few labels with every ChestX-ray14 patient held out once: docs/data/finetune_folds.json.
 
 `bench/finetune.py` tests on one fifth of the patients, too few to tell a gain of 0.03 from none. Here four folds of all
 patients are tested in turn, and for each the whole chain is made anew from the others: pre-training that sees none of
@@ -30,7 +30,7 @@ from xlip.study.kinds import kinds
 from xlip.study.labels import label_codes
 from xlip.study.parquet import read_studies, write_studies
 
-RESULTS = ROOT / "docs" / "finetune_folds.json"
+RESULTS = ROOT / "docs" / "data" / "finetune_folds.json"
 SET, FOLDS = "nih", 4
 ADULTS = {"hannover": ("covid-19-image-repository", 0.0)}
 """A further set of lone images, as in `real_mini.SETS`."""

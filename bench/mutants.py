@@ -2,8 +2,8 @@
 
 Each entry of `mutants.yaml` is a small wrong change of a source file and the tests that ought to notice. Every one is
 made in a copy of the tree, and its tests are run there, first without it: a test that fails anyway proves nothing. The
-results go to `bench/mutants.json` and, as a table, to `docs/mutants.md`; the exit status is 1 while a mutant survives
-without an explanation, or is explained and killed.
+results go to `bench/mutants.json` and, as a table, to `docs/measurements/mutants.md`; the exit status is 1 while one
+survives without an explanation, or is explained and killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LIST, RESULTS, TABLE = ROOT / "bench" / "mutants.yaml", ROOT / "bench" / "mutants.json", ROOT / "docs" / "mutants.md"
+LIST, RESULTS = ROOT / "bench" / "mutants.yaml", ROOT / "bench" / "mutants.json"
+TABLE = ROOT / "docs" / "measurements" / "mutants.md"
 SECONDS = 900
 """After which a mutant's tests are stopped: one that never ends is noticed too."""
 LOADED = (

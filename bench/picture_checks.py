@@ -87,7 +87,7 @@ def main() -> None:
     for name, folder in SETS.items():
         result[name] = counted(real(options.data / folder))
         print(name, result[name], flush=True)
-    (ROOT / "docs/picture_checks.json").write_text(
+    (ROOT / "docs/data/picture_checks.json").write_text(
         json.dumps({"command": "python bench/picture_checks.py --data DATA", **result}, indent=1, sort_keys=True) + "\n"
     )
 

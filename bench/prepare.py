@@ -1,4 +1,6 @@
-"""How fast `xlip prepare` is, beside decoding alone, and how much memory it takes: docs/data_prepare.json and a table.
+"""How fast `xlip prepare` is, beside decoding alone, and how much memory it takes.
+
+Writes docs/data/data_prepare.json and docs/measurements/data_prepare_tables.md.
 
 Rates are marginal (a large run less a small one), so that starting processes and drawing the card do not count. The
 machine may be busy: rates by CPU time (of all processes, on two cores) stand beside rates by wall time; each is the
@@ -230,7 +232,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("XLIP_DATA", "../shared/data")))
     parser.add_argument("--real", type=Path, default=Path("prepared"), help="where the real sets are prepared to")
     options = parser.parse_args()
-    target = options.out / "data_prepare.json"
+    target = options.out / "data/data_prepare.json"
     result: dict[str, Any] = json.loads(target.read_text()) if options.full and target.exists() else {}
     if options.only in (None, "memory"):
         result["memory"] = memory(STUDIES[options.full])
@@ -247,7 +249,7 @@ def main() -> None:
         parts = [options.only] if options.only else ["memory", "speed", "real"]
         result.setdefault("made", {}).update(dict.fromkeys(parts, this_run()))
         target.write_text(json.dumps(result, indent=2) + "\n")
-        (options.out / "data_prepare_tables.md").write_text(table(result))
+        (options.out / "measurements/data_prepare_tables.md").write_text("# Speed of preparation\n\n" + table(result))
     print(table(result))
 
 

@@ -1,4 +1,4 @@
-"""Whether `xlip prepare` is as fast as at an earlier commit: docs/prepare_speed.json.
+"""Whether `xlip prepare` is as fast as at an earlier commit: docs/data/prepare_speed.json.
 
 Both programs prepare the same invented sets at the same moment, each in a process of its own on a core of its own, so
 that whatever else the machine does slows both. What counts is the median, over the pairs, of the ratio of CPU seconds

@@ -1,4 +1,4 @@
-"""How often the quality gate refuses frontal films, and lets pass what is none: docs/quality.json.
+"""How often the quality gate refuses frontal films, and lets pass what is none: docs/data/quality.json.
 
 python bench/quality.py --data ../shared/data
 """
@@ -141,7 +141,7 @@ def main() -> None:
     for name, images in strangers(np.random.default_rng(0)):
         result[name] = {"nothing said": counted(images), "said to be PA": counted(images, "PA")}
         print(name, result[name], flush=True)
-    (ROOT / "docs/quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    (ROOT / "docs/data/quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

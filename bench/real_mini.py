@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("XLIP_DATA", "../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/real_mini"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("docs/real_mini.json"))
+    parser.add_argument("--json", type=Path, default=Path("docs/data/real_mini.json"))
     options = parser.parse_args()
     # Narrow towers fill half of two cores: as many runs at once as there are cores take less time than one by one.
     cores = os.cpu_count() or 1
@@ -59,7 +59,7 @@ def main() -> None:
         "steps": recorder.done,
     }
     options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    print(f"{report['minutes']} minutes; figures in {options.json}; `make docs` writes docs/results.md")
+    print(f"{report['minutes']} minutes; figures in {options.json}; `make results` writes docs/results.md")
 
 
 def _train_and_evaluate(recorder: Recorder, options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:

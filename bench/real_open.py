@@ -1,6 +1,6 @@
 """The real trial with Open-i: prepare, train variants of configs/real_open.yaml with several seeds, evaluate, write.
 
-`make real-open` runs it from nothing; `docs/results.md` is then written from docs/real_open.json by `bench/results.py`.
+`make real-open` runs it; `docs/results.md` is then written from docs/data/real_open.json by `bench/results.py`.
 What is finished under `--out` is not done again, so a stopped trial goes on and seeds can be added. `--choose FILE...`
 trains on the training parts alone and measures changes of the recipe (configs/real_open) on the validation parts.
 """
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at a time, a thread each")
     parser.add_argument("--steps", type=int, help="instead of the recipe's, to try the script")
     parser.add_argument("--choose", type=Path, nargs="+", help="changes of the recipe, measured on validation parts")
-    parser.add_argument("--json", type=Path, default=Path("docs/real_open.json"))
+    parser.add_argument("--json", type=Path, default=Path("docs/data/real_open.json"))
     options = parser.parse_args()
     recorder = Recorder(threads=1)  # narrow towers gain nothing from a second thread; a second training does
     prepare(recorder, options)
@@ -224,7 +224,7 @@ def mean(values: Any) -> float | None:
 
 
 def write(options: argparse.Namespace) -> None:
-    """docs/real_open.json from every finished variant and seed."""
+    """docs/data/real_open.json from every finished variant and seed."""
     files = sorted((options.out / "figures").glob("*.json"))
     runs = [json.loads(file.read_text("utf-8")) for file in files]
     grouped = {name: sorted((one for one in runs if one["variant"] == name), key=seed_of) for name in VARIANTS}

@@ -1,4 +1,4 @@
-"""The section of docs/results.md that shows docs/real_open.json."""
+"""The section of docs/results.md that shows docs/data/real_open.json."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How long a search takes over 650,000 vectors of 512 numbers, and LanceDB beside it: docs/search.json.
+"""How long a search takes over 650,000 vectors of 512 numbers, and LanceDB beside it: docs/data/search.json.
 
-python bench/search.py [--rows 650000] [--lance-rows 200000] [--out docs/search.json]
+python bench/search.py [--rows 650000] [--lance-rows 200000] [--out docs/data/search.json]
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=650_000)
     parser.add_argument("--lance-rows", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--out", type=Path, help="JSON file to write, such as docs/search.json")
+    parser.add_argument("--out", type=Path, help="JSON file to write, such as docs/data/search.json")
     options = parser.parse_args()
     result: dict[str, Any] = {"made": this_run(), "load": psutil.getloadavg()[0], "cores": os.cpu_count()}
     result |= {"width": WIDTH, "top": TOP, "goal": {"seconds": GOAL_SECONDS, "recall": GOAL_RECALL}}

@@ -1,6 +1,6 @@
 """`xlip serve` under load, its cold start, and one film end to end; beside plain `transformers` CLIP of the same size.
 
-`python bench/serve.py` runs each for seconds and prints; `--full` loads for 5 minutes and writes `docs/serve.json`.
+`python bench/serve.py` runs each for seconds and prints; `--full` loads for 5 minutes, writes `docs/data/serve.json`.
 Weights are random, which costs the same as trained ones. Times of one film are of one thread, ours and the other's in
 turn; processor seconds stand beside wall seconds, so that other work on the machine can be told apart.
 """
@@ -275,7 +275,7 @@ def loaded(model: Path, clients: int, seconds: float, folder: Path) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--only", choices=("films", "start", "load"), help="the others of docs/serve.json stay")
+    parser.add_argument("--only", choices=("films", "start", "load"), help="the others of docs/data/serve.json stay")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--rounds", type=int, default=0)
@@ -283,7 +283,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds = arguments.seconds or (300 if arguments.full else 10)
     rounds = arguments.rounds or (20 if arguments.full else 5)
-    file, found = ROOT / "docs" / "serve.json", {}
+    file, found = ROOT / "docs" / "data" / "serve.json", {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.models or temporary)
         made = {name: folder / f"{name}-onnx" for name in ("demo", "vit_b16")}

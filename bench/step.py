@@ -1,4 +1,4 @@
-"""Seconds of a training step beside plain code: `python bench/step.py --json docs/step_speed.json`.
+"""Seconds of a training step beside plain code: `python bench/step.py --json docs/data/step_speed.json`.
 
 ViT-S/16 at 224 px, a BERT of 6 blocks, reports of 16 to 64 tokens, 20 images and 20 texts a step, fp32; all ways
 in turns; the least CPU seconds of each count, so that other work on the machine matters little. See `xlip.speed.step`.

@@ -1,4 +1,4 @@
-"""How long a table of a million rows takes to read, and how much memory: docs/data_tables.json.
+"""How long a table of a million rows takes to read, and how much memory: docs/data/data_tables.json.
 
 In a process of its own: `xlip.tables.read_rows` alone, and the source `csv` (which reads the table more than once)
 without its images. CPU seconds stand beside wall seconds, since the machine may be busy. `--rows` makes it quick.
@@ -83,7 +83,7 @@ def measured(what: str, path: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, help="JSON file to write, such as docs/data_tables.json")
+    parser.add_argument("--out", type=Path, help="JSON file to write, such as docs/data/data_tables.json")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

@@ -1,4 +1,6 @@
-"""How fast `xlip tag` is: one core, several processes, memory over very many reports. Writes docs/tag_speed.json, .md.
+"""How fast `xlip tag` is: one core, several processes, memory over very many reports.
+
+Writes docs/data/tag_speed.json and docs/measurements/tag_speed.md.
 
 Times are the best of several runs of one process, CPU time beside wall time, because other work may share the machine.
 Without `--full` everything is small and quick and the table is only printed; the figures in docs come from `--full`.
@@ -158,8 +160,10 @@ def main() -> None:
     result["several_processes"] = {**several_processes(texts, copies), "load": load}
     result["memory"] = memory(texts, count)
     if options.full:
-        (ROOT / "docs" / "tag_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        (ROOT / "docs" / "tag_speed.md").write_text(table(result), "utf-8")
+        (ROOT / "docs" / "data" / "tag_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        (ROOT / "docs" / "measurements" / "tag_speed.md").write_text(
+            "# Speed of the tagger\n\n" + table(result), "utf-8"
+        )
     print(table(result))
 
 

@@ -1,7 +1,8 @@
 """How well `xlip tag` reads the kinds of Open-i reports, against the tags that people gave them; beside it, negspacy.
 
 Truth: the MeSH column, mapped by `xlip/sources/openi_tags.yaml`. Studies are split in two by a hash of their uid; rules
-and lexicon were developed on the half `dev` alone. Writes docs/tag_quality.json and docs/tag_quality.md.
+and lexicon were developed on the half `dev` alone. Writes docs/data/tag_quality.json and, as
+tables, docs/measurements/tag_quality.md.
 """
 
 from __future__ import annotations
@@ -207,8 +208,10 @@ def main() -> None:
         "tags": total,
     }
     (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "tag_quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    (ROOT / "docs" / "tag_quality.md").write_text(tables(result), "utf-8")
+    (ROOT / "docs" / "data" / "tag_quality.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    (ROOT / "docs" / "measurements" / "tag_quality.md").write_text(
+        "# How well the tagger reads reports\n\n" + tables(result), "utf-8"
+    )
     print(tables(result))
 
 

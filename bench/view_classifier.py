@@ -1,4 +1,6 @@
-"""Make and measure the shipped view classifier and the model of inverted pictures; see `docs/view_classifier.json`.
+"""Make and measure the shipped view classifier and the model of inverted pictures.
+
+Their errors: `docs/data/view_classifier.json`.
 
 Frontal: the real sets and phantoms. Lateral: the laterals of covid-chestxray-dataset and of Open-i. Other: turned and
 cut frontal images, phantoms that are turned, DICOM test images, pages of text, gradients and noise. Five folds by
@@ -216,7 +218,7 @@ def main() -> None:
         "held out": table,
         "inverted, on sets not trained on": inversion,
     }
-    (ROOT / "docs/view_classifier.json").write_text(
+    (ROOT / "docs/data/view_classifier.json").write_text(
         json.dumps({"command": "python bench/view_classifier.py --data DATA", **result}, indent=1, sort_keys=True)
         + "\n"
     )

@@ -1,6 +1,7 @@
 """Seconds of `xlip zeroshot` on 600 phantoms with a cold and a warm cache, of this tree and of an older one in turn.
 
-`python bench/zeroshot.py --base PATH/TO/OLDER/src` writes `docs/zeroshot_speed.json`. Every measurement is a process of
+`python bench/zeroshot.py --base PATH/TO/OLDER/src` writes `docs/data/zeroshot_speed.json`.
+Every measurement is a process of
 its own, from its start to its end; processor seconds are those of the process, so that other work on the machine
 counts less in them. Each tree reads a model of 20 steps that it trained itself, by its own defaults: the other could
 not load it.
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="folder `src` of the older tree")
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=ROOT / "docs" / "zeroshot_speed.json")
+    parser.add_argument("--json", type=Path, default=ROOT / "docs" / "data" / "zeroshot_speed.json")
     options = parser.parse_args()
     trees = {"before": options.base.resolve(), "after": ROOT / "src"}
     seconds: dict[str, dict[str, list[tuple[float, float]]]] = {name: {"cold": [], "warm": []} for name in trees}

@@ -94,14 +94,14 @@ def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, caps
         "replay",
         "probe",
         "ablate",
-        "export",  # takes long to trace: docs/export.md has them, with a test of its own
+        "export",  # takes long to trace: docs/howto/export.md has them, with a test of its own
         "save",
         "push",
-        *(name for name in cli.COMMANDS if name.startswith("pacs ")),  # docs/pacs.md
+        *(name for name in cli.COMMANDS if name.startswith("pacs ")),  # docs/howto/pacs.md
         "serve",
         *("doctor", "completion"),
-        *("explain", "triage", "abstain"),  # docs/explain.md
-        *("plan", *(name for name in cli.COMMANDS if name.startswith("bench "))),  # docs/plan.md
+        *("explain", "triage", "abstain"),  # docs/howto/explain.md
+        *("plan", *(name for name in cli.COMMANDS if name.startswith("bench "))),  # docs/howto/plan.md
     }
     for words in XLIP:
         quiet = ["--workers", "0"] if words[0] == "pretrain" else []

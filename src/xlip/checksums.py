@@ -1,4 +1,4 @@
-"""Checksums of the files of a folder: damage that a library would read without a word is found before it is used."""
+"""Checksums of the files of a folder: damage that a library would read without complaint is found before it is used."""
 
 from __future__ import annotations
 

@@ -76,6 +76,7 @@ class DemoConfig:
     """`xlip demo`."""
 
     out: str = "demo"
+    """Folder for data, runs, figures and the page."""
     pairs: int = 60
     """Phantoms with their report."""
     images: int = 5000
@@ -85,7 +86,9 @@ class DemoConfig:
     test: int = 600
     """Held-out phantoms."""
     steps: int = 500
+    """Training steps of each of the two models."""
     seed: int = 0
+    """Seed of phantoms, training and bootstrap."""
     quick: bool = False
     """Under a minute on two cores: few phantoms and steps wherever nothing else is said, to see that everything runs.
     The figures are not for quoting."""

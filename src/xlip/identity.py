@@ -1,4 +1,4 @@
-"""What a figure is printed with: which weights, which images, which settings (PROTOCOLS)."""
+"""What a figure is printed with: which weights, which images, which settings (docs/protocols.md)."""
 
 from __future__ import annotations
 

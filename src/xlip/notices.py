@@ -1,7 +1,7 @@
 """Notices: what was guessed, repaired or lost in something that is kept all the same.
 
 Whoever reads an image or a report says it with `notice`; `prepare` collects it for each study and writes
-`warnings.csv`. Where nobody collects, a notice goes nowhere: showing one picture is not a preparation.
+`warnings.csv`. Outside a collecting block a notice is dropped: showing one picture is not a preparation.
 """
 
 from __future__ import annotations

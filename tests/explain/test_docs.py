@@ -1,4 +1,4 @@
-"""Every command of docs/explain.md, one after another, and its Python."""
+"""Every command of docs/howto/explain.md, one after another, and its Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.preparation.run import prepare
 
-TEXT = (Path(__file__).parents[2] / "docs" / "explain.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "explain.md").read_text("utf-8")
 COMMANDS = [
     shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()
 ]

@@ -1,4 +1,4 @@
-"""What docs/export.md says works: its commands run one after another, and its Python runs where torch is not."""
+"""What docs/howto/export.md says works: its commands run one after another, and its Python runs where torch is not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xlip.images.files import encode
 from xlip.phantom import generate
 from xlip.runtime.export_facts import ExportFacts
 
-DOCS = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+DOCS = (Path(__file__).parents[2] / "docs" / "howto" / "export.md").read_text("utf-8")
 FAST = {"zeroshot": ["--replicates", "5"]}
 
 

@@ -22,7 +22,7 @@ from xlip.objectives.response import RESPONSES, response, token_weights
 
 
 def naive_patch_error(predicted, pixels, hidden, size, target):
-    """DESIGN 2.2.4 with loops: mean squared error per hidden patch that is not flat."""
+    """docs/method.md, AttMIM, with loops: mean squared error per hidden patch that is not flat."""
     total, count = 0.0, 0
     grid = pixels.shape[-1] // size
     for b in range(len(pixels)):

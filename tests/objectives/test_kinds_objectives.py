@@ -11,7 +11,10 @@ from xlip.objectives.kinds import ImageKind, ReportKind, kind_logits
 
 
 def naive_kind_loss(items, prompts, labels, scale):
-    """Binary cross-entropy over known labels; p = softmax of the positive and the negative prompt (PROTOCOLS 3)."""
+    """Binary cross-entropy over known labels; p = softmax of the positive and the negative prompt.
+
+    The rule: docs/protocols.md, zero-shot scoring.
+    """
     total, count, kinds = 0.0, 0, len(prompts) // 2
     for item, row in zip(items, labels, strict=True):
         for k in range(kinds):

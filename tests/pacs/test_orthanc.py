@@ -1,4 +1,4 @@
-"""From a real archive and back: the commands of docs/pacs.md against Debian's Orthanc, with phantoms."""
+"""From a real archive and back: the commands of docs/howto/pacs.md against Debian's Orthanc, with phantoms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.usefixtures("sockets_collected"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-PAGE = (Path(__file__).parents[2] / "docs" / "pacs.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "pacs.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OBJECTS = {
     "Secondary Capture": "1.2.840.10008.5.1.4.1.1.7",

@@ -1,4 +1,4 @@
-"""Every command of docs/search.md runs; the pages that it writes are read in a browser."""
+"""Every command of docs/howto/search.md runs; the pages that it writes are read in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xlip.search.page import Pictures, write_page
 from xlip.search.store import Hit
 from xlip.train.build import build_model
 
-PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "search.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 
 
@@ -46,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert line.startswith("xlip ")
         quick = ["--workers", "0"] if line.startswith("xlip embed") else []
         assert main([*shlex.split(line)[1:], *quick]) == 0, line
-    exec(compile(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], "docs/search.md", "exec"), {})
+    exec(compile(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], "docs/howto/search.md", "exec"), {})
     yield folder
     patch.undo()
 

@@ -23,7 +23,7 @@ FORM = {"content-type": "application/octet-stream"}
 
 
 def expected(data: bytes, positive: list[str], negative: list[str]) -> float:
-    """The probability as PROTOCOLS 3 writes it down, in plain NumPy."""
+    """The probability as docs/protocols.md writes it down, in plain NumPy."""
     image = FakeEncoder().encode_squares(fit(decode(data), 64)[None])[0].astype(np.float64)
     towards, away = (unit(np.mean([text_vector(text) for text in texts], 0)[None])[0] for texts in (positive, negative))
     return float(1 / (1 + np.exp(-10 * (image @ towards - image @ away))))

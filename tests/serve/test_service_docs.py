@@ -1,4 +1,4 @@
-"""What docs/serve.md says: its commands are understood, its requests are answered, its tables are whole."""
+"""What docs/howto/serve.md says: its commands are understood, its requests are answered, its tables are whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from served import Served
 from xlip.cli.parse import parse
 from xlip.serve.problems import KINDS
 
-TEXT = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "serve.md").read_text("utf-8")
 COMMANDS = [
     shlex.split(line)
     for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The commands of docs/pacs_to_training.md run, in their order, on an invented archive."""
+"""The commands of docs/tutorials/pacs_to_training.md run, in their order, on an invented archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bad_archives import damaged
 from xlip.cli import main
 from xlip.cli.parse import parse
 
-PAGE = (Path(__file__).parents[2] / "docs" / "pacs_to_training.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorials" / "pacs_to_training.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 FAST = {"prepare": ["--workers", "0"]}
 KEY = "5a" * 32

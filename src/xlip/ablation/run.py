@@ -38,6 +38,7 @@ class AblateConfig:
     plan: str
     """YAML file of variants and seeds, see `configs/ablate`."""
     out: str = "ablation"
+    """Folder of the cells, the table and the page."""
     quick: bool = False
     """Lay the file's `quick` part over it: small models, few steps, one seed."""
     replicates: int = 1000

@@ -1,4 +1,4 @@
-"""Checks of the training data themselves: labels that give the source away, missing sections, labels that conflict."""
+"""Checks of the training data themselves: labels that predict the source, missing sections, labels that conflict."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ HINT = "alike"
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """One training study that one test study gives away."""
+    """One training study that matches one test study."""
 
     kind: str
     train: str
@@ -76,7 +76,7 @@ def _shared(
 
 
 def _same_texts(train: Index, test: Index) -> list[Overlap]:
-    """Long reports that stand once on each side: a text that a hospital writes often gives nobody away."""
+    """Long reports that stand once on each side: a text that a hospital writes often does not identify a patient."""
     once_train, once_test = _single(train.texts), _single(test.texts)
     pairs = [(digest, number) for digest, number in once_train.items() if digest in once_test]
     return [Overlap("report", train.ids[number], test.ids[once_test[digest]]) for digest, number in pairs]

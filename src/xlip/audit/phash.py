@@ -1,12 +1,13 @@
 """Perceptual hashes of radiographs that find resized, re-compressed and slightly rotated copies, and no other chest.
 
-Chest radiographs look alike: a hash of 64 bits that is blind to compression takes many strangers for copies. So there
-are two steps. `signature` is a real-valued hash (weighted low-frequency cosine coefficients of a small image, of unit
-length): copies have a cosine near 1, and one matrix product compares everything with everything. `same_picture` then
-looks at each candidate closely: the correlation of its fine structure (ribs, vessels, marks) under the best small
+Chest radiographs look alike: a hash of 64 bits that is blind to compression takes many unrelated films for copies. So
+there are two steps. `signature` is a real-valued hash (weighted low-frequency cosine coefficients of a small image, of
+unit length): copies have a cosine near 1, and one matrix product compares everything with everything. `same_picture`
+then looks at each candidate closely: the correlation of its fine structure (ribs, vessels, marks) under the best small
 shift, turn and scale, which is high for copies only. Rotation is met by hashing one side at several angles.
 
-Own method; the idea of hashing by low cosine frequencies is the usual 'pHash'. Figures: docs/data_audit.md.
+Own method; the idea of hashing by low cosine frequencies is the usual 'pHash'. Figures:
+docs/measurements/data_audit.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Augmentation of a whole batch of images at once, mild enough to keep what the report says true (PROTOCOLS 4)."""
+"""Augmentation of a whole batch of images at once, mild enough to keep what the report says true.
+
+The rule: docs/protocols.md, preprocessing.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,11 @@ class Augment:
     stretch: float = 0.1
     """Largest change of the aspect ratio, either way."""
     contrast: float = 0.25
+    """Largest change of the contrast, either way."""
     brightness: float = 0.15
+    """Largest change of the brightness, either way, of pixels in [0, 1]."""
     gamma: float = 0.25
+    """Largest logarithm of the exponent that gray values are raised to, either way."""
     noise: float = 0.02
     """Largest standard deviation of the noise, of pixels in [0, 1]."""
 

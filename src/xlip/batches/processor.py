@@ -31,7 +31,7 @@ SETTINGS: dict[str, type] = {"image_size": int, "preprocess": str, "max_tokens":
 
 @dataclass(frozen=True)
 class XLIPProcessor:
-    """Image preprocessing (PROTOCOLS 4) and tokenizer, saved in the model's folder."""
+    """Image preprocessing (docs/protocols.md, preprocessing) and tokenizer, saved in the model's folder."""
 
     tokenizer: PreTrainedTokenizerBase
     image_size: int = 224

@@ -53,8 +53,9 @@ class SetConfig:
     path: str
     """Folder or file that `xlip prepare` wrote."""
     labels: bool = True
-    """Whether its labels are used; false trains on its images as if nobody had looked at them."""
+    """Whether its labels are used; false trains on its images as if they had none."""
     split: str = "train"
+    """Which split of the set is used."""
     repeat: int = 1
     """How often an epoch of the stream holds this set."""
     unmentioned: str = "unknown"
@@ -71,9 +72,13 @@ class Streams:
     """Sets of each stream and how many of their studies make up a step, of all ranks together."""
 
     pairs: list[SetConfig] = field(default_factory=list)
+    """Prepared sets whose images and reports belong together."""
     images: list[SetConfig] = field(default_factory=list)
+    """Prepared sets of which the images are used alone."""
     texts: list[SetConfig] = field(default_factory=list)
+    """Prepared sets of which the reports are used alone."""
     mix: dict[str, int] = field(default_factory=lambda: {"pairs": 32, "images": 48, "texts": 32})
+    """Studies of each stream in a step, of all processes together."""
     test_sets: list[str] = field(default_factory=list)
     """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
     borrowed: float = 0.5

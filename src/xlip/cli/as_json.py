@@ -19,7 +19,7 @@ from xlip.errors import XLIPError
 
 FLAG = "--json"
 ENDLESS = ("serve", "pacs listen")
-"""They print as long as they run: an object would come when nobody needs it any more."""
+"""They print as long as they run: an object at the end would come too late to be of use."""
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", re.I)
 _current: list[_Recorder] = []
 
@@ -48,7 +48,7 @@ def recording() -> bool:
 
 
 def record_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bool:
-    """Keep a table for the object; False where nobody asked for one, and the caller prints as usual."""
+    """Keep a table for the object; False where none was asked for, and the caller prints as usual."""
     if not _current:
         return False
     made = [[_cell(value) for value in row] for row in rows]

@@ -1,4 +1,4 @@
-"""The commands that hand a model on: export, save, push."""
+"""The commands that pass a model to others: export, save, push."""
 
 from __future__ import annotations
 

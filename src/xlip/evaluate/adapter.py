@@ -145,7 +145,7 @@ class XLIPAdapter:
 
     @torch.no_grad()
     def scale(self) -> float:
-        """exp(logit_scale), clamped (DESIGN 1)."""
+        """exp(logit_scale), clamped (docs/method.md, the model)."""
         return float(self.model.logit_scale_exp())
 
     def with_preprocess(self, preprocess: str) -> XLIPAdapter:
@@ -185,5 +185,5 @@ def load_model(spec: str) -> ImageTextModel:
 
 
 def preprocessing_id(model: ImageTextModel) -> str:
-    """What a number is printed with (PROTOCOLS 4): the way to a square, and its side in pixels."""
+    """What a number is printed with (docs/protocols.md, preprocessing): the way to a square, and its side in pixels."""
     return f"{model.preprocess}/{model.image_size}"

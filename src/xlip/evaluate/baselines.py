@@ -84,7 +84,7 @@ def _shares(labels: Array, kinds: list[str]) -> Array:
 
 
 def _known(data: Cases) -> list[Case]:
-    """The cases that have an image, as for every other evaluator, but nobody looks at it."""
+    """The cases that have an image, as for every other evaluator, but the image is not read."""
     found = [case.without_pixels() for case in data.items]
     if not found:
         raise XLIPError(f"{data.name}: no case to evaluate on")

@@ -97,7 +97,7 @@ class Origin:
 
     def _wanted(self, study: Study) -> bool:
         has = {"labels": study.labels, "report": study.report, "regions": study.boxes or study.masks, "image": True}
-        # Without the column of masks nobody can tell; the ids of the first reading decide then.
+        # Without the column of masks this is unknown; the ids of the first reading decide then.
         return bool(
             has[self.require] and self.split in ("", study.split) and (self.laterals or study.view != "LATERAL")
         )

@@ -36,6 +36,7 @@ class InteractionConfig:
     seed: int = 1_000_003
     """Series of the phantoms: one that no training draws from by accident."""
     prompts: str = "xlip"
+    """Prompt set that findings are asked by."""
 
 
 def probe(config: InteractionConfig) -> dict[str, Any]:

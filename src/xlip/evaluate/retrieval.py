@@ -103,7 +103,7 @@ class Retrieval:
         )
 
     def _examples(self, queries: Array, candidates: Array, pairs: _Pairs, what: str) -> list[Example]:
-        """The first queries in the order of their ids, so that nobody chose them."""
+        """The first queries in the order of their ids, so that the choice does not depend on the results."""
         shown = []
         for row in np.argsort(pairs.ids)[: self.examples]:
             scores = candidates @ queries[row]

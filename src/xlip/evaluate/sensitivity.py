@@ -1,4 +1,7 @@
-"""How much the choice of prompts matters: the AUROC of each kind under each prompt set (PROTOCOLS 3)."""
+"""How much the choice of prompts matters: the AUROC of each kind under each prompt set.
+
+The rule: docs/protocols.md, zero-shot scoring.
+"""
 
 from __future__ import annotations
 

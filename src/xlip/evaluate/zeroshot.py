@@ -1,4 +1,7 @@
-"""`xlip zeroshot`: classify images by their cosine to positive and negative prompts (PROTOCOLS 3)."""
+"""`xlip zeroshot`: classify images by their cosine to positive and negative prompts.
+
+The rule: docs/protocols.md, zero-shot scoring.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,7 @@ class ZeroShotConfig:
     data: str
     """Prepared Parquet (folder or file), or a CSV file."""
     out: str
+    """Folder for figures, scores and pages."""
     image_column: str = "path"
     """CSV: column of image paths, relative to the file."""
     patient_column: str = ""
@@ -61,9 +65,11 @@ class ZeroShotConfig:
     neutral: str = "a chest radiograph."
     """What a query is weighed against."""
     batch_size: int = 64
+    """Images that are encoded at once."""
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     seed: int = 0
+    """Seed of the bootstrap."""
     no_cache: bool = False
     """Neither read nor keep image embeddings (in $XLIP_CACHE, default ~/.cache/xlip)."""
 

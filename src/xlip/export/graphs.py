@@ -112,7 +112,7 @@ def graphs_of_classifier(model: XLIPClassifier) -> list[Graph]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters warn of their own innards (old names of `torch`, packages that they could use): nothing for a user."""
+    """Exporters warn of their own internals (old names of `torch`, missing packages), which no user can mend."""
     import logging
 
     loggers = [

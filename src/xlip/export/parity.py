@@ -103,7 +103,7 @@ def phantoms(size: int) -> Gray:
 
 
 def batches(squares: Gray) -> Iterator[Gray]:
-    """The images in batches of one, of two and of all the others: sizes are free in a graph, or it is none."""
+    """The images in batches of one, of two and of all the others: a graph must take any number."""
     yield squares[:1]
     yield squares[1:3]
     yield squares[3:]

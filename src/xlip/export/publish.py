@@ -20,7 +20,7 @@ from xlip.results.folder import read_result
 from xlip.shipped import model_place
 
 PLACES = ("_name_or_path", "name_or_path", "tokenizer_file")
-"""Keys of `transformers` that say where a file lay on the machine of the training: nobody's business."""
+"""Keys of `transformers` that say where a file lay on the machine of the training; they are not published."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def distance(name: str, blocks: int) -> int:
 
 def layerwise_optimizer(parameters: dict[str, nn.Parameter], recipe: Recipe, width: int) -> torch.optim.AdamW:
     """AdamW with one group for each distance from the head, its rate multiplied by `layer_decay` per block (as in
-    BEiT, Bao et al. 2021, arXiv:2106.08254). Weight decay is `Anchor`'s business.
+    BEiT, Bao et al. 2021, arXiv:2106.08254). Weight decay is left to `Anchor`.
     """
     found = [int(block.group(1)) for name in parameters if (block := BLOCK.search(name))]
     blocks = max(found, default=-1) + 1

@@ -41,6 +41,7 @@ class PredictConfig:
     image_column: str = "path"
     """CSV: column of image paths, relative to the file."""
     batch_size: int = 64
+    """Images that are scored at once."""
 
 
 @dataclass(frozen=True)

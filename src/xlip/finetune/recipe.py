@@ -18,7 +18,7 @@ SHALLOW, DEEP_KEEP = 6, 0.7
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults that need no tuning on small sets; `docs/finetune.md` says where each comes from."""
+    """Defaults that need no tuning on small sets; `docs/howto/finetune.md` says where each comes from."""
 
     mode: str = "full"
     """full: every weight of the image tower and head; probe: the head alone, on embeddings made once; lora: low-rank
@@ -36,6 +36,7 @@ class Recipe:
     most_steps: int = 2000
     """Updates that training ends after, however many images there are."""
     batch_size: int = 32
+    """Images of a step."""
     lr: float = 0.0
     """Largest learning rate; 0: 1e-3 from scratch, for a probe, and for towers up to 128 wide; 0.128 / width for wider
     ones, whose updates add up over more inputs (Yang et al. 2022, arXiv:2203.03466)."""
@@ -67,7 +68,9 @@ class Recipe:
     arXiv:2208.07220); scoring sees all. 0: 0.7 in towers of more than 6 blocks, where a step costs so much less, and
     all of them in shallower ones."""
     lora_rank: int = 8
+    """Rank of the adapters with `mode: lora`."""
     lora_alpha: int = 16
+    """The adapters are multiplied by `lora_alpha / lora_rank`."""
 
     def __post_init__(self) -> None:
         for name, known in (("mode", MODES), ("init", INITS), ("head", HEADS), ("loss", LOSSES)):

@@ -46,7 +46,9 @@ class FinetuneConfig:
     out: str
     """Folder: finished cells, the best model, metrics.json, scores.csv. The same command goes on where it stopped."""
     recipe: Recipe = field(default_factory=Recipe)
+    """How a classifier is trained."""
     augment: Augment | None = field(default_factory=Augment)
+    """How training images are changed at every step; null: not at all."""
     fractions: str = "1"
     """Shares of the training images to label, by patient: `0.01,0.1,1`."""
     seeds: str = "0"
@@ -68,6 +70,7 @@ class FinetuneConfig:
     baseline: str = ""
     """Folder of another `xlip finetune` of the same data: the table says how far this one is above it."""
     precision: str = "auto"
+    """bf16, fp32, or auto: the faster one on this machine."""
     replicates: int = 1000
     """Bootstrap replicates over patients."""
 

@@ -37,8 +37,9 @@ def starting_classifier(
 def set_prompt_head(classifier: XLIPClassifier, model: XLIPModel, prompts: str) -> None:
     """Make the head the zero-shot classifier, in place.
 
-    softmax([cos(v, t+), cos(v, t-)] * s)[0] = sigmoid(s * <v, t+ - t->) (PROTOCOLS 3), so the weight of a kind is the
-    difference of its two prompt embeddings and the scores before the first step are the zero-shot ones exactly.
+    softmax([cos(v, t+), cos(v, t-)] * s)[0] = sigmoid(s * <v, t+ - t->) (docs/protocols.md, zero-shot scoring), so the
+    weight of a kind is the difference of its two prompt embeddings, and the scores before the first step are the
+    zero-shot ones exactly.
     After FLYP and CLIP-initialised heads (Wortsman et al. 2022, arXiv:2109.01903), which have no negative prompts.
     """
     chosen = load_prompts(prompts)
@@ -57,8 +58,8 @@ def set_prompt_head(classifier: XLIPClassifier, model: XLIPModel, prompts: str) 
 def fit_bias(logits: Tensor, targets: Tensor) -> Tensor:
     """(K,) what to add to the logits so that each kind's mean probability is its share of present labels.
 
-    Ranks stay as they are; without it the first steps would move the whole tower to say 'rarer'. Bisection, since the
-    mean probability rises with the bias.
+    Ranks stay as they are; without it the first steps would move the whole tower only to lower all probabilities.
+    Bisection, since the mean probability rises with the bias.
 
     Args:
         logits: (n, K) of the training images.

@@ -13,7 +13,9 @@ PREPROCESS = ("letterbox", "clip", "squash")
 
 
 def fit(image: Gray, size: int, preprocess: str = "letterbox") -> Gray:
-    """Make an image (H, W) square, (size, size), by one of `PREPROCESS` (PROTOCOLS 4); antialiased.
+    """Make an image (H, W) square, (size, size), by one of `PREPROCESS`; antialiased.
+
+    The rule: docs/protocols.md, preprocessing.
 
     Raises:
         XLIPError: `preprocess` is none of `PREPROCESS`, or `size` is not positive.

@@ -1,6 +1,6 @@
 """Frontal, lateral or other: a network of some thousand weights that says it of a chest radiograph, with NumPy alone.
 
-Made and measured by `bench/view_classifier.py`; its errors stand in `docs/view_classifier.json`.
+Made and measured by `bench/view_classifier.py`; its errors stand in `docs/data/view_classifier.json`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Area under the ROC and the precision-recall curve (PROTOCOLS 2)."""
+"""Area under the ROC and the precision-recall curve (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Percentile bootstrap that resamples patients, not images (PROTOCOLS 2)."""
+"""Percentile bootstrap that resamples patients, not images (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

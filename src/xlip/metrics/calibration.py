@@ -1,4 +1,6 @@
-"""Whether scores are probabilities: reliability, expected calibration error, temperature scaling (PROTOCOLS 2).
+"""Whether scores are probabilities: reliability, expected calibration error, temperature scaling.
+
+The rule: docs/reference/metrics.md.
 
 Labels and scores may be of one kind, (n,), or of many, (n, K), which are pooled; a label of -1 counts neither way.
 """

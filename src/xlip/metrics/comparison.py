@@ -1,4 +1,7 @@
-"""Two models on the same cases: the difference of their AUROCs with a paired patient bootstrap (PROTOCOLS 2)."""
+"""Two models on the same cases: the difference of their AUROCs with a paired patient bootstrap.
+
+The rule: docs/reference/metrics.md.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def iou_at(heat: Array, region: Array, thresholds: Iterable[float]) -> dict[floa
 def cnr(heat: Array, region: Array, *, absolute: bool = False) -> float:
     """Contrast-to-noise ratio: (mean inside - mean outside) / sqrt(variance inside + variance outside).
 
-    Boecking et al. 2022 (BioViL) print its absolute value, which praises a map that is hot everywhere but in the
+    Boecking et al. 2022 (BioViL) print its absolute value, which rates a map highly that is hot everywhere but in the
     region; so the sign is kept here unless `absolute` asks for the published figure. NaN where the region is the whole
     image; 0 for a flat map; infinite where both parts are flat and differ.
 

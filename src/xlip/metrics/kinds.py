@@ -1,4 +1,4 @@
-"""AUROC and AUPRC of many kinds at once, with patient bootstrap intervals (PROTOCOLS 2)."""
+"""AUROC and AUPRC of many kinds at once, with patient bootstrap intervals (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

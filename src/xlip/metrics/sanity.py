@@ -1,4 +1,7 @@
-"""Checks that every evaluation can run on itself, to catch inverted prompts and mistaken pairings (PROTOCOLS 2)."""
+"""Checks that every evaluation can run on itself, to catch inverted prompts and mistaken pairings.
+
+The rule: docs/reference/metrics.md.
+"""
 
 from __future__ import annotations
 

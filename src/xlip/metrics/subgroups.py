@@ -1,4 +1,4 @@
-"""The same figures for parts of the patients: sex, age band, view, source (PROTOCOLS 2)."""
+"""The same figures for parts of the patients: sex, age band, view, source (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of decisions: F1, accuracy and MCC under three named threshold rules (PROTOCOLS 2)."""
+"""Figures of decisions: F1, accuracy and MCC under three named threshold rules (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

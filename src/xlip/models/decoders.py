@@ -1,6 +1,7 @@
 """The two decoders: one fills in hidden image patches with the text's help, one hidden words with the image's help.
 
-Both are the same stack of `CrossBlock`s (DESIGN 2.2.4 and 2.3). Masks follow one rule: `True` = real token.
+Both are the same stack of `CrossBlock`s (docs/method.md, AttMIM and EntMLM). Masks follow one rule:
+`True` = real token.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Modulation(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Predicts the pixels of every patch from visible patch features and a text (AttMIM, DESIGN 2.2.4)."""
+    """Predicts the pixels of every patch from visible patch features and a text (docs/method.md, AttMIM)."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class ImageDecoder(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """Predicts the hidden words from the masked report's tokens and the image's tokens (EntMLM, DESIGN 2.3).
+    """Predicts the hidden words from the masked report's tokens and the image's tokens (docs/method.md, EntMLM).
 
     The image's tokens get positions of their own and, where the model has a local stem, what it saw at each patch: a
     token of the last block no longer stands for its place, and words such as 'left' ask for places.

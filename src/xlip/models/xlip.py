@@ -1,4 +1,4 @@
-"""The model: two towers into one space, and the two decoders that training uses (DESIGN 1 and 3)."""
+"""The model: two towers into one space, and the two decoders that training uses (docs/method.md, the model)."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class XLIPModel(PreTrainedModel):
             self.local.reset_parameters()
 
     def logit_scale_exp(self) -> Tensor:
-        """exp(logit_scale), clamped to at most 100 (DESIGN 1)."""
+        """exp(logit_scale), clamped to at most 100 (docs/method.md, the model)."""
         return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
 
     @property
@@ -250,7 +250,8 @@ class XLIPModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # The towers initialise their own parts; this reaches what is ours.
         if isinstance(module, nn.Linear):
-            # Not BERT's 0.02, which is meant for 768 features: narrow layers would whisper for hundreds of steps.
+            # Not BERT's 0.02, which is meant for 768 features: the outputs of narrow layers would stay too small for
+            # hundreds of steps.
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

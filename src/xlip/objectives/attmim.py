@@ -1,4 +1,7 @@
-"""AttMIM: hide the patches that answer most to the text, reconstruct them with the text's help (DESIGN 2.2)."""
+"""AttMIM: hide the patches that answer most to the text, reconstruct them with the text's help.
+
+The rule: docs/method.md, AttMIM.
+"""
 
 from __future__ import annotations
 

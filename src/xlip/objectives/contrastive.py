@@ -1,4 +1,4 @@
-"""Image-report contrastive loss on clean features, with several positives (DESIGN 2.1)."""
+"""Image-report contrastive loss on clean features, with several positives (docs/method.md, contrastive)."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def positive_keys(report_key: Tensor, labels: Tensor) -> Tensor:
 
 
 def positives(query_keys: Tensor, candidate_keys: Tensor) -> Tensor:
-    """(M, L) bool: equal texts, or equal non-empty sets of present kinds (DESIGN 2.1)."""
+    """(M, L) bool: equal texts, or equal non-empty sets of present kinds (docs/method.md, contrastive)."""
     same_kinds = (query_keys[:, 1:] != 0).any(1, keepdim=True)
     for query, candidate in zip(query_keys[:, 1:].T, candidate_keys[:, 1:].T, strict=True):
         same_kinds = same_kinds & (query[:, None] == candidate)

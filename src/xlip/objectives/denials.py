@@ -26,7 +26,7 @@ def truth_of_denials(denied: Tensor, targets: Tensor) -> Tensor:
         targets: (B, K) of 1, 0 and -1 = unknown.
 
     Returns:
-        (B, M) int8: 1 where every denied kind is absent, 0 where one of them is present, -1 where nobody knows.
+        (B, M) int8: 1 where every denied kind is absent, 0 where one of them is present, -1 where that is unknown.
     """
     columns = denied.T.float()
     contradicted = (targets == PRESENT).float() @ columns > 0

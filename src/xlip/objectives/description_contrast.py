@@ -18,8 +18,8 @@ from xlip.objectives.objective import Context, Term, distributed, zero
 class DescriptionContrast:
     """Symmetric InfoNCE between labelled lone images and texts made of their labels, boxes and masks.
 
-    DESIGN 2.4's 'image + labels: text := its prompts', with sides: kinds alone cannot teach left from right. Images
-    whose labels state the same kinds in the same places are positives of each other.
+    Labelled images read their prompts as a text (docs/method.md), here with sides: kinds alone cannot
+    teach left from right. Images whose labels state the same kinds in the same places are positives of each other.
     """
 
     weight: float = 1.0

@@ -1,4 +1,4 @@
-"""EntMLM: hide medical entities of the report, reconstruct them with the image's help (DESIGN 2.3)."""
+"""EntMLM: hide medical entities of the report, reconstruct them with the image's help (docs/method.md, EntMLM)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contrast between the kinds of an image: which of the prompts belong to it? (DESIGN 2.4, 'text := its prompts')."""
+"""Contrast between the kinds of an image: which of the prompts belong to it? (docs/method.md, prompts)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disease-kind prompts: how labels become text, for images and for reports (DESIGN 2.4)."""
+"""Disease-kind prompts: how labels become text, for images and for reports (docs/method.md, prompts)."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class ReportKind:
 
     weight: float = 1.0
     uncertain: str = "ignore"
+    """What an uncertain kind of a report counts as, see `UncertainPolicy.parse`."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = False
     name: str = "report_kind"
@@ -66,7 +67,7 @@ class ReportKind:
 def kind_logits(items: Encodings, prompts: Encodings, scale: Tensor) -> Tensor:
     """Scale * (cos(item, positive prompt) - cos(item, negative prompt)), (M, K).
 
-    Its sigmoid is the softmax of the two that zero-shot classification uses (PROTOCOLS 3).
+    Its sigmoid is the softmax of the two that zero-shot classification uses (docs/protocols.md, zero-shot scoring).
     """
     positive, negative = prompts.embedding.chunk(2)
     return scale * items.embedding @ (positive - negative).T

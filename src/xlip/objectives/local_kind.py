@@ -1,4 +1,7 @@
-"""Kinds from places: the loss that makes the map of a text point (weakly supervised, from labels of whole images)."""
+"""Kinds from places: the loss that teaches the map of a text where a finding is.
+
+Weakly supervised: it sees labels of whole images alone.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ MODES = ("high", "blend", "hint", "low", "random")
 
 
 def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: float, generator: Draws) -> Tensor:
-    """Hide round(ratio * N) patches of every image (DESIGN 2.2.2).
+    """Hide round(ratio * N) patches of every image (docs/method.md, masks).
 
     Args:
         response: (B, N) response of each patch to the text; higher = answers more. No gradient flows.
@@ -44,7 +44,7 @@ def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: 
 
 
 def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: Draws) -> Tensor:
-    """Hide whole entities with p_entity and other whole words with p_other (DESIGN 2.3).
+    """Hide whole entities with p_entity and other whole words with p_other (docs/method.md, EntMLM).
 
     At least one entity is hidden in every text that has one.
 
@@ -56,7 +56,7 @@ def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: fl
         generator: CPU generator, or one for each row.
 
     Returns:
-        (B, T) bool; all tokens of a unit share their fate, special tokens are never hidden.
+        (B, T) bool; all tokens of a unit are hidden or visible together, special tokens are never hidden.
     """
     rows, tokens = group.shape
     draw = uniform(generator, rows, tokens).to(group.device)
@@ -64,8 +64,8 @@ def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: fl
     threshold = torch.where(is_entity, p_entity, p_other)
     hidden = draw < threshold
     entity_draw = draw.masked_fill(~is_entity, 2.0)
-    luckless = entity_draw.min(1, keepdim=True).values
-    forced = is_entity & (entity_draw == luckless)
+    lowest = entity_draw.min(1, keepdim=True).values
+    forced = is_entity & (entity_draw == lowest)
     return (hidden | forced) & (group >= 0)
 
 

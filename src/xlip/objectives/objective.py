@@ -79,7 +79,9 @@ def as_terms(found: Term | tuple[Term, ...]) -> tuple[Term, ...]:
 
 
 def mean_over_ranks(found: Term | tuple[Term, ...]) -> Tensor:
-    """Sum / all-reduced count (DESIGN 2.4), times the ranks because data-parallel training averages gradients.
+    """Sum / all-reduced count, times the ranks because data-parallel training averages gradients.
+
+    The rule: docs/method.md, prompts.
 
     A rank without a valid item gives a zero that still has a graph; no rank divides by 0.
     """

@@ -1,4 +1,4 @@
-"""Rows of all ranks, with gradient: negatives come from every process (DESIGN 2.1)."""
+"""Rows of all ranks, with gradient: negatives come from every process (docs/method.md, contrastive)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How strongly each image patch answers to the text: what AttMIM masks by (DESIGN 2.2.1). No gradient flows."""
+"""How strongly each image patch answers to the text: what AttMIM masks by. No gradient flows.
+
+The rule: docs/method.md, response.
+"""
 
 from __future__ import annotations
 

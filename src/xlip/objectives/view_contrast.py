@@ -33,6 +33,7 @@ class ViewContrast:
 
     weight: float = 1.0
     temperature: float = 0.2
+    """What similarities are divided by; smaller is sharper."""
     chunk: int = 1024
     """Rows of the similarity matrix held at a time."""
     joint: ClassVar[bool] = True

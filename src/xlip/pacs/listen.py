@@ -52,7 +52,7 @@ class ListenConfig:
     associations: int = 4
     """Peers that may be connected at once."""
     timeout: float = 60.0
-    """Seconds of silence after which a connection is closed."""
+    """Seconds without any message after which a connection is closed."""
     idle: float = 0.0
     """End when nothing came for so many seconds; 0: listen until stopped."""
     most: int = 0
@@ -60,6 +60,7 @@ class ListenConfig:
     tls: bool = False
     """Speak TLS, with the certificate of --access.cert; --access.ca demands certificates of the peers."""
     access: Access = field(default_factory=Access)
+    """Certificates for TLS."""
 
 
 @dataclass

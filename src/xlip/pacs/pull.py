@@ -45,6 +45,7 @@ class PullConfig:
     reserve: int = 1024
     """Megabytes that are left free on the disk."""
     access: Access = field(default_factory=Access)
+    """Names, passwords and certificates for the server."""
 
 
 @dataclass

@@ -45,6 +45,7 @@ class SendConfig:
     tls: bool = False
     """Speak TLS with AETITLE@host:port; https says so itself."""
     access: Access = field(default_factory=Access)
+    """Names, passwords and certificates for the archive."""
 
 
 @dataclass

@@ -71,6 +71,7 @@ class TriageConfig:
     peers: str = ""
     """Of AETITLE@host:port: who may send, as for `xlip pacs listen`; needed where others can reach the address."""
     batch_size: int = 16
+    """Films that are scored at once."""
     side: int = 512
     """Pixels of the film in the maps."""
 

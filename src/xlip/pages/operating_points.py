@@ -1,4 +1,7 @@
-"""Decisions at named thresholds: which rule a page leads with, and the table of all rules (PROTOCOLS 2)."""
+"""Decisions at named thresholds: which rule a page leads with, and the table of all rules.
+
+The rule: docs/reference/metrics.md.
+"""
 
 from __future__ import annotations
 

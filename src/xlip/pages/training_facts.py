@@ -21,7 +21,7 @@ class TrainingSet:
     stream: str
     """pairs, images or texts."""
     name: str
-    """The folder's own name: where it lay is nobody's business."""
+    """The folder's own name: where it lay is not published."""
     source: str = ""
     """Layout it was prepared from; '' and no counts where its statistics are not there any more."""
     counts: dict[str, int] = field(default_factory=dict)

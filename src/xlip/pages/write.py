@@ -1,4 +1,4 @@
-"""`xlip report`: page, table and model card of one evaluation (PROTOCOLS 2 and 5)."""
+"""`xlip report`: page, table and model card of one evaluation (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

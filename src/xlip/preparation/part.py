@@ -37,7 +37,7 @@ OLDEST = 90.0
 
 
 class InterruptedRunError(XLIPError):
-    """A fault that no row is to blame for (disk full, source gone): the run stops and can be resumed."""
+    """A fault that no single row causes (the disk is full, the source is gone): the run stops and can be resumed."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Rules over the lists of deidentify.yaml. A name is found by what stands around it (a title, a label, 'signed by',
 'MD'), and then wherever else its parts stand in the same report. Recall on invented reports that no rule was developed
-on, and what is touched in real reports that hold no names, are in docs/tagger.md; no rule finds every name.
+on, and what is touched in real reports that hold no names, are in docs/reference/tagger.md; no rule finds every name.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _again(text: str, names: list[str]) -> Iterable[Found]:
 
 
 def is_report_word(word: str) -> bool:
-    """Whether reports of any language that is known use a word, so that it names nobody by itself."""
+    """Whether reports of any language that is known use a word, so that by itself it identifies no person."""
     return _is_word(word)
 
 

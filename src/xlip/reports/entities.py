@@ -1,6 +1,6 @@
 """Medical entities of a report and the disease kinds it speaks of; the work is done in `xlip.reports.tagger`.
 
-Found once, offline (DESIGN 2.3), and stored as character spans.
+Found once, offline (docs/method.md, EntMLM), and stored as character spans.
 """
 
 from __future__ import annotations

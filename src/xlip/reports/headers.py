@@ -106,7 +106,7 @@ def find_headers(text: str) -> list[Header]:
 
     A header of the list counts in any case at the start of a line or a sentence where a colon follows; alone on its
     line, or before a dash, with a capital; inside a sentence with a capital and a colon, or in capitals before words
-    that are not. A line that starts with capitals and a colon is a header even where nobody knows it.
+    that are not. A line that starts with capitals and a colon is a header even where it is on no list.
     """
     found = [header for match in _COLON.finditer(text) if (header := _before_colon(text, match))]
     found += (Header(*match.span(), *_named(match.group(1))) for match in _BARE.finditer(text))

@@ -116,7 +116,7 @@ def sanity_checks(predictions: Predictions, swapped: Array | None = None, *, see
 
 
 def source_controlled(predictions: Predictions) -> dict[str, ControlledFigures]:
-    """The figures of each kind on the sources alone that hold both of its classes (PROTOCOLS 1, COVIDx).
+    """The figures of each kind on the sources alone that hold both of its classes (docs/protocols.md, sets: COVIDx).
 
     A kind that is present in one source and absent in another is told apart by the look of the source. `None` figures
     mean that no source holds both classes.

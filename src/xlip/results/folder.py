@@ -25,7 +25,7 @@ NAMES = frozenset(
 )
 """What may stand in the folder of a result; another result replaces it."""
 IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")
-"""What a number is printed with, in this order; all but the prompts must be there (PROTOCOLS)."""
+"""What a number is printed with, in this order; all but the prompts must be there (docs/protocols.md)."""
 SCHEMA_VERSION = 2
 """Of `metrics.json`: 2 has the cohort, the decisions and abstention; 1 did not name itself. Raise it where an older
 xlip would misread a new file."""

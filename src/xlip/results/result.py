@@ -42,7 +42,10 @@ class Result:
     evaluator: str
     """Its name in the registry."""
     identity: Mapping[str, str]
-    """checkpoint, split (name:size:checksum), preprocessing, and prompts or seeds where they matter (PROTOCOLS)."""
+    """checkpoint, split (name:size:checksum), preprocessing, and prompts or seeds where they matter.
+
+    The rule: docs/protocols.md.
+    """
     figures: Figures
     """Of the class that `xlip.results.figures.FIGURES` names for the evaluator."""
     predictions: Predictions | None = None

@@ -1,4 +1,4 @@
-"""`scores.csv`: the scores of an evaluation beside the truth, one row per case, so that figures can be made again."""
+"""`scores.csv`: the scores of an evaluation beside the truth, one row per case; all figures follow from it."""
 
 from __future__ import annotations
 

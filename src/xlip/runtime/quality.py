@@ -22,7 +22,7 @@ INVERTED = "picture may be inverted"
 def judge(image: Gray, view: str = "") -> str:
     """Why a picture is no frontal chest radiograph that a model can be asked about; '' where nothing speaks against it.
 
-    Rates of both errors on public sets, whole and inverted, stand in `docs/quality.json` (`bench/quality.py`).
+    Rates of both errors on public sets, whole and inverted, stand in `docs/data/quality.json` (`bench/quality.py`).
 
     Args:
         image: uint8 (H, W), black is 0.

@@ -1,4 +1,7 @@
-"""From embeddings to scores: prompts as a classifier, and the probability of each kind (PROTOCOLS 3)."""
+"""From embeddings to scores: prompts as a classifier, and the probability of each kind.
+
+The rule: docs/protocols.md, zero-shot scoring.
+"""
 
 from __future__ import annotations
 

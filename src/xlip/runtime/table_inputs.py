@@ -13,7 +13,7 @@ from xlip.tables.read import read_rows
 from xlip.tables.row import Fault, Row
 
 IMAGE_NAMES = ("path", "image", "image_path", "imagepath", "filename", "file", "image_id", "image_index")
-"""What the column of images is called where nobody names it; in any case, and with spaces for underscores."""
+"""What the column of images is called where no other name is given; in any case, and with spaces for underscores."""
 REPORT = "report"
 Value = str | int | float
 

@@ -39,6 +39,7 @@ class SearchConfig:
     where: str = ""
     """Condition on the columns, such as "view = 'PA' and age > 60"."""
     top: int = 20
+    """Hits that are shown."""
     model: str = ""
     """Default: the one that made the index."""
     html: str = ""

@@ -67,6 +67,7 @@ class EmbedConfig:
     backend: str = "exact"
     """exact (files that any machine searches), or lance (approximate, for what outgrows a machine; extra `search`)."""
     batch_size: int = 64
+    """Images that are encoded at once."""
     workers: int = 2
     """Processes that decode images; 0 = in this process."""
 

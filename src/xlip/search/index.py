@@ -42,7 +42,7 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass
 class Index:
-    """A folder with vectors, ids, columns and thumbnails (docs/search.md has its format).
+    """A folder with vectors, ids, columns and thumbnails (docs/howto/search.md has its format).
 
     What was opened stays as it is while others write; `open` again to see their changes.
     """

@@ -134,7 +134,7 @@ class LanceIndex:
                 if name not in there and self.table.count_rows(f"{name} IS NOT NULL") >= INDEXED_FROM:
                     self._make_index(name)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that readers of older versions fail is what docs/search.md says
+            warnings.simplefilter("ignore")  # that readers of older versions fail is what docs/howto/search.md says
             self.table.optimize(cleanup_older_than=timedelta(0))
 
     def nearest(
@@ -225,7 +225,7 @@ def _connect(place: str) -> Any:
 
 
 def check_processor(flags: str | None = None) -> None:
-    """Refuse where LanceDB would die of an illegal instruction.
+    """Refuse where LanceDB would crash with an illegal instruction.
 
     Args:
         flags: what the processor can do; default: as Linux says it, where it does.

@@ -85,7 +85,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The right to change an index, for one process at a time; a process that dies gives it back.
+    """The right to change an index, for one process at a time; a process that ends, however it ends, gives it back.
 
     Raises:
         XLIPError: another process has it, or the folder may not be written.

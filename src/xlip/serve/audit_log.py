@@ -28,7 +28,7 @@ class AuditLog:
                 self._end_broken_line()
 
     def _end_broken_line(self) -> None:
-        """What a power cut left of a line does not swallow the next one."""
+        """A line that a power cut left unfinished does not run into the next one."""
         size = os.lseek(self._file, 0, os.SEEK_END)
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")
@@ -56,7 +56,7 @@ class AuditLog:
             raise RequestError("no-audit", "the audit log cannot be written; the operator must make room") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -1,7 +1,7 @@
 """Images of several requests through the model together.
 
 The model has one thread. While it works on a batch the next requests gather, and go in together when it is free: under
-load batches are large, and a lone film never waits for company.
+load batches are large, and a single film is never kept waiting for others.
 """
 
 from __future__ import annotations

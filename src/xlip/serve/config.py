@@ -11,7 +11,7 @@ COMMON_KINDS = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Effusion,Emphysema,Fibrosis,Hernia,Infiltration,Mass,Nodule,"
     "Pleural_Thickening,Pneumonia,Pneumothorax,No_Finding"
 )
-"""What is scored where nobody says otherwise: the kinds of ChestX-ray14, and none of them."""
+"""What is scored by default: the kinds of ChestX-ray14, and none of them."""
 
 
 @dataclass(frozen=True)

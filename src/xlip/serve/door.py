@@ -24,7 +24,7 @@ A = TypeVar("A", bound=Ask)
 
 
 class Door:
-    """Of one service."""
+    """The checks that every request of a service passes, on its way in and out."""
 
     def __init__(self, service: Service, tokens: Tokens, audit: AuditLog) -> None:
         config = service.config

@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no-audit": (503, "The prediction could not be recorded"),
     "timeout": (503, "The answer took too long"),
 }
-"""Every kind of fault: its status and title. docs/serve.md lists them."""
+"""Every kind of fault: its status and title. docs/howto/serve.md lists them."""
 
 
 class RequestError(Exception):

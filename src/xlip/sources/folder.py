@@ -42,7 +42,7 @@ def studies(
     train, val or test is the split. `name.txt` beside `name.png` is its report.
 
     The header of a DICOM file says patient, view, sex and age, and whether it is a radiograph at all. Its ids and path
-    come as hashes, as in the source `dicom`; with `patient_pattern`, the path is taken to name nobody and stays.
+    come as hashes, as in the source `dicom`; with `patient_pattern`, the path is taken to identify no person and stays.
 
     Args:
         root: the folder; links are followed.

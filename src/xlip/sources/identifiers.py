@@ -14,7 +14,7 @@ _COMMON = frozenset({
     *("dr", "dra", "prof", "mr", "mrs", "ms", "md", "phd", "med", "von", "van", "de", "la", "le", "del", "the", "of"),
     *("pa", "ap", "ll", "rl", "lt", "rt", "cm", "mm", "no"),
 })  # fmt: skip
-"""Titles, particles and words of every report: alone they name nobody."""
+"""Titles, particles and words of every report: alone they identify no person."""
 _PEOPLE = re.compile(
     "(?<!file)(?<!image)(?<!path)name|nombre|apellido|^nom$|prenom|sobrenome|physician|doctor|radiologist|arzt|"
     "medico|medecin|phone|address|adresse|direccion"

@@ -1,4 +1,7 @@
-"""Kinds from the MeSH tags that people gave to reports of Open-i, by the table `openi_tags.yaml` (docs/tagger.md)."""
+"""Kinds from the MeSH tags that people gave to reports of Open-i, by the table `openi_tags.yaml`.
+
+Which headings are mapped, and which are not: docs/reference/tagger.md.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from xlip.study.kinds import NO_FINDING
 from xlip.study.labels import ABSENT, PRESENT, LabelState
 
 NOT_INDEXED = "no indexing"
-"""A tag that says that nobody looked at the report."""
+"""A tag that says that the report was not read."""
 
 
 @cache

@@ -1,7 +1,7 @@
 """Keyed hashes in the place of identifiers, and the private list that leads back from them.
 
 HMAC-SHA256 under a key that only the hospital has: the same key joins images, reports, tables and later pulls; without
-it nobody can try out all record numbers, as with a plain hash.
+it one cannot try out all record numbers, as with a plain hash.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def read_table(
         faults: gets a drop for every row that does not fit the header, and a notice for every repair.
 
     Raises:
-        XLIPError: the file is missing or not readable, lacks a required column, or, where nobody takes the faults, has
+        XLIPError: the file is missing or not readable, lacks a required column, or, where `faults` is None, has
             a row that does not fit.
     """
     for row in read_rows(path, required):
@@ -207,7 +207,7 @@ def files_under(root: Path) -> Iterator[tuple[str, Path | str]]:
     Local paths are strings: making a `Path` of each would take half of the time.
 
     Raises:
-        OSError: the root, or a folder in it, is not there or may not be read; nothing is left out in silence.
+        OSError: the root, or a folder in it, is not there or may not be read; nothing is left out without an error.
     """
     if not is_local(root):
         found = ((relative(file, root), file) for file in root.rglob("*") if not file.name.startswith("."))

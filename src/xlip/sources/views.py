@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 PROJECTIONS = ("PA", "AP", "FRONTAL", "LATERAL", "OTHER")
-"""What `projection` tells apart; FRONTAL is PA or AP, nobody says which; OTHER is oblique, decubitus or the like."""
+"""What `projection` tells apart; FRONTAL is PA or AP, unknown which; OTHER is oblique, decubitus or the like."""
 STORED = {"PA": "PA", "AP": "AP", "LATERAL": "LATERAL"}
 """Projection -> `Study.view`; the others have no word there."""
 FRONTAL = frozenset({"PA", "AP", "FRONTAL"})

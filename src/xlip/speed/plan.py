@@ -1,4 +1,4 @@
-"""`xlip plan`: what a run will take on N nodes, by formulas that `docs/plan.md` writes down and a test measures."""
+"""`xlip plan`: what a run will take on N nodes, by formulas that `docs/howto/plan.md` writes down, tested."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def planned(run: PretrainConfig, config: PlanConfig) -> dict[str, Any]:
 
 
 def figures(run: PretrainConfig, config: PlanConfig, shape: Shape, cost: StepCost, rate: float) -> dict[str, Any]:
-    """Everything that follows from a step's cost and a rate; see `docs/plan.md` for the formulas."""
+    """Everything that follows from a step's cost and a rate; see `docs/howto/plan.md` for the formulas."""
     mix, ranks = run.data.mix, config.nodes * config.devices
     images = mix.get("pairs", 0) + mix.get("images", 0)
     compute = cost.flops / (rate * 1e9)

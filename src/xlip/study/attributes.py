@@ -1,4 +1,4 @@
-"""What an archive knows of an image that nobody has read (sex, age, view), as texts and targets (`attributes.yaml`)."""
+"""What an archive knows of an image without a reading (sex, age, view), as texts and targets (`attributes.yaml`)."""
 
 from __future__ import annotations
 

@@ -143,4 +143,7 @@ _CHEXPERT = {
     **dict.fromkeys(("Atelectasis", "Edema", "Effusion"), PRESENT),
     **dict.fromkeys(("Cardiomegaly", "Consolidation"), ABSENT),
 }
-"""The choice published with CheXpert for its five competition labels (PROTOCOLS 1); the others are ignored."""
+"""The choice published with CheXpert for its five competition labels; the others are ignored.
+
+The rule: docs/protocols.md, sets.
+"""

@@ -1,4 +1,7 @@
-"""Disease-kind prompts: the texts that stand for a kind being present or absent (`prompts.yaml`, PROTOCOLS 3)."""
+"""Disease-kind prompts: the texts that stand for a kind being present or absent (`prompts.yaml`).
+
+The rule: docs/protocols.md, zero-shot scoring.
+"""
 
 from __future__ import annotations
 

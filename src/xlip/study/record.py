@@ -45,7 +45,7 @@ class Box:
 
 
 _NOTHING: Mapping[str, Any] = {}
-"""Shared by all studies that lack a mapping; nobody writes to it."""
+"""Shared by all studies that lack a mapping; it is never written to."""
 
 
 class Study(NamedTuple):
@@ -69,7 +69,7 @@ class Study(NamedTuple):
     view: str = ""
     split: str = "train"
     tagger: str = ""
-    """What found the entities, as `id@version`; empty where nobody looked, or where the source brought them."""
+    """What found the entities, as `id@version`; empty where no tagger ran, or where the source brought them."""
     sections: Mapping[str, str] = _NOTHING
     """Cleaned report sections by name (`xlip.reports.sections.SECTIONS`); `report` is composed of some of them."""
     width: int = 0
@@ -86,6 +86,6 @@ class Study(NamedTuple):
     tags: tuple[str, ...] = ()
     """The data set's own words for labels, localisations or MeSH terms, as given."""
     report_kinds: Mapping[str, int] | None = None
-    """What the report says of kinds, as `xlip.reports.entities.kinds_of` reads it; None where nobody has read it."""
+    """What the report says of kinds, as `xlip.reports.entities.kinds_of` reads it; None where it has not been read."""
     language: str = ""
-    """ISO 639 code of the report's language; empty where nobody looked, or where its words do not tell."""
+    """ISO 639 code of the report's language; empty where it was not determined, or where its words do not tell."""

@@ -1,4 +1,4 @@
-"""The subgroups that figures are broken down by: sex, age band, view and source (PROTOCOLS 2)."""
+"""The subgroups that figures are broken down by: sex, age band, view and source (docs/reference/metrics.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Delimited text (CSV and its relatives), read strictly; what does not fit is repaired or named by its line.
 
 The `csv` module reads; this file chooses the delimiter, counts cells, and looks closer where a record spans several
-lines or breaks the rules of quoting: a quotation mark that is never closed would otherwise swallow the rows up to the
+lines or breaks the rules of quoting: a quotation mark that is never closed would otherwise take in the rows up to the
 next one without a word.
 """
 

@@ -52,14 +52,23 @@ class ModelConfig:
     """The towers: a size of our own, or a checkpoint to start from."""
 
     image_size: int = 224
+    """Side of the square that the model sees, in pixels."""
     patch_size: int = 16
+    """Side of a patch, in pixels; it divides `image_size`."""
     width: int = 384
+    """Numbers of an image token."""
     depth: int = 12
+    """Transformer blocks of the image tower."""
     heads: int = 6
+    """Attention heads of the image tower; they divide `width`."""
     text_width: int = 384
+    """Numbers of a text token."""
     text_depth: int = 6
+    """Transformer blocks of the text tower."""
     text_heads: int = 6
+    """Attention heads of the text tower; they divide `text_width`."""
     embed_dim: int = 256
+    """Numbers of an embedding in the joint space."""
     stem: str = "patch"
     """patch: one large projection; conv: 3x3 convolutions, better from scratch on few images; curved: convolutions that
     also see how the image curves, which finds small round spots and fine lines sooner."""
@@ -71,15 +80,21 @@ class ModelConfig:
     dropout: float = 0.0
     """Dropout inside both towers."""
     decoder_width: int = 192
+    """Numbers of a token in both decoders."""
     decoder_layers: int = 2
+    """Blocks of each decoder."""
     decoder_heads: int = 3
+    """Attention heads of both decoders; they divide `decoder_width`."""
     local: bool = True
     """Whether shallow features say where a text is answered, see `LocalHead`; AttMIM masks by them."""
     local_share: float = 0.0
     """How much what they answer adds to a zero-shot score."""
     vocab_size: int = 8192
+    """Sub-words that the tokenizer learns from the training reports."""
     max_tokens: int = 128
+    """Sub-words after which a text is cut."""
     preprocess: str = "letterbox"
+    """How an image becomes a square: letterbox, clip or squash."""
     image_checkpoint: str = ""
     """Local folder or hub id of a ViT, DINOv2, DINOv3, SigLIP, Swin or ConvNeXt, or the folder of an XLIP run with the
     same stem: its sizes replace the ones above."""

@@ -35,17 +35,24 @@ class PretrainConfig:
     out: str
     """Folder of the run: model, logs, resolved config, checkpoints."""
     data: Streams = field(default_factory=Streams)
+    """The prepared sets of each stream, and how much of each a step has."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """Sizes of the towers and decoders, or checkpoints to start from."""
     objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(OBJECTIVE_DEFAULTS))
     """Name -> options; see `xlip.objectives.registry`."""
     optim: OptimConfig = field(default_factory=OptimConfig)
+    """The optimiser."""
     augment: Augment | None = field(default_factory=Augment)
+    """How images are changed at every step; null: not at all."""
     augment_on: Literal["auto", "workers", "device"] = "auto"
     """Where images are augmented: by the workers, in fp32; or on the device, to which bytes go then. auto: on an
     accelerator where there is one. Noise is drawn in another way there: both are equal in distribution alone."""
     prompts: str = "xlip"
+    """The prompt set of the training: its name, or a YAML file."""
     steps: int = 10_000
+    """Training steps."""
     seed: int = 0
+    """Seed of weights, draws and augmentation."""
     precision: str = "auto"
     """auto: the format that is measured to be faster on this machine, bf16 or fp32; or bf16, fp32, or fp16
     (accelerators only, with loss scaling)."""
@@ -59,6 +66,7 @@ class PretrainConfig:
     """Whether the towers' activations are computed again in the backward pass instead of kept: a third more time, a
     fraction of the memory."""
     log_every: int = 10
+    """Steps between lines of the log."""
     gradient_norms_every: int = 0
     """Steps between logs of every term's own gradient norm, and its cosine with the contrastive term's; 0 = never."""
     checkpoint_every: int = 1000
@@ -78,3 +86,4 @@ class PretrainConfig:
     trackers: list[str] = field(default_factory=list)
     """Further places for the log, by accelerate's names (wandb, mlflow, ...); each must be installed."""
     evaluate: DuringTraining = field(default_factory=DuringTraining)
+    """What is evaluated while training goes on."""

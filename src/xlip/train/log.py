@@ -84,7 +84,7 @@ class RunLog:
         write_whole(self.folder / "run.json", (text + "\n").encode())
         given = {name: value for name, value in self.config.items() if name != "resume"}
         write_whole(self.folder / CONFIG_NAME, yaml.safe_dump(given, sort_keys=False, allow_unicode=True).encode())
-        # Rows after the checkpoint are of steps that are made again.
+        # Rows after the checkpoint are of steps that will be repeated.
         write_whole(self.folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in self.curve).encode())
         self._lines = (self.folder / "log.jsonl").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start)

@@ -18,8 +18,11 @@ class OptimConfig:
     """Optimiser and schedule."""
 
     lr: float = 5e-4
+    """Learning rate after the warm-up; it falls to 0 along a cosine."""
     weight_decay: float = 0.05
+    """Decoupled weight decay (AdamW)."""
     beta2: float = 0.98
+    """Decay of the running mean of squared gradients."""
     warmup_steps: int = 50
     """Steps with a rising learning rate."""
     clip: float = 1.0

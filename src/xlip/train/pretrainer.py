@@ -38,7 +38,10 @@ class Pretrainer(nn.Module):
         self.model, self.objectives = model, tuple(objectives)
 
     def forward(self, batch: Batch, progress: float, generator: torch.Generator) -> Losses:
-        """Total = sum of weight x term (DESIGN 2.5); `progress` in [0, 1] is the share of the training done."""
+        """Total = sum of weight x term; `progress` in [0, 1] is the share of the training done.
+
+        The rule: docs/method.md, the total.
+        """
         inputs = self.inputs(batch, generator)
         context = Context(
             model=self.model,

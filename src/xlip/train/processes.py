@@ -18,7 +18,7 @@ from torch import distributed as dist
 from xlip.errors import XLIPError
 from xlip.train.sharding import whole
 
-HOW = "torchrun --nproc_per_node N -m xlip.cli pretrain ... (docs/several_processes.md)"
+HOW = "torchrun --nproc_per_node N -m xlip.cli pretrain ... (docs/howto/several_processes.md)"
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "timed out", "Timed out")
 """What the libraries between processes say when another process does not answer any more."""
 

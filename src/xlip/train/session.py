@@ -182,7 +182,7 @@ class Session:
         if not number:
             return
         self.save(done)
-        on_any(accelerator, 0)  # nobody leaves before the checkpoint is whole
+        on_any(accelerator, 0)  # no process leaves before the checkpoint is whole
         raise Stopped(f"stopped by signal {number} after {done} of {self.config.steps} steps; {self.go_on()}", number)
 
     def _kept(self, step: int, batch: Batch, progress: float, error: NotFiniteError) -> XLIPError:

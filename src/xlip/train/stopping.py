@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 terminal sends that is closed."""
 
 SAME_REQUEST = 3.0
-"""Seconds within which a signal that comes twice is one request: launchers hand on what the terminal already sent."""
+"""Seconds within which a signal that comes twice is one request: launchers pass on what the terminal sent already."""
 
 
 class StopRequest:

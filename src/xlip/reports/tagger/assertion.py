@@ -2,7 +2,7 @@
 
 The idea is that of NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009): cues act forwards or backwards inside
 their sentence until a word that ends the scope. Ours differs in what ends a scope (a clause with a verb of its own),
-and in how two cues combine; the cues are in the lexicon, the rules in docs/tagger.md.
+and in how two cues combine; the cues are in the lexicon, the rules in docs/reference/tagger.md.
 """
 
 from __future__ import annotations

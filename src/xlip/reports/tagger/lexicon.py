@@ -1,4 +1,7 @@
-"""The words of one language (`reports/lexicon/LANGUAGE*.yaml`) as labelled phrases; docs/tagger.md has the format."""
+"""The words of one language (`reports/lexicon/LANGUAGE*.yaml`) as labelled phrases.
+
+The format: docs/reference/tagger.md.
+"""
 
 from __future__ import annotations
 

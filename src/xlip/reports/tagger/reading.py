@@ -1,4 +1,4 @@
-"""What the components of the pipeline hand on: one `Reading` per report, in `doc.user_data[READING]`."""
+"""What the components of the pipeline pass to one another: one `Reading` per report, in `doc.user_data[READING]`."""
 
 from __future__ import annotations
 
