@@ -148,7 +148,9 @@ def measured(extras: str, wheel: Path, model: Path, folder: Path) -> dict[str, A
         done = one.run("xlip", *words)
         said = (done.stdout + done.stderr).strip().splitlines()
         assert "Traceback" not in done.stderr, (name, done.stderr)
-        found["commands"][name] = "runs" if done.returncode == 0 else f"exit {done.returncode}: {said[-1][:200]}"
+        found["commands"][name] = (
+            "runs" if done.returncode == 0 else f"exit {done.returncode}: {said[-1][:200]}".replace(f"{folder}/", "")
+        )
     if one.has("fastapi") and one.has("onnxruntime"):
         found["cold_start"] = [served(one, model) for _ in range(3)]
         wall, cpu = json.loads(one.run("python", "-c", ONE_FILM, str(model), str(shown["dicom"]), check=True).stdout)
