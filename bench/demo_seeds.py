@@ -1,6 +1,7 @@
 """The demo with several seeds of phantoms and initialisation: means and intervals of its figures.
 
-Writes docs/data/demo_seeds.json. python bench/demo_seeds.py --out runs/demo_seeds --seeds 0 1 2 3 4; a seed whose figures are there is not run again.
+`python bench/demo_seeds.py --out runs/demo_seeds --seeds 0 1 2 3 4` writes docs/data/demo_seeds.json; a seed whose
+figures are there is not run again.
 """
 
 from __future__ import annotations
