@@ -188,6 +188,8 @@ def _spaces() -> list[tuple[str, str, float]]:
     places = {"work": Path.cwd(), "cache": cache_folder(), "temporary files": Path(tempfile.gettempdir())}
     found = []
     for what, place in places.items():
+        if place is None:
+            continue  # a user without a home keeps nothing
         there = next((one for one in (place, *place.parents) if one.exists()), Path("/"))
         found.append((what, str(place), float(shutil.disk_usage(there).free)))
     return found

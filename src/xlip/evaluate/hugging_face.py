@@ -58,7 +58,7 @@ class HuggingFaceModel:
         if _scale_of(model) is None:
             raise _other(name, model, "logit_scale")
         vision = getattr(model.config, "vision_config", None)
-        if not isinstance(getattr(vision, "image_size", None), int):
+        if vision is None or not isinstance(getattr(vision, "image_size", None), int):
             raise _other(name, model, "vision_config.image_size, one side of a square image")
         settings = _image_settings(name)
         # SigLIP was trained on texts padded to their full length, without a mask.

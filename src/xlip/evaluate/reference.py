@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -73,4 +74,8 @@ def _opened(source: str, encoder: TorchEncoder) -> Reference:
         from xlip.search.open import open_store
 
         return reference_in(open_store(source), encoder)
-    return reference_of(source, encoder, cache_folder() / "references")
+    cache = cache_folder()
+    if cache is not None:
+        return reference_of(source, encoder, cache / "references")
+    with tempfile.TemporaryDirectory() as folder:  # a user without a home keeps nothing
+        return reference_of(source, encoder, Path(folder))

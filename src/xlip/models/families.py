@@ -92,7 +92,7 @@ def cell_size(config: dict[str, Any]) -> int:
     if not IMAGE_FAMILIES[config["model_type"]].staged:
         return patch
     stages: int = len(config.get("depths", defaults.depths))
-    return patch * 2 ** (stages - 1)
+    return patch << (stages - 1)
 
 
 def check_grid(config: dict[str, Any]) -> None:
