@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny import CONFIG, tiny_processor
-from xlip.models.local import START_SCALE, LocalHead, cells, pooled_places, whole
+from xlip.models.local import BINOMIAL, START_SCALE, LocalHead, cells, pooled_places, spread, whole
 from xlip.train.build import build_model
 
 
@@ -70,6 +70,22 @@ def test_pooling_is_log_mean_exp(seed: int, grid: int) -> None:
         tile = answers[b, k, i * side : (i + 1) * side, j * side : (j + 1) * side].numpy()
         assert float(made[b, k, i, j]) == pytest.approx(math.log(np.exp(tile).mean()), abs=1e-9)
     assert float(whole(answers)[1, 2]) == pytest.approx(math.log(np.exp(answers[1, 2].numpy()).mean()), abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_spread_is_the_log_of_a_binomial_mean_and_keeps_what_training_goes_by(seed: int) -> None:
+    answers = torch.tensor(np.random.default_rng(seed).normal(size=(2, 3, 7, 8)) * 3)
+    made = spread(answers).numpy()
+    weights = np.array(BINOMIAL) / sum(BINOMIAL)
+    for b, k in np.ndindex(2, 3):
+        odds = np.pad(np.exp(answers[b, k].numpy()), 2, mode="edge")
+        for i, j in np.ndindex(7, 8):
+            mean = sum(weights[u] * weights[v] * odds[i + u, j + v] for u, v in np.ndindex(5, 5))
+            assert made[b, k, i, j] == pytest.approx(math.log(mean), abs=1e-6)
+    inner = torch.full((1, 1, 12, 12), -20.0).double()
+    inner[0, 0, 4:8, 5:7] = torch.randn(4, 2).double()
+    assert float(whole(spread(inner))) == pytest.approx(float(whole(inner)), abs=1e-4)
 
 
 def test_places_that_do_not_divide_into_the_grid_keep_their_order() -> None:

@@ -80,7 +80,7 @@ def test_maps_come_from_the_local_stem_and_else_from_the_tokens() -> None:
     positive, negative = prompts.chunk(2)
     images = model.images(pixels)
     made = kind_maps(model, images, positive, negative)
-    assert torch.allclose(made, cells(model.local.answers(images.places, positive), 4))
+    assert torch.allclose(made, cells(model.local.maps(images.places, positive), 4))
     old = kind_maps(model, replace(images, places=None), positive, negative)
     unit = torch.nn.functional.normalize(model.image_head(images.tokens), dim=-1)
     wanted = float((model.logit_scale_exp() * unit[1, 6] @ (positive - negative)[2]).detach())

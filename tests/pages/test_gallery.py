@@ -65,7 +65,7 @@ def test_a_model_with_a_local_head_shows_what_its_masks_follow() -> None:
     pairs = text_classifier(MODEL, load_prompts("xlip"), ["Effusion", "Edema"])
     heat = heat_maps(MODEL, pixels, pairs)
     with torch.no_grad():
-        wanted = MODEL.local.answers(MODEL.places(pixels), pairs[:, 0])
+        wanted = MODEL.local.maps(MODEL.places(pixels), pairs[:, 0])
     assert heat == pytest.approx(wanted.numpy(), abs=1e-4)
 
 

@@ -120,7 +120,7 @@ class XLIPAdapter:
         """
         local, places = self._local(), self.model.places(pixels.to(self.model.device))
         assert places is not None
-        return local.answers(places, queries.to(places.device)).float().cpu()
+        return local.maps(places, queries.to(places.device)).float().cpu()
 
     @torch.no_grad()
     def encode_and_map(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ class XLIPAdapter:
         """
         local, made = self._local(), self.model.images(pixels.to(self.model.device))
         assert made.places is not None
-        return made.embedding.float().cpu(), local.answers(made.places, queries.to(made.places.device)).float().cpu()
+        return made.embedding.float().cpu(), local.maps(made.places, queries.to(made.places.device)).float().cpu()
 
     def _local(self) -> LocalHead:
         if self.model.local is None:

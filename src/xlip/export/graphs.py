@@ -50,8 +50,8 @@ class MapGraph(nn.Module):
         self.local, self.mean, self.std = local, model.config.pixel_mean, model.config.pixel_std
 
     def forward(self, pixels: Tensor, queries: Tensor) -> Tensor:
-        """As `XLIPModel.places` and `LocalHead.answers`."""
-        return self.local.answers(self.local((pixels - self.mean) / self.std), queries)
+        """As `XLIPModel.places` and `LocalHead.maps`."""
+        return self.local.maps(self.local((pixels - self.mean) / self.std), queries)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from xlip.models.stem import ConvStem
 
 FEATURES, HIDDEN = 48, 96
 START_SCALE = 14.0
+BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
+LEAST = 1e-30
+"""Below this share of the highest answer, a place's answer is not told from nothing."""
 
 
 class LocalHead(nn.Module):
@@ -61,6 +64,25 @@ class LocalHead(nn.Module):
         """
         asked = F.normalize(self.query(queries).float(), dim=-1)
         return torch.einsum("bhwe,ke->bkhw", places, asked * self.log_scale.exp()) + self.bias
+
+    def maps(self, places: Tensor, queries: Tensor) -> Tensor:
+        """`answers`, spread over the neighbourhood, see `spread`: what is looked at, masked by and measured."""
+        return spread(self.answers(places, queries))
+
+
+def spread(answers: Tensor) -> Tensor:
+    """Each place's answer shared with its neighbours: the log of a binomial mean, 5 x 5, of exp d, (B, K, h, w).
+
+    A finding is often answered by its border, one place beside its middle. The log-mean-exp of a map, which training
+    goes by, stays what it was but for the map's own border. On phantoms, the AUROC of cells rises from 0.82 and 0.76 to
+    0.89 (`docs/log.md`).
+    """
+    top = answers.amax((-2, -1), keepdim=True)
+    shares = (answers - top).exp().flatten(0, 1)[:, None]
+    kernel = torch.tensor(BINOMIAL, dtype=answers.dtype, device=answers.device) / sum(BINOMIAL)
+    shares = F.conv2d(F.pad(shares, (2, 2, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    shares = F.conv2d(F.pad(shares, (0, 0, 2, 2), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return shares[:, 0].unflatten(0, answers.shape[:2]).clamp(min=LEAST).log() + top
 
 
 def whole(answers: Tensor) -> Tensor:

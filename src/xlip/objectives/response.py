@@ -59,7 +59,7 @@ def kind_maps(model: XLIPModel, images: Encodings, positive: Tensor, negative: T
     """
     grid = model.image_tower.grid
     if model.local is not None and images.places is not None:
-        return cells(model.local.answers(images.places, positive), grid)
+        return cells(model.local.maps(images.places, positive), grid)
     unit = F.normalize(model.image_head(images.tokens).float(), dim=-1)
     answers = model.logit_scale_exp() * unit @ (positive - negative).float().T
     made: Tensor = answers.transpose(1, 2).unflatten(-1, (grid, grid))
