@@ -19,6 +19,7 @@
 #? results         docs/results.md and the table of README.md, from the figures of the long runs
 #? schema          the JSON schema of the figures
 #? real-mini       the trial on real radiographs (hours; needs the data sets)
+#? real-open       the trial with real pairs, three seeds (hours; needs the data sets)
 #? finetune        fine-tuning on real radiographs (hours)
 #? finetune-folds  the same with every patient held out once
 #? bench           quick measurements of speed, printed only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from typing import Any
 
@@ -97,7 +98,7 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         described=torch.ones(images, dtype=torch.bool),
         denials=processor.texts([one.text for one in denials]),
         denied=torch.from_numpy(denied_columns(denials, KINDS)),
-        meaning=torch.tensor([hash(one.meaning) & 0xFFFF for one in described], dtype=torch.long),
+        meaning=torch.tensor([zlib.crc32(one.meaning.encode()) for one in described], dtype=torch.long),
     )
 
 

@@ -28,7 +28,8 @@ from xlip.study.prompts import load_prompts
 PER_KIND = {"auroc", "auprc", "positives", "negatives", "ci95"}
 ASKED = {"macro_auroc", "per_kind", "prompts", "split", "preprocessing", "checkpoint"}
 BESIDES = {"macro_ci95", "macro_auprc", "left_out", "images", "dropped", "evaluator", "sanity", "seconds"}
-BESIDES |= {"subgroups", "long_tail", "scoring", "negation"}
+BESIDES |= {"subgroups", "long_tail", "scoring", "negation", "schema_version", "xlip", "replicates", "bootstrap_seed"}
+BESIDES |= {"abstention", "cohort", "decisions"}
 COUNT = 60
 MODEL = tiny_model().eval()
 

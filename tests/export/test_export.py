@@ -38,7 +38,7 @@ SQUARES = np.stack([generate(700 + index, size=64).pixels for index in range(5)]
 def test_the_folder_holds_separate_graphs_a_tokenizer_and_its_proof(exported: Exported) -> None:
     names = {file.name for file in exported.folder.iterdir()}
     graphs = {f"{name}.{form}" for name in ("image", "text", "map") for form in ("onnx", "pt2")}
-    assert names == {*graphs, "tokenizer.json", "export.json", "parity.json"}
+    assert names == {*graphs, "tokenizer.json", "export.json", "parity.json", "abstention.json"}
     said = json.loads((exported.folder / "parity.json").read_text())
     compared = {(one["form"], one["output"]) for one in said["differences"]}
     assert compared == {(form, name) for name in ("image", "text", "map") for form in ("onnx", "pt2")}

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlip.objectives.masking import MODES, mask_patches, mask_words, ramp
+from xlip.objectives.masking import MODES, levelled, mask_patches, mask_words, ramp
 
 
 def masks(response: torch.Tensor, mode: str, ratio: float = 0.5, share: float = 1.0, seed: int = 0) -> torch.Tensor:
@@ -54,6 +54,21 @@ def test_without_attention_the_mask_ignores_the_response() -> None:
     share_of_top = masks(response, "high", share=0.0)[:, 32:].float().mean()
     assert share_of_top == pytest.approx(0.5, abs=0.02)
     assert torch.equal(masks(response, "random", seed=3), masks(-response, "random", seed=3))
+
+
+def test_what_answers_equally_but_for_rounding_is_hidden_by_the_noise_alone() -> None:
+    response = torch.full((4, 16), 0.5)
+    response[:, :3] = torch.tensor([1.0, 0.9, 0.1])
+    shaken = response * (1 + 1e-7 * torch.randn(4, 16))
+    masks = [
+        mask_patches(levelled(one), ratio=0.5, mode="high", attention_share=1.0, generator=torch.Generator())
+        for one in (response, shaken)
+    ]
+    assert torch.equal(*masks)
+    assert masks[0][:, :2].all()
+    assert not masks[0][:, 2].any()
+    order = levelled(torch.tensor([[-2.0, 1.0, 0.5, 0.0]]))
+    assert order.argsort(1).tolist() == [[0, 3, 2, 1]]
 
 
 def test_no_gradient_flows_through_the_response() -> None:

@@ -63,7 +63,7 @@ def test_the_report_of_a_zero_shot_evaluation(phantoms: Path, run: Path, evaluat
 def test_a_report_with_validation_fits_a_phone_and_a_desk(width: int, tmp_path: Path) -> None:
     add_pages(result(validation=True), tmp_path)
     seen = look(tmp_path / "report.html", tmp_path, width)
-    assert len(seen.widths) == 6
+    assert len(seen.widths) == 8
     assert all(seen.widths)
     assert (seen.unnamed, seen.broken, seen.overflow, seen.console) == (0, 0, 0, [])
     assert "Rule val: the threshold with the greatest F1 on the validation split" in seen.text
@@ -83,7 +83,7 @@ def test_the_report_of_a_retrieval(phantoms: Path, tmp_path: Path) -> None:
 def test_the_contact_sheet_of_inspect(phantoms: Path, tmp_path: Path) -> None:
     assert cli.main(["inspect", str(phantoms), "--out", str(tmp_path / "sheet.html"), "--limit", "6"]) == 0
     seen = look(tmp_path / "sheet.html", tmp_path)
-    assert len(seen.widths) == 6
+    assert len(seen.widths) == 8
     assert all(seen.widths)
     assert (seen.unnamed, seen.overflow, seen.console) == (0, 0, [])
 

@@ -255,7 +255,9 @@ def test_a_probe_fits_what_the_policy_says(policy: str, monkeypatch: pytest.Monk
     nothing = np.zeros((len(TABLE), 2), np.float32)
     seen = Embedded(cases, nothing, nothing)
     parts = _Parts("set", seen, seen, seen)
-    assert handed(lambda: LinearProbe(uncertain=policy)._train(parts, list(KINDS), 0)) == expected_targets(policy)
+    assert handed(lambda: LinearProbe(uncertain=policy)._train(parts, list(KINDS), 0, np.zeros(0))) == expected_targets(
+        policy
+    )
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -17,7 +17,7 @@ from xlip.batches.draws import row_draws, seed_of, uniform
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.masking import MODES, mask_patches, ramp
+from xlip.objectives.masking import MODES, levelled, mask_patches, ramp
 from xlip.objectives.objective import Context, Term, zero
 from xlip.objectives.pixel_targets import TARGETS, pixel_target
 from xlip.objectives.queries import presence, query_texts
@@ -98,7 +98,7 @@ class AttMIM:
         share = self.attention_share * ramp(context.progress, self.ramp)
         ratio = self._ratio(context.progress)
         hidden = mask_patches(
-            answer,
+            levelled(answer),
             ratio=ratio,
             mode=self.mode,
             attention_share=share,

@@ -43,6 +43,17 @@ def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: 
     return _top(filler, hidden)
 
 
+def levelled(response: Tensor) -> Tensor:
+    """The response in steps of 1 / 16,384 of a row's largest, (B, N).
+
+    Places that show the same (the black around a film) answer equally but for rounding, which depends on how many
+    images are computed together. In steps they are equal, and their order is the noise's: the same on every rank.
+    """
+    response = response.detach().float()
+    largest = response.abs().amax(1, keepdim=True).clamp(min=1e-30)
+    return (response / largest * 16384).round()
+
+
 def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: Draws) -> Tensor:
     """Hide whole entities with p_entity and other whole words with p_other (docs/method.md, EntMLM).
 

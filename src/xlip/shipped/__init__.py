@@ -38,7 +38,7 @@ def graphs_place(spec: str | os.PathLike[str]) -> str:
 
 def encoder_place(spec: str) -> str:
     """The same for what needs an encoder alone: the graphs where torch is not installed, which cannot train."""
-    return model_place(spec) if find_spec("torch") else graphs_place(spec)
+    return graphs_place(spec) if is_shipped(spec) and find_spec("torch") is None else model_place(spec)
 
 
 def knows_phantoms_only(place: str | os.PathLike[str]) -> bool:

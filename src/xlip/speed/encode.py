@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xlip.models.fast import fast_encoder
+from xlip.models.fast import FastEncoder, fast_encoder
+from xlip.models.xlip import XLIPModel
 from xlip.speed.made_up import Shape, made_up_batch, made_up_model
 from xlip.speed.rounds import in_turns
 
@@ -19,11 +20,16 @@ CLOSE = 1e-2
 """Largest 1 - cosine of the same image."""
 
 
-@torch.inference_mode()
 def encode_rates(shape: Shape, rounds: int, images: int) -> dict[str, Any]:
     """Images/s of both, and the least cosine between them."""
     model = made_up_model(shape)
     model.train(False)
+    fast = fast_encoder(model)  # outside inference mode: what is chosen by measurement may be measured with a gradient
+    with torch.inference_mode():
+        return _rates(shape, rounds, images, model, fast)
+
+
+def _rates(shape: Shape, rounds: int, images: int, model: XLIPModel, fast: FastEncoder) -> dict[str, Any]:
     pixels = made_up_batch(replace(shape, pairs=images, lone_images=0)).pixels
     tower = model.image_tower
 
@@ -32,7 +38,6 @@ def encode_rates(shape: Shape, rounds: int, images: int) -> dict[str, Any]:
         pooled = tokens.amax(1) if tower.pool == "max" else tokens.mean(1)
         return F.normalize(model.image_head(pooled), dim=1)
 
-    fast = fast_encoder(model)
     found = in_turns({"plain transformers": plain, "encode": lambda: fast(pixels)}, rounds)
     cosine = float((plain() * fast(pixels).float()).sum(1).min())
     rates = {name: round(images / one["cpu_seconds"], 2) for name, one in found.items()}

@@ -34,6 +34,7 @@ class PlanConfig:
     out: str = ""
     """JSON file to write."""
     nodes: int = 1
+    """Machines."""
     devices: int = 1
     """Of each node: processes that train together on it."""
     gflops: float = 0.0

@@ -105,8 +105,9 @@ class ModelConfig:
         for name, least in LEAST.items():
             if not getattr(self, name) >= least:
                 raise XLIPError(f"model.{name}: expected at least {least}, got {getattr(self, name)}")
+        used = {"width": not self.image_checkpoint, "text_width": not self.text_checkpoint, "decoder_width": True}
         for width, heads in (("width", "heads"), ("text_width", "text_heads"), ("decoder_width", "decoder_heads")):
-            if getattr(self, width) % getattr(self, heads):
+            if used[width] and getattr(self, width) % getattr(self, heads):  # a checkpoint brings its own sizes
                 raise XLIPError(
                     f"model.{heads}: expected a divisor of model.{width} {getattr(self, width)}, got "
                     f"{getattr(self, heads)}"
@@ -257,14 +258,15 @@ def _local_stages(config: ModelConfig) -> int:
 def _image_config(config: ModelConfig) -> dict[str, Any]:
     if config.image_checkpoint:
         found = checkpoint_config(config.image_checkpoint)
-        patch = _side(cell_size(found), "patches", config.image_checkpoint)
+        kernel = _side(found.get("patch_size", 16), "patches", config.image_checkpoint)
+        patch = cell_size({**found, "patch_size": kernel})
         _side(found.get("image_size", 224), "images", config.image_checkpoint)
         if config.image_size % patch:
             raise XLIPError(
                 f"model.image_size {config.image_size} is no multiple of the patches of model.image_checkpoint "
                 f"{config.image_checkpoint}, {patch} pixels; take {max(config.image_size // patch, 1) * patch}"
             )
-        return {**found, "num_channels": 1, "image_size": config.image_size, "patch_size": patch}
+        return {**found, "num_channels": 1, "image_size": config.image_size, "patch_size": kernel}
     if config.image_size % config.patch_size:
         raise XLIPError(f"model.image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
     return {

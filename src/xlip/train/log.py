@@ -163,5 +163,6 @@ def _summary(values: Mapping[str, float]) -> str:
     hidden = ("total", "gradient_norm", "lr", "images_per_s", "share_of_matmul_rate", "data_wait_share")
     terms = " ".join(f"{name} {value:.3f}" for name, value in values.items() if name not in hidden and "/" not in name)
     rate = f"{values['images_per_s']:.0f} img/s ({values['share_of_matmul_rate']:.0%} of matmul)"
-    rate += f", waits for data {values['data_wait_share']:.0%}"
+    if "data_wait_share" in values:
+        rate += f", waits for data {values['data_wait_share']:.0%}"
     return f"loss {values['total']:.3f} = {terms} | {rate}"
