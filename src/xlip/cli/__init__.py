@@ -27,7 +27,7 @@ TRAINING = frozenset({
     "transformers",
 })  # fmt: skip
 """Modules of the extra `[train]` beside those."""
-SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "threadpoolctl"})
+SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "rich", "threadpoolctl"})
 """Of these, what the extra `[search]` brings without torch; `[train]` has it too."""
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What schedulers send before they kill; what a terminal sends that is closed."""

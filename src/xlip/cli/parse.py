@@ -84,7 +84,9 @@ def _check_config(words: list[str]) -> None:
         name = after if word == "--config" else word.removeprefix("--config=") if "--config=" in word[:9] else ""
         if name and Path(name).is_file():
             with reading(name, "expected a YAML file of options"):
-                yaml.safe_load(Path(name).read_text("utf-8"))
+                found = yaml.safe_load(Path(name).read_text("utf-8"))
+            if not isinstance(found, dict):
+                raise XLIPError(f"{name}: expected a YAML file of options, such as 'steps: 100'; found no option in it")
 
 
 def _check_numbers(config: Any, above: str = "") -> None:

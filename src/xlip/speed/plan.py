@@ -61,6 +61,7 @@ def plan(config: PlanConfig) -> dict[str, Any]:
         check_target(Path(config.out), folder=False)
     found = planned(read_run(config.run), config)
     if config.out:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(config.out), {"plan": asdict(config), **found})
     return found
 

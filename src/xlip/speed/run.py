@@ -61,6 +61,7 @@ def bench(part: str, config: BenchConfig) -> dict[str, Any]:
     }  # fmt: skip
     report = {"part": part, "smallest": config.smallest, "machine": machine_facts(), **parts[part](config)}
     if config.out:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(config.out), report)
     return report
 
