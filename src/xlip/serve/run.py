@@ -50,6 +50,7 @@ def serve(config: ServeConfig, open_model: Callable[[], Encoder], say: Callable[
             server.should_exit = service.failure is not None
 
         server = _server(config, make_app(service, tokens, audit, started))
+        listener.listen(CONNECTIONS)  # who connects as soon as the address is said waits instead of being refused
         host = f"[{config.host}]" if ":" in config.host else config.host
         say(f"http://{host}:{listener.getsockname()[1]}/ answers for {service.info.checkpoint}; research use only")
         server.run(sockets=[listener])
