@@ -82,7 +82,8 @@ def spread(answers: Tensor) -> Tensor:
     kernel = torch.tensor(BINOMIAL, dtype=answers.dtype, device=answers.device) / sum(BINOMIAL)
     shares = F.conv2d(F.pad(shares, (2, 2, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
     shares = F.conv2d(F.pad(shares, (0, 0, 2, 2), mode="replicate"), kernel.view(1, 1, -1, 1))
-    return shares[:, 0].unflatten(0, answers.shape[:2]).clamp(min=LEAST).log() + top
+    made: Tensor = shares[:, 0].unflatten(0, answers.shape[:2]).clamp(min=LEAST).log() + top
+    return made
 
 
 def whole(answers: Tensor) -> Tensor:
