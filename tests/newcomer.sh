@@ -15,11 +15,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     chmod 755 "$place"
     user="setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs"
 fi
-mkdir "$place/home" "$place/work"
+mkdir "$place/home" "$place/here"
 
 as_newcomer() {
     (
-        cd "$place/work"
+        cd "$place/here"
         exec env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u XLIP_CACHE -u XLIP_DATA \
             -u HF_HOME -u XDG_CACHE_HOME -u PIP_CACHE_DIR HOME="$place/home" $user "$@"
     )
@@ -31,7 +31,7 @@ if [ -n "$user" ] && ! as_newcomer "$python" -c 'import venv' 2>/dev/null; then
 fi
 
 if [ "${1:-}" = --commands ]; then
-    (cd "$source" && git ls-files -z | xargs -0 tar cf -) | (mkdir "$place/work/xlip" && tar xf - -C "$place/work/xlip")
+    (cd "$source" && git ls-files -z | xargs -0 tar cf -) | (mkdir "$place/here/xlip" && tar xf - -C "$place/here/xlip")
     [ -z "$user" ] || chown -R 65534:65534 "$place"
     as_newcomer sh -c 'cd xlip && make demo && make test'
     echo "newcomer: the two commands pass"
@@ -43,9 +43,9 @@ if [ "${1:-}" = --smallest ]; then
     extras=data,serve form=--smallest
     shift
 fi
-cp "$1" "$place/work/"
+cp "$1" "$place/here/"
 wheel=$(basename "$1")
-cp "$source/tests/newcomer.py" "$place/work/"
+cp "$source/tests/newcomer.py" "$place/here/"
 [ -z "$user" ] || chown -R 65534:65534 "$place"
 as_newcomer "$python" -m venv env
 as_newcomer env/bin/pip install -q "$(printf '%s' "$wheel")[$extras]"

@@ -59,28 +59,29 @@ class StoppedError(Exception):
     """What ends a call in its midst."""
 
 
+def stopped_at(model: FakeModel, call: int) -> FakeModel:
+    """The same model, which breaks off at a call, counted with those that were made."""
+
+    def image(pixels: torch.Tensor) -> torch.Tensor:
+        if len(model.calls) == call:
+            raise StoppedError
+        return FakeModel().image(pixels)
+
+    return replace(model, image=image)
+
+
 def test_a_call_that_was_stopped_goes_on_where_it_was(table: Path, own_cache: Path, monkeypatch) -> None:
     monkeypatch.setattr("xlip.evaluate.embeddings.PART", 2)
     whole = embed(FakeModel(), open_cases(str(table)), cache=False)
     model = FakeModel()
 
-    def stop(pixels: torch.Tensor) -> torch.Tensor:
-        if len(model.calls) == 2:
-            raise StoppedError
-        return FakeModel().image(pixels)
-
     with pytest.raises(StoppedError):
-        embed(replace(model, image=stop), open_cases(str(table)), batch_size=1)
+        embed(stopped_at(model, 2), open_cases(str(table)), batch_size=1)
     assert len(list(own_cache.rglob("*.parts/*.safetensors"))) == 0  # the second case was in the first part
     model.calls.clear()
 
-    def later(pixels: torch.Tensor) -> torch.Tensor:
-        if len(model.calls) == 4:
-            raise StoppedError
-        return FakeModel().image(pixels)
-
     with pytest.raises(StoppedError):
-        embed(replace(model, image=later), open_cases(str(table)), batch_size=1)
+        embed(stopped_at(model, 4), open_cases(str(table)), batch_size=1)
     assert len(list(own_cache.rglob("*.parts/*.safetensors"))) == 2  # cases 0, 1 and 2 (damaged), 3
     model.calls.clear()
     cases = open_cases(str(table))
@@ -96,13 +97,8 @@ def test_a_damaged_part_is_made_again(table: Path, own_cache: Path, monkeypatch)
     monkeypatch.setattr("xlip.evaluate.embeddings.PART", 2)
     model = FakeModel()
 
-    def later(pixels: torch.Tensor) -> torch.Tensor:
-        if len(model.calls) == 4:
-            raise StoppedError
-        return FakeModel().image(pixels)
-
     with pytest.raises(StoppedError):
-        embed(replace(model, image=later), open_cases(str(table)), batch_size=1)
+        embed(stopped_at(model, 4), open_cases(str(table)), batch_size=1)
     first, _ = sorted(own_cache.rglob("*.parts/*.safetensors"))
     first.write_bytes(first.read_bytes()[:-3])
     model.calls.clear()

@@ -44,10 +44,7 @@ class Augment:
         """(B, 1, H, W) in [0, 1] -> the same shape and range; all draws come from `generator` (on the CPU)."""
         if len(pixels) == 0:
             return pixels
-        placement = self._placement(len(pixels), generator).to(pixels.device)
-        grid = F.affine_grid(placement, list(pixels.shape), align_corners=False)
-        moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
-        return self._exposure(moved, generator, None)
+        return self._exposure(self._moved(pixels, generator), generator, None)
 
     def on_device(self, squares: Tensor, seeds: Tensor) -> Tensor:
         """(B, 1, H, W) uint8 -> fp32 in [0, 1], augmented on the device of the squares.
@@ -63,10 +60,12 @@ class Augment:
         if len(pixels) == 0:
             return pixels
         draws = row_draws(seeds, "augment")
-        placement = self._placement(len(pixels), draws).to(pixels.device, non_blocking=True)
+        return self._exposure(self._moved(pixels, draws), draws, seeds.to(pixels.device, non_blocking=True))
+
+    def _moved(self, pixels: Tensor, generator: Draws) -> Tensor:
+        placement = self._placement(len(pixels), generator).to(pixels.device, non_blocking=True)
         grid = F.affine_grid(placement, list(pixels.shape), align_corners=False)
-        moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
-        return self._exposure(moved, draws, seeds.to(pixels.device, non_blocking=True))
+        return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
 
     def _placement(self, rows: int, generator: Draws) -> Tensor:
         """(B, 2, 3): from output to input coordinates in [-1, 1]."""

@@ -27,9 +27,8 @@ def denials_in(study: Study) -> list[Denial]:
     """
     found: dict[str, frozenset[str]] = {}
     for sentence in sentences(study):
-        bearing = [one for one in sentence.entities if one.kind]
-        if bearing and all(one.assertion == "absent" for one in bearing):
-            found[sentence.text] = frozenset(one.kind for one in bearing if one.kind)
+        if denied := sentence.denied:
+            found[sentence.text] = denied
     return [Denial(text, kinds) for text, kinds in found.items()]
 
 

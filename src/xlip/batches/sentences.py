@@ -41,6 +41,18 @@ class Sentence:
     text: str
     entities: tuple[Entity, ...]
 
+    @property
+    def bearing(self) -> list[Entity]:
+        """The entities that say something of a kind."""
+        return [one for one in self.entities if one.kind]
+
+    @property
+    def denied(self) -> frozenset[str]:
+        """The kinds whose absence it states, where it states or doubts none; else empty."""
+        if any(one.assertion != "absent" for one in self.bearing):
+            return frozenset()
+        return frozenset(str(one.kind) for one in self.bearing)
+
 
 Key = tuple[str, str, str]
 """Kind, side ('left', 'right' or '') and zone (as descriptions say it, or '')."""
@@ -59,11 +71,10 @@ class SentenceBank:
         denials: dict[str, tuple[Sentence, frozenset[str]]] = {}
         for study in studies:
             for sentence in sentences(study):
-                bearing = [one for one in sentence.entities if one.kind]
-                if not bearing or len(sentence.text) > LONGEST:
+                if len(sentence.text) > LONGEST:
                     continue
-                if all(one.assertion == "absent" for one in bearing):
-                    denials.setdefault(sentence.text, (sentence, frozenset(str(one.kind) for one in bearing)))
+                if denied := sentence.denied:
+                    denials.setdefault(sentence.text, (sentence, denied))
                 elif (key := _stated_key(sentence)) is not None:
                     self._stated.setdefault(key, []).append(sentence)
         self._denials = list(denials.values())
@@ -122,7 +133,7 @@ def _folded(text: str) -> tuple[str, list[int]]:
 
 def _stated_key(sentence: Sentence) -> Key | None:
     """What a sentence states where it is one present kind at a place that is understood; else None."""
-    bearing = [one for one in sentence.entities if one.kind]
+    bearing = sentence.bearing
     if {one.assertion for one in bearing} != {"present"} or len({one.kind for one in bearing}) != 1:
         return None
     sides, zones = set[str](), set[str]()

@@ -42,11 +42,6 @@ class _Recorder(io.TextIOBase):
         sys.stderr.flush()
 
 
-def recording() -> bool:
-    """Whether a command runs with `--json`."""
-    return bool(_current)
-
-
 def record_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bool:
     """Keep a table for the object; False where none was asked for, and the caller prints as usual."""
     if not _current:

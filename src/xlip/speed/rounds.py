@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -49,9 +47,3 @@ def machine_facts() -> dict[str, Any]:
         "transformers": transformers.__version__,
         "matmul_gflops": matmul_rates(device),
     }
-
-
-def peak_gb() -> float:
-    """Largest resident set of this process so far, in 10^9 bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

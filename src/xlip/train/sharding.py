@@ -57,8 +57,3 @@ def split_as(value: Any, like: Tensor) -> Any:
     if isinstance(value, Tensor) and isinstance(like, DTensor) and value.shape == like.shape:
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
     return value
-
-
-def is_split(model: nn.Module) -> bool:
-    """Whether the weights are split."""
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
