@@ -277,6 +277,7 @@ def test_a_service_that_makes_no_dicom_objects_says_why_in_the_place_of_the_butt
     page.goto(f"{site.url}/")
     page.get_by_role("textbox", name="Token").fill(TOKEN)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Ready")
     page.locator("#files").set_input_files(films[1])
     expect(page.get_by_role("status")).to_contain_text("1 of 1 films scored")
     expect(page.locator("#no-dicom")).to_have_text("No export as DICOM: the extra `pacs` is not installed here.")

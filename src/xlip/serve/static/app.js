@@ -135,6 +135,7 @@ async function takeObjects() {
 }
 
 async function addFilms(files) {
+  if (!state.about) return complain("The service has not answered yet. Add the films once it has.");
   const most = state.about.max_mb * 1024 * 1024;
   for (const file of files) {
     const film = { file, name: file.name, film: null, scores: null, fault: "", warning: "", sha256: "", dicom: false };
@@ -250,7 +251,7 @@ async function search(asked, words) {
 function dropped(event) {
   event.preventDefault();
   document.body.classList.remove("over");
-  if (state.about) addFilms([...event.dataTransfer.files]);
+  addFilms([...event.dataTransfer.files]);
 }
 
 function start() {
