@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xlip.models.smoothing import smooth
+
 SCALES = (0.75, 1.25)
 """Standard deviations of the smoothing, in pixels of the halved image: 1.5 and 2.5 pixels of the whole one."""
 CHANNELS = 2 * len(SCALES)
@@ -31,16 +33,13 @@ def curvature(pixels: Tensor) -> Tensor:
     """
     with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
         halved = F.avg_pool2d(pixels.float(), 2)
-        found = torch.cat([_eigenvalues(_smoothed(halved, scale)) * (scale**2 / UNIT) for scale in SCALES], 1)
+        found = torch.cat([_eigenvalues(smooth(halved, _gaussian(scale))) * (scale**2 / UNIT) for scale in SCALES], 1)
         return F.interpolate(found, scale_factor=2.0, mode="nearest")
 
 
-def _smoothed(x: Tensor, scale: float) -> Tensor:
+def _gaussian(scale: float) -> list[float]:
     reach = math.ceil(3 * scale)
-    weights = torch.tensor([math.exp(-(i**2) / (2 * scale**2)) for i in range(-reach, reach + 1)], device=x.device)
-    weights = weights / weights.sum()
-    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="replicate"), weights.view(1, 1, 1, -1))
-    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="replicate"), weights.view(1, 1, -1, 1))
+    return [math.exp(-(place**2) / (2 * scale**2)) for place in range(-reach, reach + 1)]
 
 
 def _eigenvalues(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xlip.models.smoothing import smooth
 from xlip.models.stem import ConvStem
 
 FEATURES, HIDDEN = 48, 96
@@ -78,11 +79,7 @@ def spread(answers: Tensor) -> Tensor:
     0.89 (`docs/log.md`).
     """
     top = answers.amax((-2, -1), keepdim=True)
-    shares = (answers - top).exp().flatten(0, 1)[:, None]
-    kernel = torch.tensor(BINOMIAL, dtype=answers.dtype, device=answers.device) / sum(BINOMIAL)
-    shares = F.conv2d(F.pad(shares, (2, 2, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    shares = F.conv2d(F.pad(shares, (0, 0, 2, 2), mode="replicate"), kernel.view(1, 1, -1, 1))
-    made: Tensor = shares[:, 0].unflatten(0, answers.shape[:2]).clamp(min=LEAST).log() + top
+    made: Tensor = smooth((answers - top).exp(), BINOMIAL).clamp(min=LEAST).log() + top
     return made
 
 
