@@ -48,7 +48,7 @@ class Encodings:
     """(B, h, w, E), L2-normalised, fp32: images' shallow features in the joint space, see `LocalHead`; None for texts
     and where the model has no such head."""
 
-    def __getitem__(self, rows: slice) -> Encodings:
+    def __getitem__(self, rows: slice | Tensor) -> Encodings:
         places = None if self.places is None else self.places[rows]
         return Encodings(self.tokens[rows], self.embedding[rows], self.mask[rows], places)
 

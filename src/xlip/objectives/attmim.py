@@ -20,7 +20,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.objectives.masking import MODES, levelled, mask_patches, ramp
 from xlip.objectives.objective import Context, Term, zero
 from xlip.objectives.pixel_targets import TARGETS, pixel_target
-from xlip.objectives.queries import presence, query_texts
+from xlip.objectives.queries import Query, presence, query_texts
 from xlip.objectives.response import RESPONSES, kind_maps, kind_response, response
 from xlip.study.labels import UncertainPolicy
 
@@ -93,36 +93,33 @@ class AttMIM:
         batch, model = context.batch, context.model
         if len(batch.pixels) == 0:
             return zero(context)
-        query = query_texts(context, self.entity_weight, self.uncertain)
-        answer = self.answer(context, query.words, query.weights)
-        share = self.attention_share * ramp(context.progress, self.ramp)
-        ratio = self._ratio(context.progress)
-        hidden = mask_patches(
-            levelled(answer),
-            ratio=ratio,
-            mode=self.mode,
-            attention_share=share,
-            generator=row_draws(batch.image_seeds, self.name),
-        )
         rows = self._rows(context)
         if self.share < 1 and not len(rows):
             return zero(context)
-        pixels, hidden = batch.pixels[rows], hidden[rows]
-        drawn = uniform(row_draws(batch.image_seeds, f"{self.name} text"), len(batch.pixels), 1)
-        kept = drawn.to(pixels.device)[rows] >= self.text_dropout
+        query = query_texts(context, self.entity_weight, self.uncertain)
+        answer = self.answer(context, rows, query)
+        share = self.attention_share * ramp(context.progress, self.ramp)
+        ratio = self._ratio(context.progress)
+        seeds = batch.image_seeds[rows.to(batch.image_seeds.device)]
+        hidden = mask_patches(
+            levelled(answer), ratio=ratio, mode=self.mode, attention_share=share, generator=row_draws(seeds, self.name)
+        )
+        pixels = batch.pixels[rows]
+        drawn = uniform(row_draws(seeds, f"{self.name} text"), len(rows), 1)
+        kept = drawn.to(pixels.device) >= self.text_dropout
         text = DecoderText(query.words[rows], (query.weights[rows] > 0) & kept, query.embedding[rows])
         predicted = reconstruct(model, pixels, context.images.tokens[rows], hidden, text, self.where, ratio)
-        weights = focused(answer[rows], hidden, self.focus)
+        weights = focused(answer, hidden, self.focus)
         return patch_error(predicted, pixels, hidden, model.image_tower.patch_size, self.target, weights)
 
-    def answer(self, context: Context, words: Tensor, weights: Tensor) -> Tensor:
-        """(B, N): how strongly each patch answers."""
-        model = context.model
+    def answer(self, context: Context, rows: Tensor, query: Query) -> Tensor:
+        """(rows, N): how strongly each patch of these images answers."""
+        model, images = context.model, context.images[rows]
         if self.response != "local":
-            return response(model, context.images, words, weights, by=self.response)
+            return response(model, images, query.words[rows], query.weights[rows], by=self.response)
         positive, negative = context.texts["prompts"].embedding.chunk(2)
-        maps = kind_maps(model, context.images, positive, negative)
-        return kind_response(maps, presence(context, self.uncertain))
+        maps = kind_maps(model, images, positive, negative)
+        return kind_response(maps, presence(context, self.uncertain)[rows])
 
     def _ratio(self, progress: float) -> float:
         """The same for all images of a step, on every rank: a second pass wants rows of one length."""
