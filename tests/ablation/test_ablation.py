@@ -61,6 +61,24 @@ def test_equal_cells_have_equal_keys_whatever_their_name_and_order(tmp_path: Pat
     assert cell_key(told.cells[0]) == cell_key(first.cells[0])  # a default that is written out
 
 
+def test_a_set_that_is_prepared_anew_makes_other_cells_and_one_that_stays_does_not(tmp_path: Path) -> None:
+    own = SMALL.replace("phantom: {pairs: 6, images: 8, texts: 4, test: 12, size: 64}", f"test: {tmp_path}/test")
+    own = own.replace("data: {mix:", f"data: {{pairs: [{{path: {tmp_path}/pairs}}], mix:")
+    for name in ("pairs", "test"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.parquet").write_bytes(b"one")
+        (tmp_path / name / "stats.json").write_text('{"kept": 1}')
+    plan = read_plan(write(tmp_path, own), quick=False)
+    before = [cell_key(cell) for cell in plan.cells]
+    assert [cell_key(cell) for cell in plan.cells] == before
+    (tmp_path / "test" / "stats.json").write_text('{"kept": 2}')
+    after = [cell_key(cell) for cell in plan.cells]
+    (tmp_path / "pairs" / "part.parquet").write_bytes(b"more")
+    last = [cell_key(cell) for cell in plan.cells]
+    assert not set(before) & set(after)
+    assert not set(after) & set(last)
+
+
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     text = SMALL.split("variants:")[0] + "grid: {objectives.attmim.mode: [high, low], steps: [1, 2, 3]}\n"
     plan = read_plan(write(tmp_path, text), quick=False)

@@ -115,8 +115,28 @@ def cell_key(cell: Cell) -> str:
     """
     config = training_config(cell, {}, Path())
     objectives = {one.name: asdict(one) for one in build_objectives(config.objectives)}  # type: ignore[call-overload]
-    told = [{**asdict(config), "objectives": objectives}, dict(cell.phantom), cell.test, cell.test_split]
+    named = [one.path for stream in (config.data.pairs, config.data.images, config.data.texts) for one in stream]
+    held = {path: contents_of(path) for path in (*named, cell.test) if path}
+    told = [{**asdict(config), "objectives": objectives}, dict(cell.phantom), cell.test, cell.test_split, held]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def contents_of(path: str) -> str:
+    """A digest of what a set on this machine holds: it changes where the set is prepared anew from other studies or in
+    another way; '' for a set elsewhere, which its name stands for.
+
+    Of the tables the sizes are taken and of `stats.json`, which counts what they hold, the bytes: reading whole sets
+    before every table would cost more than a quick cell.
+    """
+    place = Path(path)
+    if not place.exists():
+        return ""
+    found = hashlib.sha256()
+    for file in sorted(place.rglob("*.parquet")) if place.is_dir() else [place]:
+        found.update(f"{file.name} {file.stat().st_size}\n".encode())
+    counts = place / "stats.json"
+    found.update(counts.read_bytes() if counts.is_file() else b"")
+    return found.hexdigest()[:16]
 
 
 def training_config(cell: Cell, streams: Mapping[str, Any], out: Path) -> PretrainConfig:
