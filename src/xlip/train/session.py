@@ -21,6 +21,7 @@ from xlip.train.checkpoint import save_checkpoint
 from xlip.train.config import PretrainConfig
 from xlip.train.faults import Spikes, studies_of, write_batch, write_notes
 from xlip.train.flops import training_flops
+from xlip.train.idle import Idle
 from xlip.train.loader import batches
 from xlip.train.log import CONFIG_NAME, RunLog
 from xlip.train.processes import of_all, on_any, while_together
@@ -53,6 +54,10 @@ class Session:
     spikes: Spikes = field(default_factory=Spikes)
     pending: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
     """Steps made whose values are still on the device."""
+    idle: Idle = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.idle = Idle(tuple(self.config.objectives))
 
     def run(self) -> None:
         """Make the steps.
@@ -156,6 +161,8 @@ class Session:
             if expected is not None:
                 studies = of_all(self.trainer.accelerator, studies_of(self.sampler(step)))
                 self.log.spike(step, values["total"], expected, studies)
+            for line in self.idle.lines(values, last=step == self.config.steps - 1):
+                self.log.say(line)
             own = figures if figures and step == todo[-1][0] else {}
             self.log.step(step, {**values, **own}, every=1 if own else self.config.log_every)
 
