@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiny import CONFIG, tiny_processor
 from xlip.models.smoothing import smooth
+from xlip.train.build import build_model
 
 
 def naive(image: np.ndarray, weights: list[float]) -> np.ndarray:
@@ -45,3 +49,13 @@ def test_half_precision_around_it_does_not_reach_it() -> None:
         found = smooth(maps, (1.0, 2.0, 1.0))
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(smooth(maps, (1.0, 2.0, 1.0)).numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("stem", ["conv", "curved"])
+def test_a_dry_run_on_the_meta_device_knows_no_half_precision(stem: str) -> None:
+    model = build_model(replace(CONFIG, stem=stem), tiny_processor(), 0).to("meta")
+    pixels = torch.zeros(2, 1, 64, 64, device="meta")
+    assert model.image_tower(pixels).tokens.device.type == "meta"
+    assert model.local is not None
+    queries = torch.zeros(3, model.local.query.weight.shape[0], device="meta")
+    assert model.local.maps(model.local(pixels), queries).device.type == "meta"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xlip.models.full_precision import full_precision
 from xlip.models.smoothing import smooth
 
 SCALES = (0.75, 1.25)
@@ -31,7 +32,7 @@ def curvature(pixels: Tensor) -> Tensor:
         (B, 4, H, W) fp32: the larger and the smaller eigenvalue at each of `SCALES`, times the scale squared. No
         gradient flows to the pixels.
     """
-    with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+    with torch.no_grad(), full_precision(pixels.device):
         halved = F.avg_pool2d(pixels.float(), 2)
         found = torch.cat([_eigenvalues(smooth(halved, _gaussian(scale))) * (scale**2 / UNIT) for scale in SCALES], 1)
         return F.interpolate(found, scale_factor=2.0, mode="nearest")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from xlip.models.full_precision import full_precision
+
 
 def smooth(maps: Tensor, weights: Sequence[float]) -> Tensor:
     """A weighted mean over each place's neighbourhood, along rows and columns; the border repeats the outermost place.
@@ -24,7 +26,7 @@ def smooth(maps: Tensor, weights: Sequence[float]) -> Tensor:
     """
     rows = _band(maps.shape[-2], weights, maps)
     columns = rows if maps.shape[-1] == maps.shape[-2] else _band(maps.shape[-1], weights, maps)
-    with torch.autocast(maps.device.type, enabled=False):  # a mean of many places wants all its digits
+    with full_precision(maps.device):  # a mean of many places wants all its digits
         return rows @ (maps @ columns.mT)
 
 

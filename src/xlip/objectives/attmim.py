@@ -93,14 +93,14 @@ class AttMIM:
         batch, model = context.batch, context.model
         if len(batch.pixels) == 0:
             return zero(context)
-        rows = self._rows(context)
-        if self.share < 1 and not len(rows):
+        chosen = self._rows(batch.image_seeds)
+        if self.share < 1 and not len(chosen):
             return zero(context)
+        rows, seeds = chosen.to(batch.pixels.device, non_blocking=True), batch.image_seeds[chosen]
         query = query_texts(context, self.entity_weight, self.uncertain)
         answer = self.answer(context, rows, query)
         share = self.attention_share * ramp(context.progress, self.ramp)
         ratio = self._ratio(context.progress)
-        seeds = batch.image_seeds[rows.to(batch.image_seeds.device)]
         hidden = mask_patches(
             levelled(answer), ratio=ratio, mode=self.mode, attention_share=share, generator=row_draws(seeds, self.name)
         )
@@ -125,14 +125,12 @@ class AttMIM:
         """The same for all images of a step, on every rank: a second pass wants rows of one length."""
         return random.Random(seed_of(self.name, "ratio", repr(progress))).uniform(self.least_ratio, self.ratio)
 
-    def _rows(self, context: Context) -> Tensor:
-        count = len(context.batch.pixels)
-        device = context.batch.pixels.device
+    def _rows(self, seeds: Tensor) -> Tensor:
+        """Images that are masked, on the CPU as their seeds are."""
         if self.share == 1:
-            return torch.arange(count, device=device)
+            return torch.arange(len(seeds))
         # Each row by its own draw: whatever rank or part of a step it is in, it is masked or not.
-        drawn = uniform(row_draws(context.batch.image_seeds, f"{self.name} rows"), count)
-        return (drawn < self.share).nonzero()[:, 0].to(device, non_blocking=True)
+        return (uniform(row_draws(seeds, f"{self.name} rows"), len(seeds)) < self.share).nonzero()[:, 0]
 
 
 class DecoderText(NamedTuple):
