@@ -33,7 +33,8 @@ assert ("torch" in sys.modules) == (sys.argv[2] == "torch")
 
 def trained(folder: Path, steps: int, images: dict[str, int]) -> Path:
     """A small model that knows something of phantoms, and a set that it never saw."""
-    from xlip.batches.streams import SetConfig, Streams
+    from xlip.batches.streams import Streams
+    from xlip.batches.study_table import SetConfig
     from xlip.preparation.run import prepare
     from xlip.train.build import ModelConfig
     from xlip.train.config import PretrainConfig

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from facts import facts
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.files import write_json
 from xlip.preparation.run import prepare
 from xlip.train.build import ModelConfig

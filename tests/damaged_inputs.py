@@ -13,7 +13,8 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 from layouts import LAYOUTS
 from runs import small_run, written
 from tiny import CONFIG, tiny_batch, tiny_model, tiny_processor
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.cli import main
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS
 from xlip.phantom import generate

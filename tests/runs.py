@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from tiny import CONFIG
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.preparation.run import prepare
 from xlip.train.config import PretrainConfig
 from xlip.train.resume import as_written

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from xlip.batches.augmentation import Augment
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.evaluate.interaction import probe_cases
 from xlip.evaluate.interaction_run import interaction_figures
 from xlip.evaluate.zeroshot import evaluate_zero_shot

@@ -114,7 +114,8 @@ def test_training_is_refused_until_the_studies_are_excluded(sets: tuple[str, str
 
 
 def test_pretraining_tables_refuse_and_obey(sets: tuple[str, str], tmp_path: Path) -> None:
-    from xlip.batches.streams import SetConfig, Streams
+    from xlip.batches.streams import Streams
+    from xlip.batches.study_table import SetConfig
     from xlip.train.build import build_tables
 
     data = Streams(images=[SetConfig(sets[0])], mix={"images": 2}, test_sets=[sets[1]])

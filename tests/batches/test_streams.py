@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from hypothesis import strategies as st
 from tiny import tiny_processor
 from xlip.batches import streams
 from xlip.batches.augmentation import Augment
-from xlip.batches.streams import STREAMS, BatchSampler, SetConfig, StudyTable
+from xlip.batches.streams import STREAMS, BatchSampler
+from xlip.batches.study_table import SetConfig, StudyTable
 from xlip.errors import XLIPError
 from xlip.images.files import encode
 from xlip.reports import entities
@@ -70,15 +70,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", autouse=True)
-def opened_once() -> None:
-    """`datasets` takes a quarter of a second to open a file; the tables do not change."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(streams, "_open", cache(streams._open))
-    yield
-    patch.undo()
-
-
 def fits(study: Study, stream: str) -> bool:
     """Frontal or unknown views alone have an image for training; a text needs none, and a lone image no report."""
     image = study.image is not None and study.view != "LATERAL"
@@ -86,12 +77,13 @@ def fits(study: Study, stream: str) -> bool:
 
 
 def shown(study: Study, stream: str, labels: bool) -> Study:
-    """What of a study the stream may see."""
+    """What of a study the stream may see: nothing else is read."""
     if not labels:
         study = study._replace(labels={})
-    if stream == "texts":
-        return study._replace(image=None)
-    return study._replace(report=None, entities=()) if stream == "images" else study
+    names = {"report", "entities"} | ({"image", "labels", "view", "sex"} if stream == "pairs" else set())
+    if stream == "images":
+        names = {"image", "labels", "view", "sex"}
+    return Study(study.study_id, "", "")._replace(**{name: getattr(study, name) for name in names})
 
 
 CONFIGS = st.lists(

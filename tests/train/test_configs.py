@@ -10,7 +10,7 @@ import pytest
 
 from runs import log_rows, prepare_streams
 from tiny import CONFIG, tiny_tokenizer
-from xlip.batches.streams import SetConfig
+from xlip.batches.study_table import SetConfig
 from xlip.speed.dry_run import dry_run
 from xlip.speed.plan import PlanConfig, planned, read_run
 from xlip.train.build import ModelConfig

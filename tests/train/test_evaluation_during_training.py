@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tiny import CONFIG, tiny_model
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.errors import XLIPError
 from xlip.evaluate.during_training import training_evaluation
 from xlip.preparation.run import prepare

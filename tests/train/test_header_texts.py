@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tiny import CONFIG, HEADERS
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
 from xlip.preparation.run import prepare

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from runs import command, finish, log_rows, prepare_streams, small_run, start
 from tiny import tiny_processor
 from xlip.batches.batch import Batch
-from xlip.batches.streams import BatchSampler, SetConfig, StudyTable
+from xlip.batches.streams import BatchSampler
+from xlip.batches.study_table import SetConfig, StudyTable
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS

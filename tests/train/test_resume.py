@@ -16,7 +16,7 @@ import torch
 
 from runs import log_rows, prepare_streams, small_run
 from xlip.batches.augmentation import Augment
-from xlip.batches.streams import SetConfig
+from xlip.batches.study_table import SetConfig
 from xlip.cli import main
 from xlip.errors import Stopped, XLIPError
 from xlip.preparation.run import prepare

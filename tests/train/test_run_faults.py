@@ -12,7 +12,8 @@ import pytest
 
 from runs import command, finish, log_rows, prepare_streams, small_run
 from tiny import tiny_processor
-from xlip.batches.streams import BatchSampler, SetConfig, StudyTable
+from xlip.batches.streams import BatchSampler
+from xlip.batches.study_table import SetConfig, StudyTable
 from xlip.cli import main
 from xlip.errors import XLIPError
 from xlip.study.prompts import load_prompts

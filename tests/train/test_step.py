@@ -10,7 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from tiny import CONFIG, tiny_batch, tiny_model
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import OBJECTIVE_DEFAULTS, OBJECTIVES, build_objectives

@@ -13,6 +13,7 @@ import numpy as np
 
 from xlip.audit.phash import SIZE, Floats, pixel_digest, signatures, thumbs, upright_signatures
 from xlip.errors import XLIPError
+from xlip.files import open_path
 from xlip.images.files import decode
 from xlip.images.gray import Gray
 from xlip.processes import in_order
@@ -128,7 +129,7 @@ def load_images(places: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, 
     for file, row in sorted(set(places)):
         wanted.setdefault(file, []).append(row)
     for file, rows in wanted.items():
-        parquet = open_parquet(Path(file))
+        parquet = open_parquet(open_path(file))
         first = 0
         for group in range(parquet.num_row_groups):
             count = parquet.metadata.row_group(group).num_rows

@@ -7,8 +7,7 @@ the stream): nothing to save, nothing to lose on resume, and any number of ranks
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +20,14 @@ from xlip.batches.batch import Batch
 from xlip.batches.denials import Denial, denied_columns, drawn_denial
 from xlip.batches.descriptions import Lender, describe
 from xlip.batches.draws import row_draws, seed_of
-from xlip.batches.mapped import mapped
 from xlip.batches.pixels import as_pixels
-from xlip.batches.sentences import MOST_REPORTS, SentenceBank
+from xlip.batches.sentences import SentenceBank
+from xlip.batches.study_table import SetConfig, StudyTable, epoch_order
 from xlip.batches.text_batch import TextBatch
-from xlip.errors import XLIPError
-from xlip.files import reading
 from xlip.images.any_form import square
 from xlip.reports.entities import kinds_in_report
-from xlip.study.attributes import attribute_families, attribute_targets, attributes
-from xlip.study.labels import ABSENT, UNKNOWN, label_codes
-from xlip.study.parquet import DAMAGED, PICTURES, check_pages, entity_from_row, from_row, parquet_files, schema
+from xlip.study.attributes import attribute_families, attribute_targets
+from xlip.study.labels import UNKNOWN, label_codes
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Study
 
@@ -42,29 +38,6 @@ STREAMS = ("pairs", "images", "texts")
 CACHE_BYTES = 1 << 30
 """Decoded images are kept in memory up to this, by all workers of a machine together; beyond it they are decoded again
 every epoch."""
-SAMPLED = 500
-"""Studies of a set that `StudyTable.content` looks at, about."""
-
-
-@dataclass(frozen=True)
-class SetConfig:
-    """One prepared set, as a part of a stream."""
-
-    path: str
-    """Folder or file that `xlip prepare` wrote."""
-    labels: bool = True
-    """Whether its labels are used; false trains on its images as if they had none."""
-    split: str = "train"
-    """Which split of the set is used."""
-    repeat: int = 1
-    """How often an epoch of the stream holds this set."""
-    unmentioned: str = "unknown"
-    """What a kind counts as of which a report says nothing while it speaks of others: unknown, or absent, which suits
-    reports that list what was found."""
-
-    def __post_init__(self) -> None:
-        if self.unmentioned not in ("unknown", "absent"):
-            raise XLIPError(f"{self.path}: unmentioned: expected unknown or absent, got {self.unmentioned!r}")
 
 
 @dataclass(frozen=True)
@@ -84,101 +57,12 @@ class Streams:
     borrowed: float = 0.5
     """Share of the sentences of lone images' descriptions that are those of reports which state the same, where there
     is one, see `SentenceBank`; the others are made from prompts."""
+    order: str = "auto"
+    """How the studies of an epoch are shuffled: by `rows`, all of them; by `groups`, row groups of the files in random
+    order, of which the rows of a window are mixed at a time, so that files are read in large pieces; or `auto`: by
+    groups where a stream reads more than `WINDOW_BYTES`."""
     exclusions: str = ""
     """List that `xlip audit --write-exclusions` wrote: its studies are left out."""
-
-
-class StudyTable:
-    """The studies of one stream, by index, memory-mapped by `datasets`; only those that have what the stream needs."""
-
-    def __init__(self, sets: Sequence[SetConfig], stream: str, excluded: frozenset[str] = frozenset()) -> None:
-        self.stream = stream
-        self._tables: list[Any] = []
-        rows = []
-        for number, config in enumerate(sets):
-            table = _open(config.path)
-            self._tables.append((table, config))
-            chosen = _usable(table, stream, config.split, excluded)
-            if not len(chosen):
-                raise XLIPError(f"{config.path}: no study of split {config.split!r} fits the stream {stream!r}")
-            rows.append(np.stack([np.full(len(chosen), number), chosen], 1).repeat(config.repeat, 0))
-        self.rows = np.concatenate(rows) if rows else np.zeros((0, 2), np.int64)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Study:
-        number, row = self.rows[index]
-        table, config = self._tables[number]
-        with reading(config.path, "is its storage still there? else copy or prepare it again"):
-            study = from_row(table[int(row)])
-        hidden: dict[str, Any] = {}
-        if not config.labels:
-            hidden["labels"] = {}
-        if self.stream == "texts":
-            hidden["image"] = None
-        elif self.stream == "images":
-            hidden |= {"report": None, "entities": (), "report_kinds": None}
-        return study._replace(**hidden)
-
-    def silence(self, index: int) -> int:
-        """What a kind counts as that the report of a study does not mention, where it speaks of kinds at all."""
-        return ABSENT if self._tables[self.rows[index, 0]][1].unmentioned == "absent" else UNKNOWN
-
-    def fingerprint(self) -> str:
-        """How many studies, repeats counted, and a hash over their ids in order."""
-        found = hashlib.sha256(self.rows.tobytes())
-        for study_id in self._values("study_id"):
-            found.update(f"{study_id}\n".encode())
-        return f"{len(self)} studies, {found.hexdigest()[:12]}"
-
-    def content(self) -> str:
-        """A hash over reports and labels of some studies, evenly spread over each set: it tells whether the same
-        studies were prepared in another way.
-        """
-        found = hashlib.sha256()
-        for number, (table, _) in enumerate(self._tables):
-            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
-            chosen = wanted[:: max(len(wanted) // SAMPLED, 1)].tolist()
-            columns = table.select_columns([name for name in ("report", "labels") if name in table.column_names])
-            found.update(json.dumps(columns[chosen], sort_keys=True, default=str).encode())
-        return found.hexdigest()[:12]
-
-    def reports(self) -> Iterator[str]:
-        """The texts of all sets, once each; lone images have none."""
-        if self.stream != "images":
-            yield from (text for text in self._values("report") if text)
-
-    def read_reports(self, most: int = MOST_REPORTS) -> Iterator[Study]:
-        """Studies with nothing but report and entities, at most so many, spread evenly over the rows."""
-        chosen = self.rows[np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))]
-        for number, (table, config) in enumerate(self._tables):
-            texts = table.select_columns(["study_id", "report", "entities"])
-            with reading(config.path, "is its storage still there? else copy or prepare it again"):
-                found = texts[chosen[chosen[:, 0] == number, 1].tolist()]
-            for name, report, entities in zip(*(found[column] for column in texts.column_names), strict=True):
-                yield Study(name, "", "", report=report, entities=tuple(map(entity_from_row, entities or ())))
-
-    def has_headers(self) -> bool:
-        """Whether some image has a value of `xlip.study.attributes`."""
-        return any(value not in (None, "") for one in attributes() for value in self._values(one.name))
-
-    def _values(self, column: str) -> Iterator[Any]:
-        """What a column says of every study, once each; nothing from tables of a schema that lacks it."""
-        for number, (table, _) in enumerate(self._tables):
-            wanted = np.unique(self.rows[self.rows[:, 0] == number, 1])
-            if column in table.column_names:
-                yield from table.select_columns([column])[wanted.tolist()][column]
-
-    def known_kinds(self) -> set[str]:
-        """Kinds that some study's label or entity names."""
-        found: set[str] = set()
-        for table, config in self._tables:
-            if config.labels:
-                found |= {item["kind"] for items in table["labels"] for item in items}
-            if self.stream != "images":
-                found |= {item["kind"] for items in table["entities"] for item in items if item["kind"]}
-        return found
 
 
 class BatchSampler:
@@ -221,7 +105,11 @@ class BatchSampler:
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step of this rank."""
-        drawn = {name: [(i, self.tables[name][i]) for i in self.indices(name, step)] for name in STREAMS}
+        taken = {name: self.indices(name, step) for name in STREAMS}
+        for name in STREAMS:
+            if taken[name]:
+                self.tables[name].fetch(taken[name])
+        drawn = {name: [(i, self.tables[name][i]) for i in taken[name]] for name in STREAMS}
         seeds = {
             name: [seed_of(self.seed, "draws", name, place) for place in self.places(name, step)] for name in STREAMS
         }
@@ -257,7 +145,7 @@ class BatchSampler:
     def indices(self, stream: str, step: int) -> list[int]:
         """Rows of a stream's table that this rank takes at a step: every epoch is a permutation of its own."""
         size = len(self.tables[stream])
-        return [int(self._order(stream, p // size, size)[p % size]) for p in self.places(stream, step)]
+        return [int(self._order(stream, p // size)[p % size]) for p in self.places(stream, step)]
 
     def places(self, stream: str, step: int) -> range:
         """Places in the endless sequence of a stream's epochs that this rank takes at a step; shares differ by one."""
@@ -265,14 +153,14 @@ class BatchSampler:
         first, last = (count * rank // self.ranks for rank in (self.rank, self.rank + 1))
         return range(step * count + first, step * count + last)
 
-    def _order(self, stream: str, epoch: int, size: int) -> np.ndarray[Any, Any]:
+    def _order(self, stream: str, epoch: int) -> np.ndarray[Any, Any]:
         if (stream, epoch) not in self._orders:
             # A step reaches into the next epoch; ranks may skip whole ones.
             self._orders = {
                 key: order for key, order in self._orders.items() if key[0] != stream or key[1] == epoch - 1
             }
             rng = np.random.default_rng(seed_of(self.seed, stream, epoch))
-            self._orders[stream, epoch] = rng.permutation(size)
+            self._orders[stream, epoch] = epoch_order(self.tables[stream], rng)
         return self._orders[stream, epoch]
 
     def _pixels(self, items: list[tuple[str, int, Study]]) -> Tensor:
@@ -353,34 +241,6 @@ class BatchSampler:
         """One text of each family, the same on every rank."""
         rng = np.random.default_rng(seed_of(self.seed, name, step))
         return self.processor.texts([texts[int(rng.integers(len(texts)))] for texts in families])
-
-
-def _open(path: str) -> Any:
-    import datasets
-
-    files = parquet_files(path)
-    texts = [name for name in schema().names if name not in {column.partition(".")[0] for column in PICTURES}]
-    for file in files:
-        check_pages(file, texts)  # `datasets` does not; pictures show damage when they are decoded
-    table = mapped(path, files, DAMAGED)
-    # The bytes as they are: `datasets` would decode an image column on its own.
-    return table.cast_column("image", datasets.Image(decode=False)) if "image" in table.features else table
-
-
-def _usable(table: Any, stream: str, split: str, excluded: frozenset[str]) -> np.ndarray[Any, Any]:
-    """Row numbers of a split that have an image (pairs, images) and a report (pairs, texts), less the excluded ids."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    arrow = table.data.table
-    keep = np.asarray(pc.equal(arrow["split"], split))
-    if stream != "texts":
-        keep &= np.asarray(pc.is_valid(arrow["image"])) & np.asarray(pc.not_equal(arrow["view"], "LATERAL"))
-    if stream != "images":
-        keep &= np.asarray(pc.is_valid(arrow["report"]))
-    if excluded:
-        keep &= ~np.asarray(pc.is_in(arrow["study_id"], pa.array(sorted(excluded))))
-    return np.flatnonzero(keep)
 
 
 def _key(text: str) -> int:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from xlip.batches.streams import StudyTable
+from xlip.batches.study_table import StudyTable
 from xlip.objectives.registry import build_objectives
 from xlip.speed.plan import PlanConfig, planned
 from xlip.study.prompts import load_prompts

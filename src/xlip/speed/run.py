@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from xlip.batches.processor import XLIPProcessor
-from xlip.batches.streams import BatchSampler, SetConfig, StudyTable
+from xlip.batches.streams import BatchSampler
+from xlip.batches.study_table import SetConfig, StudyTable
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
 from xlip.files import check_target, write_json

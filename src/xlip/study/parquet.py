@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
-from xlip.files import reading, whole_file
+from xlip.files import is_local, open_path, reading, whole_file
 from xlip.study.labels import from_file, to_file
 from xlip.study.record import Box, Entity, Study
 
@@ -125,7 +125,7 @@ def from_row(row: Mapping[str, Any]) -> Study:
         patient_id=row["patient_id"],
         source=row["source"],
         image=image["bytes"],
-        image_path=image["path"] or "",
+        image_path=image.get("path") or "",
         report=row["report"],
         labels=_states_of(row["labels"] or ()),
         entities=tuple(entity_from_row(item) for item in row["entities"] or ()),
@@ -223,16 +223,19 @@ def _groups(studies: Iterable[Study]) -> Iterator[list[Study]]:
 
 
 def parquet_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The Parquet files at `path` (one file, or a folder that `prepare` wrote), sorted by name.
+    """The Parquet files at `path` (one file, or a folder that `prepare` wrote; or the URL of one), sorted by name.
 
     Raises:
-        XLIPError: nothing is there, or the folder holds no Parquet file.
+        XLIPError: nothing is there, the folder holds no Parquet file, or the storage does not answer.
     """
-    root = Path(path)
-    if (root / "journal").is_dir() and not (root / "stats.json").exists():
+    root = open_path(path)
+    with reading(root, "are its name and the access to its storage right?"):
+        unfinished = (root / "journal").is_dir() and not (root / "stats.json").exists()
+        files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
+        found = bool(files) and files[0].exists()
+    if unfinished:
         raise XLIPError(f"{root}: `xlip prepare` was not finished here; run the same command again to go on")
-    files = sorted(root.glob("*.parquet")) if root.is_dir() else [root]
-    if not files or not files[0].exists():
+    if not found:
         raise XLIPError(
             f"expected a Parquet file, or a folder of them, at {root}; found none: run `xlip prepare` first"
         )
@@ -284,8 +287,12 @@ def read_studies(path: str | os.PathLike[str], *, columns: list[str] | None = No
             yield from (from_row({**blank, **row}) for row in rows)
 
 
-def open_parquet(file: Path) -> Any:
+def open_parquet(file: Path, metadata: Any = None) -> Any:
     """A `pyarrow.parquet.ParquetFile` whose pages are compared with their sums, where they have any.
+
+    Args:
+        file: a path, or an fsspec path of another storage, of which no more than what is asked for is read.
+        metadata: `ParquetFile.metadata` of the same file, where it was read before.
 
     Raises:
         XLIPError: damaged, or may not be read.
@@ -293,20 +300,12 @@ def open_parquet(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     with reading(file, DAMAGED):
-        return pq.ParquetFile(str(file), page_checksum_verification=True)
-
-
-def check_pages(file: Path, columns: Iterable[str]) -> None:
-    """Read some columns for nothing but their sums.
-
-    Raises:
-        XLIPError: as `open_parquet`.
-    """
-    parquet = open_parquet(file)
-    wanted = [name for name in columns if name in parquet.schema_arrow.names]
-    with reading(file, DAMAGED):
-        for group in range(parquet.num_row_groups):
-            parquet.read_row_group(group, columns=wanted)
+        if is_local(file):
+            return pq.ParquetFile(str(file), metadata=metadata, page_checksum_verification=True)
+        remote: Any = file
+        # What `pre_buffer` joins to few requests is read once: a cache of fsspec's own would read on for nothing.
+        stream = remote.fs.open(remote.path, "rb", cache_type="none")
+        return pq.ParquetFile(stream, metadata=metadata, page_checksum_verification=True, pre_buffer=True)
 
 
 def _next_rows(file: Path, batches: Iterator[Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import torch
 
 from xlip.audit.run import read_exclusions, refuse_leaks
 from xlip.batches.processor import XLIPProcessor
-from xlip.batches.streams import STREAMS, Streams, StudyTable
+from xlip.batches.streams import STREAMS, Streams
+from xlip.batches.study_table import StudyTable
 from xlip.batches.tokenizer import train_wordpiece
 from xlip.errors import XLIPError
 from xlip.files import reading
@@ -137,7 +138,7 @@ def build_tables(data: Streams) -> dict[str, StudyTable]:
     used = {name: getattr(data, name) if data.mix.get(name) else [] for name in STREAMS}
     refuse_leaks([f"{one.path}:{one.split}" for sets in used.values() for one in sets], data.test_sets, data.exclusions)
     excluded = read_exclusions(data.exclusions) if data.exclusions else frozenset()
-    return {name: StudyTable(sets, name, excluded) for name, sets in used.items()}
+    return {name: StudyTable(sets, name, excluded, data.order) for name, sets in used.items()}
 
 
 def training_kinds(tables: dict[str, StudyTable], prompts: PromptSet) -> list[str]:

@@ -13,7 +13,8 @@ import torch
 from accelerate import PartialState
 
 from xlip.batches.draws import seed_of
-from xlip.batches.streams import BatchSampler, StudyTable
+from xlip.batches.streams import BatchSampler
+from xlip.batches.study_table import StudyTable
 from xlip.errors import XLIPError
 from xlip.files import check_target, whole_folder, writing
 from xlip.identity import digest
