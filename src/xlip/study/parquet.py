@@ -184,18 +184,22 @@ def write_stream(studies: Iterable[Study], stream: IO[bytes]) -> int:
     import pyarrow.parquet as pq
 
     written, values = 0, _values()
-    packed = [path for field in schema() for path in _leaves(field.name, field.type)]
-    # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
-    codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
-    repeated = [path for path in packed if path not in PICTURES]
-    # With a sum of every page: a bit that flips on a disk is a fault then, not another label.
-    options: dict[str, Any] = {"compression": codecs, "use_dictionary": repeated, "write_page_checksum": True}
-    with pq.ParquetWriter(stream, schema(), **options) as writer:
+    with pq.ParquetWriter(stream, schema(), **writer_options()) as writer:
         for group in _groups(studies):
             columns = [pa.array(map(values[field.name], group), field.type) for field in writer.schema]
             writer.write_table(pa.Table.from_arrays(columns, schema=writer.schema))
             written += len(group)
     return written
+
+
+def writer_options() -> dict[str, Any]:
+    """How `pyarrow.parquet.ParquetWriter` writes studies."""
+    packed = [path for field in schema() for path in _leaves(field.name, field.type)]
+    # PNG and JPEG bytes do not shrink: looking for repeated ones and packing them again doubles the cost of writing.
+    codecs = {path: "none" if path in PICTURES else "zstd" for path in packed}
+    repeated = [path for path in packed if path not in PICTURES]
+    # With a sum of every page: a bit that flips on a disk is a fault then, not another label.
+    return {"compression": codecs, "use_dictionary": repeated, "write_page_checksum": True}
 
 
 def _leaves(path: str, type_: pa.DataType) -> list[str]:
