@@ -34,7 +34,7 @@ SECONDS = 900
 """After which a mutant's tests are stopped: one that never ends is noticed too."""
 LOADED = (
     *("torch", "torch._dynamo", "transformers.modeling_utils", "transformers.models.vit.modeling_vit"),
-    *("transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto", "accelerate", "datasets"),
+    *("transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto", "accelerate"),
     *("hypothesis", "pytest", "safetensors.torch", "scipy.stats", "sklearn.linear_model", "spacy"),
 )
 """Imported once and shared with the forked processes: importing them takes longer than most of the tests."""
@@ -187,11 +187,14 @@ def main() -> int:
     """Run all mutants, or those whose name or file holds a text, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--only", default="", help="part of the name or file of the mutants to run; others keep their result"
+        "--only",
+        nargs="*",
+        default=[""],
+        help="parts of the names or files of the mutants to run; others keep their result",
     )
-    chosen_by = parser.parse_args().only
+    parts = parser.parse_args().only
     mutants = read_mutants()
-    chosen = [one for one in mutants if chosen_by in one.name or chosen_by in one.file]
+    chosen = [one for one in mutants if any(part in one.name or part in one.file for part in parts)]
     for one in mutants:
         one.applied(source(one).read_text("utf-8"))
     for name in LOADED:

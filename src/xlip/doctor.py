@@ -30,7 +30,6 @@ SHOWN = (
         "numpy",
         "pyarrow",
         "spacy",
-        "datasets",
         "onnxruntime",
         "pydicom",
         "pillow",

@@ -23,7 +23,7 @@ DATA = frozenset({
 })  # fmt: skip
 """Modules of the extra `[data]` (pydantic comes with spaCy), which `[train]` brings too: the core alone has none."""
 TRAINING = frozenset({
-    *("accelerate", "datasets", "duckdb", "huggingface_hub", "safetensors", "sklearn", "tensorboard", "torch"),
+    *("accelerate", "duckdb", "huggingface_hub", "safetensors", "sklearn", "tensorboard", "torch"),
     "transformers",
 })  # fmt: skip
 """Modules of the extra `[train]` beside those."""
