@@ -30,7 +30,7 @@ from xlip.files import write_json
 
 EACH = 112
 """Studies of a step."""
-STEPS = {"rows": 5, "groups": 40}
+STEPS = {"rows": 2, "groups": 40}
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -51,6 +51,7 @@ def measured(path: str, order: str, *, cold: bool) -> dict[str, Any]:
     if order == "groups":  # the window that stands there has been read before
         read(table, walk[middle - 4 * EACH * STEPS[order] : middle])
     report: dict[str, Any] = {"set": Path(path).name, "order": order, "cold": cold, "s3": not local}
+    report["read"] = EACH * STEPS[order]
     report["studies"], report["open_seconds"] = len(table), {name: round(value, 2) for name, value in opened.items()}
     for name, first in (("start", 0), ("midst", middle)):
         with counted() as count:

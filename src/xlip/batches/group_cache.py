@@ -93,7 +93,7 @@ def run_cache() -> GroupCache:
     start = f"xlip-{os.getuid()}-"
     place = Path(tempfile.gettempdir())
     for left in place.glob(f"{start}*"):
-        if left.name.removeprefix(start).isdigit() and not Path(f"/proc/{left.name.removeprefix(start)}").exists():
+        if (process := left.name.removeprefix(start)).isdigit() and not _lives(int(process)):
             remove_tree(left)  # of a run that was killed
     folder = place / f"{start}{owner}"
     with suppress(OSError):
@@ -103,6 +103,16 @@ def run_cache() -> GroupCache:
             folder = Path(tempfile.mkdtemp(prefix="xlip-"))  # somebody else's
     atexit.register(remove_tree, folder)
     return GroupCache(folder)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 asks, and stops nothing
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is another user's
+    return True
 
 
 def _mapped(file: Path) -> Any:
