@@ -10,7 +10,6 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,22 @@ from xlip.files import remove_tree
 
 MOST_BYTES = 1 << 30
 """What the kept row groups of a run take on a machine, of all its processes together."""
+MOST_MAPPED = 64
+"""Row groups that a process keeps mapped: opening one takes as long as taking a row."""
 SUFFIX = ".arrow"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class GroupCache:
     """A folder of row groups as Arrow files; the least recently used go first."""
 
-    folder: Path
-    most_bytes: int = MOST_BYTES
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self.folder, self.most_bytes = folder, most_bytes
+        self._mapped: dict[Path, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process maps for itself."""
+        return {**self.__dict__, "_mapped": {}}
 
     def batch(self, name: str, read: Callable[[], Any]) -> Any:
         """The rows of a group as a `pyarrow.RecordBatch`.
@@ -38,12 +43,12 @@ class GroupCache:
             read: gives its rows as a `pyarrow.Table`, where no process has read them yet.
         """
         file = self.folder / f"{name}{SUFFIX}"
-        if (found := _mapped(file)) is not None:
+        if (found := self._map(file)) is not None:
             return found
         made: list[Any] = []
         try:
             with self._alone(name):
-                if (found := _mapped(file)) is not None:
+                if (found := self._map(file)) is not None:
                     return found
                 made.append(_one_batch(read()))
                 _write(made[0], file)
@@ -68,7 +73,23 @@ class GroupCache:
             finally:
                 place.unlink(missing_ok=True)  # who waits for it finds the group
 
+    def _map(self, file: Path) -> Any:
+        """The rows in a file, None where it is not there."""
+        try:
+            os.utime(file)  # the last use
+        except FileNotFoundError:
+            self._mapped.pop(file, None)
+            return None
+        if (found := self._mapped.get(file)) is None:
+            with suppress(FileNotFoundError):  # gone since
+                found = self._mapped[file] = _mapped(file)
+            for oldest in list(self._mapped)[:-MOST_MAPPED]:
+                self._mapped.pop(oldest, None)  # threads map side by side
+        return found
+
     def _make_room(self) -> None:
+        for file in [one for one in list(self._mapped) if not one.exists()]:
+            self._mapped.pop(file, None)  # what is mapped takes room also when its file is gone
         kept = []
         for entry in os.scandir(self.folder):
             with suppress(FileNotFoundError):  # another process makes room as well
@@ -79,7 +100,7 @@ class GroupCache:
         for _, size, path in sorted(kept):
             if total <= self.most_bytes:
                 return
-            Path(path).unlink(missing_ok=True)  # who has it mapped keeps it until then
+            Path(path).unlink(missing_ok=True)  # who has it mapped still reads it
             total -= size
 
 
@@ -116,16 +137,11 @@ def _lives(process: int) -> bool:
 
 
 def _mapped(file: Path) -> Any:
-    """The rows in a file of the cache, None where it is not there."""
     import pyarrow as pa
 
-    try:
-        with pa.memory_map(str(file)) as source:
-            found = pa.ipc.open_file(source).get_batch(0)
-        os.utime(file)  # the last use
-    except FileNotFoundError:
-        return None
-    return found
+    with pa.memory_map(str(file)) as source:
+        # Not a file of batches: Arrow opens those with threads of its own, which takes as long as all the rest.
+        return pa.ipc.open_stream(source).read_next_batch()
 
 
 def _write(batch: Any, file: Path) -> None:
@@ -133,7 +149,7 @@ def _write(batch: Any, file: Path) -> None:
 
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
         partial.replace(file)
     finally:
