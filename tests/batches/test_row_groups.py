@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import Counter
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -129,17 +130,19 @@ def test_a_changed_byte_of_a_picture_is_found(folder: Path, tmp_path: Path) -> N
         RowGroups(str(folder), COLUMNS, GroupCache(tmp_path / "cache")).row(3)
 
 
-def _walk(table: RowGroups, results) -> None:
+def _walk(table: RowGroups, together, results) -> None:
+    """Take every row, beginning when the other process does; a group takes long to read."""
     read, count = RowGroups._read, Counter()
-    RowGroups._read = lambda self, group: count.update([group]) or read(self, group)
+    RowGroups._read = lambda self, group: count.update([group]) or time.sleep(0.2) or read(self, group)
+    together.wait(timeout=300)
     results.put(([table.row(number)["study_id"] for number in range(len(table))], sum(count.values())))
 
 
 def test_processes_share_what_one_of_them_read(folder: Path, tmp_path: Path) -> None:
     table = RowGroups(str(folder), COLUMNS, GroupCache(tmp_path / "cache"))
     spawn = get_context("spawn")
-    results = spawn.Queue()
-    workers = [spawn.Process(target=_walk, args=(table, results)) for _ in range(2)]
+    results, together = spawn.Queue(), spawn.Barrier(2)
+    workers = [spawn.Process(target=_walk, args=(table, together, results)) for _ in range(2)]
     for worker in workers:
         worker.start()
     found = [results.get(timeout=300) for _ in workers]
