@@ -113,6 +113,18 @@ def test_training_is_refused_until_the_studies_are_excluded(sets: tuple[str, str
     refuse_leaks([f"{sets[0]}:train"], [], "")
 
 
+def test_sets_behind_a_url_are_compared_as_those_here(sets: tuple[str, str]) -> None:
+    import fsspec
+
+    urls = [f"memory://audited/{Path(one).name}" for one in sets]
+    for here, there in zip(sets, urls, strict=True):
+        fsspec.filesystem("memory").put(here, there, recursive=True)
+    expected, found = (audit(AuditConfig([one[0]], [one[1]], workers=0)) for one in (sets, urls))
+    assert [row[1:] for row in found.table()] == [row[1:] for row in expected.table()]
+    with pytest.raises(XLIPError, match="5 training studies"):
+        refuse_leaks([f"{urls[0]}:train"], [f"{urls[1]}:test"], "")
+
+
 def test_pretraining_tables_refuse_and_obey(sets: tuple[str, str], tmp_path: Path) -> None:
     from xlip.batches.streams import Streams
     from xlip.batches.study_table import SetConfig

@@ -28,7 +28,7 @@ LEAST_WORDS = 20
 
 @dataclass(frozen=True)
 class SetPart:
-    """A split of a prepared set: `PATH` or `PATH:SPLIT`."""
+    """A split of a prepared set: `PATH` or `PATH:SPLIT`; the path may be a URL."""
 
     path: Path
     split: str = ""
@@ -38,9 +38,9 @@ class SetPart:
     def parse(cls, text: str) -> SetPart:
         """From `PATH` or `PATH:SPLIT`."""
         path, colon, split = text.rpartition(":")
-        if colon and path and "/" not in split and not Path(text).exists():
-            return cls(Path(path), split)
-        return cls(Path(text))
+        if colon and path and "/" not in split and ("://" in text or not Path(text).exists()):
+            return cls(open_path(path), split)
+        return cls(open_path(text))
 
 
 @dataclass
