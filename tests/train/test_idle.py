@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlip.batches.streams import SetConfig, Streams
+from xlip.batches.streams import Streams
+from xlip.batches.study_table import SetConfig
 from xlip.objectives.registry import OBJECTIVES
 from xlip.preparation.run import prepare
 from xlip.train.build import ModelConfig
