@@ -183,6 +183,8 @@ def test_an_epoch_of_a_large_set_reads_each_group_once_and_mixes_a_window(large:
     units = large.units[orders[0]]
     places = [np.flatnonzero(units == unit) for unit in range(16)]
     assert max(spread[-1] - spread[0] for spread in places) < 6 * GROUP
+    middles = [float(spread.mean()) for spread in places]
+    assert np.abs(np.argsort(np.argsort(middles)) - np.arange(16)).max() > 5  # not in the order of the files
     assert sum((units[1:] != units[:-1]).tolist()) > 40
     open_at = [sum(spread[0] <= place <= spread[-1] for spread in places) for place in range(92)]
     assert 2 <= max(open_at) <= 5
