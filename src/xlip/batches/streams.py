@@ -59,8 +59,8 @@ class SetConfig:
     repeat: int = 1
     """How often an epoch of the stream holds this set."""
     unmentioned: str = "unknown"
-    """What a kind counts as of which a report says nothing while it speaks of others: unknown, or absent, which suits
-    reports that list what was found."""
+    """How a kind counts that a report does not mention although it mentions others: `unknown`, or `absent`, which suits
+    reports that list everything found."""
 
     def __post_init__(self) -> None:
         if self.unmentioned not in ("unknown", "absent"):
@@ -82,8 +82,8 @@ class Streams:
     test_sets: list[str] = field(default_factory=list)
     """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
     borrowed: float = 0.5
-    """Share of the sentences of lone images' descriptions that are those of reports which state the same, where there
-    is one, see `SentenceBank`; the others are made from prompts."""
+    """Share of the sentences in the descriptions of lone images that are taken from reports stating the same, where
+    there are any (see `SentenceBank`); the others are made from prompts."""
     exclusions: str = ""
     """List that `xlip audit --write-exclusions` wrote: its studies are left out."""
 
@@ -122,7 +122,7 @@ class StudyTable:
         return study._replace(**hidden)
 
     def silence(self, index: int) -> int:
-        """What a kind counts as that the report of a study does not mention, where it speaks of kinds at all."""
+        """How a kind counts that the report of a study does not mention although it mentions others."""
         return ABSENT if self._tables[self.rows[index, 0]][1].unmentioned == "absent" else UNKNOWN
 
     def fingerprint(self) -> str:

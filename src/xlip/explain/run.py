@@ -27,7 +27,7 @@ from xlip.study.kinds import canonical
 from xlip.study.prompts import load_prompts
 
 OWN = "own"
-"""As a report: each image's own, from its set or table."""
+"""The value of `--report` that stands for each image's own report, from its set or table."""
 BOX_HEADER = ("film", "words", "kind", "score", "x", "y", "width", "height", "peak")
 
 
