@@ -46,7 +46,7 @@ class ListenConfig:
     peers: str = ""
     """Who may send: calling AE titles, each with @address where that matters too, separated by commas; * is anyone."""
     megabytes: int = 128
-    """Of one object; a larger one is refused."""
+    """Largest object that is taken, in megabytes; a larger one is refused."""
     reserve: int = 1024
     """Megabytes that are left free on the disk; what would use them is refused."""
     associations: int = 4
