@@ -48,7 +48,7 @@ class PlanConfig:
     kinds: int = 20
     """Kinds that have prompts."""
     image_bytes: int = 0
-    """Bytes of an image in the prepared set; 0 = half a byte for each pixel, which is what PNG needs for radiographs."""
+    """Bytes of an image in the prepared set; 0 = half a byte for each pixel, what PNG needs for radiographs."""
 
 
 def plan(config: PlanConfig) -> dict[str, Any]:
