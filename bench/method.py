@@ -1,13 +1,16 @@
 """The pictures of docs/method.md from a run: maps, masks as training goes on, reconstructions, recovered words.
 
-`python bench/method.py` draws them with the model that comes with the package, `--run demo/xlip` with a run's: docs/method/*.webp, and
-the table of words between the marks of docs/method.md. Phantoms only.
+`python bench/method.py` draws them with the model that comes with the package, `--run demo/xlip` with that of a run. It
+writes docs/method/*.webp and the table of words between the marks of docs/method.md. Phantoms only.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
+
+from PIL import Image
 
 from facts import ROOT
 from xlip.evaluate.interaction_run import attmim_of
@@ -26,10 +29,20 @@ from xlip.shipped import model_place
 SEED = 1_000_003
 SHARES = (0.0, 0.5, 1.0)
 SHOWN = 4
+SCALE = 0.72
 LARGEST = 60_000
 """Bytes of a picture."""
 MARKS = ("<!-- words: written by `python bench/method.py` -->", "<!-- end of words -->")
 PAGE = ROOT / "docs" / "method.md"
+
+
+def compact(picture: bytes) -> bytes:
+    """The picture with fewer pixels: pages show it no wider than that, and the repository keeps it."""
+    image = Image.open(io.BytesIO(picture))
+    image = image.resize((round(image.width * SCALE), round(image.height * SCALE)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "webp", quality=75, method=6)
+    return buffer.getvalue()
 
 
 def words_of(rows: list[tuple[str, ...]]) -> str:
@@ -61,7 +74,7 @@ def main() -> None:
         "masks": masks(model, few, attmim, SHARES, SEED),
         "reconstructions": reconstructions(model, few, attmim, SEED),
     }
-    for name, picture in pictures.items():
+    for name, picture in ((name, compact(picture)) for name, picture in pictures.items()):
         if len(picture) > LARGEST:
             raise SystemExit(f"{name}.webp: {len(picture)} bytes, at most {LARGEST} are kept in the repository")
         (options.out / f"{name}.webp").write_bytes(picture)
