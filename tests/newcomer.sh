@@ -10,6 +10,7 @@
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 lender=${LENDER:-$source/.venv/bin/python}
+case $lender in /*) ;; *) lender=$PWD/$lender ;; esac
 python=${PYTHON:-python3}
 if [ "${1:-}" = --smallest ] && [ -z "${PYTHON:-}" ]; then
     python=$("$lender" -c 'import sys; print(sys._base_executable)')  # packages are lent to the same version of Python alone
@@ -31,7 +32,8 @@ as_newcomer() {
     )
 }
 
-if [ -n "$user" ] && ! as_newcomer "$python" -c 'import venv' 2>/dev/null; then
+# By a shell: setpriv itself still has the rights by which it starts a program, and what that starts has them no more.
+if [ -n "$user" ] && ! as_newcomer sh -c '"$0" -c "import venv"' "$python" 2>/dev/null; then
     echo "newcomer: $python cannot be used without the rights of root; running with them"
     user=
 fi
@@ -55,18 +57,31 @@ cp "$1" "$place/here/"
 wheel=$(basename "$1")
 cp "$source/tests/newcomer.py" "$place/here/"
 [ -z "$user" ] || chown -R 65534:65534 "$place"
-as_newcomer "$python" -m venv env
 case $form in
 --smallest)
-    as_newcomer env/bin/pip install -q --no-deps --no-index "$wheel"
     # A folder named in a .pth file lends its packages, but not what its own .pth files name: no xlip of the repository.
+    as_newcomer "$python" -m venv --without-pip env
     packages=$("$lender" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     own=$(as_newcomer env/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    if [ -n "$user" ] && ! as_newcomer test -r "$packages/numpy/__init__.py"; then
+        echo "newcomer: $packages cannot be read without the rights of root; running with them"
+        user=
+    fi
     echo "$packages" >"$own/lent.pth"
+    (
+        cd "$place/here"
+        "$lender" -m pip --python env/bin/python install -q --no-deps --no-index "$wheel"
+        "$lender" -m pip --python env/bin/python check
+    )
+    [ -z "$user" ] || chown -R 65534:65534 "$place"
     ;;
---no-torch) as_newcomer env/bin/pip install -q "${wheel}[data,serve]" ;;
-*) as_newcomer env/bin/pip install -q "${wheel}[train,serve]" ;;
+*)
+    extras=train,serve
+    [ "$form" ] && extras=data,serve
+    as_newcomer "$python" -m venv env
+    as_newcomer env/bin/pip install -q "${wheel}[$extras]"
+    as_newcomer env/bin/pip check
+    ;;
 esac
-as_newcomer env/bin/pip check
 as_newcomer env/bin/python newcomer.py ${form:+--no-torch}
 echo "newcomer: the wheel works"
