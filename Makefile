@@ -8,7 +8,8 @@
 #? test-slow       the tests that take minutes
 #? test-lowest     the fast tests with the lowest versions that pyproject.toml allows, in an environment of its own
 #? newcomer        a wheel in an empty environment of an empty home: the quick demo, a search, Python
-#? newcomer-smallest  the same without torch, which CI runs
+#? newcomer-no-torch  the same without torch: a set is prepared and tagged, and the checkpoint asked
+#? newcomer-smallest  that with the packages that .venv has, without a network: what CI runs
 #? system          what tests need of the system: a browser, Orthanc, dciodvfy (root only; else those tests are skipped)
 #? dist            build wheel and sdist into dist/, and check them
 #? sbom            the packages of .venv as a CycloneDX bill of materials: build/reports/sbom.json
@@ -38,7 +39,7 @@ STAMP := .venv/.installed
 
 .PHONY: setup system test test-slow lint format type bench bench-full finetune finetune-folds mutants demo real-mini real-open docs results schema parity house clean
 
-.PHONY: help dist newcomer newcomer-smallest test-lowest sbom licences install-sizes phantom
+.PHONY: help dist newcomer newcomer-no-torch newcomer-smallest test-lowest sbom licences install-sizes phantom
 
 help:
 	@sed -n 's/^#? /  make /p' $(firstword $(MAKEFILE_LIST))
@@ -73,8 +74,11 @@ test-lowest:
 newcomer: dist
 	sh tests/newcomer.sh dist/xlip-*.whl
 
+newcomer-no-torch: dist
+	sh tests/newcomer.sh --no-torch dist/xlip-*.whl
+
 newcomer-smallest: dist
-	sh tests/newcomer.sh --smallest dist/xlip-*.whl
+	LENDER=$(BIN)/python sh tests/newcomer.sh --smallest dist/xlip-*.whl
 
 dist: setup
 	rm -rf dist build/lib && $(BIN)/python -m build --outdir dist . >/dev/null && $(BIN)/python bench/release.py --dist dist

@@ -81,7 +81,7 @@ def main() -> None:
     panels = upper.subplots(1, 4)
     maps(panels, model, examples(model, seed=SEED, start=0, count=2, kinds=MAPPED))
     found = lower.subplots(1, 4)
-    lower.suptitle(f"search: '{TEXT}' (below: the truth)", fontsize=9)
+    lower.suptitle(f"search: '{TEXT}' (above each film: its truth)", fontsize=9)
     similar(found, model)
     for axis in (*panels, *found):
         axis.axis("off")

@@ -30,7 +30,7 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-def smallest() -> None:
+def without_torch() -> None:
     """What needs no torch."""
     assert "exit codes" in run("--help")
     run("doctor", "--command", "prepare")
@@ -56,8 +56,11 @@ def smallest() -> None:
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--smallest"]:
-        smallest()
+    import xlip
+
+    assert Path(xlip.__file__).is_relative_to(sys.prefix), f"{xlip.__file__} is not that of the wheel"
+    if sys.argv[1:] == ["--no-torch"]:
+        without_torch()
         return
     run("doctor")
     run("prepare", "phantom", "--out", "films", "--options.count", "60", "--options.size", "128", "--workers", "0")

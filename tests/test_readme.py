@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from doc_blocks import SHELL, pages
+from doc_blocks import blocks as page_blocks
 from tiny import tiny_model
 from xlip import cli
 from xlip.cli.parse import parse
@@ -31,9 +33,7 @@ FAST = {
     "pretrain": ["--model", f"{{{TINY}}}", "--data.mix", "{pairs: 4, images: 4, texts: 4}", "--steps", "2"],
     "zeroshot": ["--replicates", "10"],
     "embed": ["--workers", "0"],
-    "evaluate": ["--replicates", "10"],
     "finetune": ["--replicates", "10", "--recipe.most_steps", "2", "--recipe.least_steps", "1"],
-    "compare": ["--replicates", "10"],
 }
 """What is added to a command so that it takes seconds."""
 
@@ -86,36 +86,22 @@ def test_every_command_is_known(words: list[str], machine: Path) -> None:
 
 
 def test_the_commands_on_ones_own_data_run_one_after_another(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert {words[0] for words in XLIP} == set(cli.COMMANDS) - {
-        "demo",
-        "audit",
-        "inspect",
-        "tag",
-        "replay",
-        "probe",
-        "ablate",
-        "export",  # takes long to trace: docs/howto/export.md has them, with a test of its own
-        "save",
-        "push",
-        *(name for name in cli.COMMANDS if name.startswith("pacs ")),  # docs/howto/pacs.md
-        "serve",
-        *("doctor", "completion"),
-        *("explain", "triage", "abstain"),  # docs/howto/explain.md
-        "leaderboard",  # of several evaluations: docs/howto/evaluate.md
-        *("plan", *(name for name in cli.COMMANDS if name.startswith("bench "))),  # docs/howto/plan.md
-    }
+    assert {words[0] for words in XLIP} == {"prepare", "pretrain", "zeroshot", "finetune", "embed", "search"}
     for words in XLIP:
         quiet = ["--workers", "0"] if words[0] == "pretrain" else []
         assert cli.main([*words, *FAST.get(words[0], []), *quiet]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "kept 40 studies (40 images, 40 reports, 40 pairs) of 40 patients" in shown
     assert "runs/mine: 2 steps" in shown
-    for page in (
-        "results/mine/report.html",
-        "results/csv/report.html",
-        "results/csv/metrics.json",
-    ):
+    for page in ("results/mine/report.html", "results/mine/metrics.json", "runs/tuned/report.html"):
         assert (machine / page).stat().st_size > 500
+
+
+def test_every_command_stands_on_the_readme_or_on_a_page() -> None:
+    """The pages' commands run in tests/docs, or in the test that tests/docs/test_blocks.py names for a page."""
+    text = "\n".join(block.text for page in pages() for block in page_blocks(page) if block.language in SHELL)
+    shown = {name for name in cli.COMMANDS if f"xlip {name} " in f"{text} ".replace("\n", " ")}
+    assert shown == set(cli.COMMANDS)
 
 
 def test_two_commands_lead_from_the_demo_to_a_search_in_the_browser(

@@ -93,8 +93,8 @@ class DemoConfig:
     seed: int = 0
     """Seed of phantoms, training and bootstrap."""
     quick: bool = False
-    """Under a minute on two cores: few phantoms and steps wherever nothing else is said, to see that everything runs.
-    The figures are not for quoting."""
+    """Few phantoms and few steps unless other options say more: a run of under a minute on two cores, to see that
+    everything works. The figures are not for quoting."""
 
 
 def demo(config: DemoConfig, *, say: Callable[[str], None]) -> None:

@@ -96,7 +96,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def meant_by(path: str) -> str:
-    """Where what is written at `path` is to lie: of the partial files and folders of this process, their places."""
+    """The final path of what is written at `path`: for partial files and folders of this process, what they will
+    replace.
+    """
     parts = Path(path).parts
     for index, name in enumerate(parts):
         if name.startswith(".") and name.endswith(".partial"):
@@ -183,7 +185,7 @@ def take_place(new: Path, target: Path) -> None:
 
 
 def brought_back(target: Path) -> Path:
-    """`target`, after undoing what a death between the two renames of `take_place` left."""
+    """`target`, put back where a process died between the two renames of `take_place`."""
     old = target.with_name(f".{target.name}.old")
     if not target.exists() and old.exists():
         old.rename(target)

@@ -121,3 +121,17 @@ def test_the_file_names_its_schema_and_a_newer_one_is_refused_with_the_remedy(fo
     del data["schema_version"], data["xlip"]
     (folder / "metrics.json").write_text(json.dumps(data))
     assert read_result(folder).version == ""
+
+
+def test_an_evaluation_replaces_an_earlier_one_whatever_that_wrote_and_nothing_else(folder: Path) -> None:
+    whole = replace(
+        result(), validation=predictions(), readings=dict.fromkeys(("pos", "neg", "pnc", "no_x"), predictions())
+    )
+    for _ in range(2):
+        write_folder(whole, folder)
+    write_folder(result(), folder)
+    assert not list(folder.glob("scores-*.csv"))
+    (folder / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(XLIPError, match=r"holds something else than an evaluation \(notes.txt\)"):
+        write_folder(result(), folder)
+    assert (folder / "notes.txt").read_text("utf-8") == "mine"

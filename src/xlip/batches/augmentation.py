@@ -49,7 +49,7 @@ class Augment:
     def on_device(self, squares: Tensor, seeds: Tensor) -> Tensor:
         """(B, 1, H, W) uint8 -> fp32 in [0, 1], augmented on the device of the squares.
 
-        The few numbers that place and expose an image come from its own generator on the CPU, as always; the noise of
+        The few numbers that place and expose an image come from its own generator on the CPU; the noise of
         its pixels is drawn on the device (`counter_normal`). CPU and GPU agree within 1e-5.
 
         Args:

@@ -101,7 +101,8 @@ class XLIPProcessor:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **options: Any) -> XLIPProcessor:
-        """Load from a folder that `save_pretrained` wrote, or from a hub id; `options` of `transformers` have no use.
+        """Load from a folder that `save_pretrained` wrote, or from a hub id; `options`, which `transformers` passes on,
+        are ignored.
 
         Raises:
             XLIPError: nothing there, or damaged.

@@ -63,7 +63,7 @@ class SentenceBank:
 
     A few templates cannot teach the decoders how reports speak, and lone reports have no image. A labelled lone image
     may borrow a sentence of any report that states the same kind at a place that the image's boxes agree with. Its
-    degree is nobody's: 'small' may be said of a large effusion. Not in the paper, whose unpaired images get prompts.
+    degree is not checked: 'small' may be said of a large effusion. Not in the paper, whose unpaired images get prompts.
     """
 
     def __init__(self, studies: Iterable[Study]) -> None:

@@ -55,8 +55,8 @@ class Streams:
     test_sets: list[str] = field(default_factory=list)
     """Prepared test sets (PATH or PATH:SPLIT): training is refused while one of their images or patients is in it."""
     borrowed: float = 0.5
-    """Share of the sentences of lone images' descriptions that are those of reports which state the same, where there
-    is one, see `SentenceBank`; the others are made from prompts."""
+    """Share of the sentences in the descriptions of lone images that are taken from reports stating the same, where
+    there are any (see `SentenceBank`); the others are made from prompts."""
     order: str = "auto"
     """How the studies of an epoch are shuffled: by `rows`, all of them; by `groups`, row groups of the files in random
     order, of which the rows of a window are mixed at a time, so that files are read in large pieces; or `auto`: by

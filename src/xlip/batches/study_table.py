@@ -50,8 +50,8 @@ class SetConfig:
     repeat: int = 1
     """How often an epoch of the stream holds this set."""
     unmentioned: str = "unknown"
-    """What a kind counts as of which a report says nothing while it speaks of others: unknown, or absent, which suits
-    reports that list what was found."""
+    """How a kind counts that a report does not mention although it mentions others: `unknown`, or `absent`, which suits
+    reports that list everything found."""
 
     def __post_init__(self) -> None:
         if self.unmentioned not in ("unknown", "absent"):
@@ -122,7 +122,7 @@ class StudyTable:
             table.fetch(chosen[chosen[:, 0] == number, 1].tolist())
 
     def silence(self, index: int) -> int:
-        """What a kind counts as that the report of a study does not mention, where it speaks of kinds at all."""
+        """How a kind counts that the report of a study does not mention although it mentions others."""
         return ABSENT if self._tables[self.rows[index, 0]][1].unmentioned == "absent" else UNKNOWN
 
     def fingerprint(self) -> str:

@@ -30,7 +30,7 @@ TRAINING = frozenset({
 SEARCHING = frozenset({"duckdb", "jinja2", "pyarrow", "rich", "threadpoolctl"})
 """Of these, what the extra `[search]` brings without torch; `[train]` has it too."""
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What schedulers send before they kill; what a terminal sends that is closed."""
+"""Signals that a scheduler sends before it kills a process, and that a terminal sends when it is closed."""
 
 
 def main(arguments: list[str] | None = None) -> int:

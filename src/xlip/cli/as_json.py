@@ -19,7 +19,7 @@ from xlip.errors import XLIPError
 
 FLAG = "--json"
 ENDLESS = ("serve", "pacs listen")
-"""They print as long as they run: an object at the end would come too late to be of use."""
+"""Commands that print as long as they run: an object at their end would come too late to be of use."""
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?", re.I)
 _current: list[_Recorder] = []
 

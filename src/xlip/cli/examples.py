@@ -8,7 +8,7 @@ EXIT_CODES = {
     1: "done, and something needs a look: a leak, a faulty entry of a suite, a film or an object left out",
     2: "a fault in the input or in what surrounds the command, said in one line",
     130: "stopped by Ctrl-C",
-    141: "nobody reads the output any more",
+    141: "what read the output has closed it, as `head` does",
     143: "stopped by SIGTERM",
 }
 """Documented in docs/reference/command_line.md."""

@@ -23,9 +23,9 @@ LEAST = {
     **dict.fromkeys(("workers", "reserve", "wait", "idle", "most", "port"), 0),
     **dict.fromkeys(("width", "side", "page", "megabytes", "associations", "attempts"), 1),
 }
-"""The least that an option may be, wherever it stands; each command checks what is its own."""
+"""The smallest value of an option, in every command that has it; what one command alone demands is checked there."""
 MOST = {"seed": 2**32 - 1, "port": 65535}
-"""The most; the libraries that draw at random take no larger seed."""
+"""The largest value; libraries that draw random numbers take no larger seed."""
 
 
 def parse(arguments: list[str]) -> tuple[Command, Any]:

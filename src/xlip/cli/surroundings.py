@@ -17,14 +17,14 @@ from xlip.files import meant_by
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 UNSEEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""What Python shows nobody where nothing is said of warnings."""
+"""Warnings that Python hides unless it is asked to show them."""
 ADVICE = {
     errno.EMFILE: "allow more open files (ulimit -n)",
     errno.ENFILE: "allow more open files (ulimit -n)",
     errno.ENOMEM: "free memory, or take fewer --workers",
 }
 NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")
-"""What libraries say where Python says MemoryError."""
+"""How libraries report that memory ran out, where Python would raise MemoryError."""
 
 
 def make_usable() -> None:
@@ -77,7 +77,7 @@ def reader_gone() -> bool:
 
 
 def silence() -> None:
-    """Let what is still to be printed go nowhere, on streams that take no more."""
+    """Discard what is still to be printed, on streams that take no more."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -101,7 +101,9 @@ def _closed(stream: object) -> bool:
 
 
 def of_system(error: OSError) -> str:
-    """What the system refused, and where. Files are written beside their places (`files.py`), users know the place."""
+    """What the operating system refused, and for which path: the one that the user named, not the partial file beside
+    it.
+    """
     if error.filename is None:
         reason = " ".join((error.strerror or str(error) or type(error).__name__).split())[:300]
         return f"the system refused: {reason}; {_advice(error, reason)}"

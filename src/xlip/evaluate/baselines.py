@@ -1,4 +1,4 @@
-"""What no model is needed for: the two lines of every table that a model has to beat."""
+"""Baselines that need no model: the two lines of every table that a model has to beat."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ class ExportedAdapter:
 
     @property
     def identity(self) -> str:
-        """Tells that the graphs were measured: embeddings that the checkpoint left in the cache are not theirs."""
+        """An identity of the graphs' own, so that embeddings which the checkpoint left in the cache are not taken for
+        theirs.
+        """
         return f"onnx:{self.model.identity}"
 
     @property

@@ -44,7 +44,7 @@ class FineTuning:
     out: str = ""
     """Folder for finished cells and the model, so that a stopped run goes on; '' = nothing is kept."""
     recipe: Recipe | Mapping[str, Any] = field(default_factory=Recipe)
-    """Or its options, as a suite file has them."""
+    """A `Recipe`, or its options as a suite file has them."""
     kinds: str = ""
     """Default: those of the cases."""
     prompts: str = "xlip"

@@ -50,7 +50,7 @@ class Grounding:
     (65 encodings an image); patches: the same difference of each place's own embedding (one encoding); auto: patches
     where the model has a local head, which is trained to point, else occlusion."""
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
-    """Of the map scaled to [0, 1] in each image; `iou` is the mean over them."""
+    """Thresholds on the map, scaled to [0, 1] in each image; `iou` is the mean over them."""
     phrases: bool = False
     """Ask with the words that the boxes stand for (MS-CXR) instead of prompts; regions without words are left out."""
     chosen_on: str = "val"

@@ -1,4 +1,6 @@
-"""Do the decoders listen? Reconstructions with right, wrong and no text; hidden words with right and wrong images."""
+"""Do the decoders use the other side? Reconstructions with right, wrong and no text; hidden words with right, wrong and
+no image.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,9 @@ def reconstruction_figures(
     """Squared error of hidden pixels inside and outside lesions with the right text, a wrong one and none.
 
     Every cell that holds a pixel of the lesion is hidden where `ratio` allows it, the fullest first, and random ones
-    besides: nothing of the finding is to be seen but by `feature`'s leak. The wrong text is the report of the next
-    phantom that has another finding. Errors are of pixels normalised as `target` says; a finding's are averaged over
-    its pixels, then over phantoms.
+    besides: the finding can be seen only through neighbouring features, where `where` is `feature`. The wrong text is
+    the report of the next phantom that has another finding. Errors are of pixels normalised as `target` says; a
+    finding's are averaged over its pixels, then over phantoms.
     """
     rows = cases.single
     other = _others([cases.phantoms[i].findings[0].kind for i in rows])

@@ -34,7 +34,7 @@ class LinearProbe:
     """Logistic regression on frozen embeddings: the options of the evaluator."""
 
     share: float = 1.0
-    """Of the training labels: whole patients, stratified, seeded."""
+    """Share of the training labels: whole patients, stratified, drawn by a seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One subset and one choice of C each; scores and intervals are those of the first."""
     c: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -54,7 +54,7 @@ class LinearProbe:
     cache: bool = True
     replicates: int = 1000
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     name: ClassVar[str] = "probe"
     require: ClassVar[str] = "labels"
 

@@ -57,7 +57,7 @@ def ask(encoder: Encoder, words: Sequence[str], prompts: str = "xlip") -> list[A
         prompts: a shipped prompt set or a YAML file.
 
     Raises:
-        XLIPError: an empty text, No_Finding (which is nowhere), a text that the model's vocabulary cannot represent.
+        XLIPError: an empty text, No_Finding (which has no place in an image), a text that the model's vocabulary lacks.
     """
     chosen = load_prompts(prompts)
     return [_of_kind(encoder, word, chosen) if is_kind(word) else _of_text(encoder, word, chosen) for word in words]

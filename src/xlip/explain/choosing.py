@@ -39,7 +39,7 @@ class AbstainConfig:
     out: str = ""
     """The file; default: abstention.json in the model's folder, where `xlip explain` finds it."""
     split: str = ""
-    """Of a prepared set: which part; default: val where there is one, else everything."""
+    """Part of a prepared set; default: val where there is one, else everything."""
     specificity: float = 0.95
     """Share of the images without a finding in which nothing is to be coloured for it."""
     prompts: str = "xlip"

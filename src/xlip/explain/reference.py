@@ -21,7 +21,7 @@ NEIGHBOURS = 5
 NEAR = 0.99
 """Share of the validation images that count as near."""
 MOST = 20_000
-"""Training images that are kept; of larger sets every so-manieth."""
+"""Training images that are kept; larger sets are thinned evenly to this number."""
 CHECKED = 1_000
 """Images that the threshold is chosen on."""
 BATCH = 64

@@ -27,7 +27,7 @@ from xlip.study.kinds import canonical
 from xlip.study.prompts import load_prompts
 
 OWN = "own"
-"""As a report: each image's own, from its set or table."""
+"""The value of `--report` that stands for each image's own report, from its set or table."""
 BOX_HEADER = ("film", "words", "kind", "score", "x", "y", "width", "height", "peak")
 
 
@@ -56,11 +56,11 @@ class ExplainConfig:
     """File of `xlip abstain` that says when nothing is coloured; default: abstention.json of the model, else the
     shipped one."""
     image_column: str = ""
-    """Of a table: the column of images."""
+    """Table: the column of images."""
     report_column: str = ""
-    """Of a table: the column of reports."""
+    """Table: the column of reports."""
     id_column: str = ""
-    """Of a table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
+    """Table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
     side: int = 512
     """Pixels of the film in the pictures."""
 

@@ -19,7 +19,9 @@ from xlip.models.xlip import XLIPModel
 
 
 class ImageGraph(nn.Module):
-    """(n, 1, S, S) in [0, 1] -> (n, E), L2-normalised. It holds what it needs alone: `.pt2` keeps all."""
+    """(n, 1, S, S) in [0, 1] -> (n, E), L2-normalised. It holds only the parts that it needs, because a `.pt2` file
+    keeps everything.
+    """
 
     def __init__(self, model: XLIPModel) -> None:
         super().__init__()

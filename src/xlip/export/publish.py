@@ -52,7 +52,7 @@ class PushConfig:
     dry_run: bool = False
     """Say what would be sent; nothing is, and no token is needed."""
     message: str = "Upload by xlip push"
-    """Of the commit."""
+    """Message of the commit."""
 
 
 @dataclass(frozen=True)

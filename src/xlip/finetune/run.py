@@ -60,7 +60,7 @@ class FinetuneConfig:
     kinds: str = ""
     """Kinds to learn, separated by commas; default: all that the data label."""
     prompts: str = "xlip"
-    """Of the zero-shot head: a shipped prompt set or a YAML file."""
+    """Prompts of the zero-shot head: a shipped prompt set or a YAML file."""
     image_column: str = "path"
     """CSV: column of image paths, relative to the file."""
     patient_column: str = ""

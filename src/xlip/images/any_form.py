@@ -1,6 +1,6 @@
 """From an image in any form to a grayscale square: one way for training, evaluation, fine-tuning and users.
 
-Tensors are understood by what they can do, so that nothing here needs torch.
+Tensors are recognised by their methods, so that nothing here needs torch.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def samples_of(pictures: Sequence[bytes]) -> Gray:
 def faults(pictures: Sequence[bytes]) -> list[str]:
     """What is wrong with each picture as a radiograph, by what `sampled` gave; '' where nothing is.
 
-    Many at once, for the calls cost more than the numbers.
+    Many pictures go into one call, because a call costs more than the arithmetic.
     """
     if not pictures:
         return []

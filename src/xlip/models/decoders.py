@@ -68,12 +68,13 @@ class CrossBlock(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Lets the other side as a whole speak to every token: x (1 + a) + b, a and b linear in its embedding.
+    """Scales and shifts every token by what the other side as a whole says: x (1 + a) + b, a and b linear in its
+    embedding.
 
-    Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), nothing at first. A decoder that has only the
-    tokens of the other side to attend to learns within hundreds of steps to ignore them: which token matters depends on
-    what all of them say, while the joint embedding, which the contrastive terms shape, says it in one vector. The
-    factor (1 + a) lets what the text says depend on the place (`docs/log.md`). Not in the paper.
+    Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), which starts as the identity. A decoder that
+    has only the tokens of the other side to attend to learns within hundreds of steps to ignore them: which token
+    matters depends on what all of them say, while the joint embedding, which the contrastive terms shape, says it in
+    one vector. The factor (1 + a) lets what the text says depend on the place (`docs/log.md`). Not in the paper.
     """
 
     def __init__(self, embed_dim: int, width: int) -> None:
@@ -82,7 +83,7 @@ class Modulation(nn.Module):
         self.of_nothing = nn.Parameter(torch.zeros(2 * width))
 
     def reset_parameters(self) -> None:
-        """Nothing is said at first."""
+        """Start as the identity: a = b = 0."""
         nn.init.zeros_(self.of_embedding.weight)
         nn.init.zeros_(self.of_embedding.bias)
 

@@ -15,7 +15,7 @@ FEATURES, HIDDEN = 48, 96
 START_SCALE = 14.0
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 LEAST = 1e-30
-"""Below this share of the highest answer, a place's answer is not told from nothing."""
+"""Share of the highest answer below which a place counts as giving no answer."""
 
 
 class LocalHead(nn.Module):

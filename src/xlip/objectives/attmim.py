@@ -44,7 +44,7 @@ class AttMIM:
     target: str = "image"
     """image or patch: by what the pixels are normalised that are predicted, see `pixel_target`."""
     text_dropout: float = 0.15
-    """Share of images whose text is left out, so that a reconstruction without one is no surprise."""
+    """Share of images whose text is left out, so that the decoder also learns to reconstruct without one."""
     share: float = 0.5
     """Chance of an image to be masked in a step: a second pass (`reencode`) over fewer of them costs less."""
     focus: float = 0.5

@@ -25,8 +25,9 @@ from xlip.study.labels import UncertainPolicy
 class LocalKind:
     """Each kind's label against the log-mean-exp of its map, and present against absent kinds.
 
-    Logit of kind k: log mean_j exp(s p_j . t+_k + b), the soft form of multiple-instance learning (Pinheiro &
-    Collobert 2015, arXiv:1411.6228): one place that answers is enough, and it is the one that learns. Not in the paper.
+    Logit of kind k: log mean_j exp(s p_j . q_k + b), with the place's vector p_j and the query q_k that `LocalHead`
+    makes of the kind's positive prompts. It is the soft form of multiple-instance learning (Pinheiro & Collobert 2015,
+    arXiv:1411.6228): one place that answers is enough, and it is the one that learns. Not in the paper.
     """
 
     weight: float = 1.0

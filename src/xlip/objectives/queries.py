@@ -57,7 +57,7 @@ def query_texts(context: Context, entity_weight: float, uncertain: str = "ignore
 
 def presence(context: Context, uncertain: str = "ignore") -> Tensor:
     """(B, K) in [0, 1], what the text says: the target of each kind where it is 0 or 1; else 0 for a pair, whose report
-    is silent on it, and the model's current score, detached, for a lone image. 0 for No_Finding, which is nowhere.
+    is silent on it, and the model's current score, detached, for a lone image. 0 for No_Finding, which has no place.
     """
     batch = context.batch
     with torch.no_grad():

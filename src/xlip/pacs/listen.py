@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUCCESS, NOT_ALLOWED, NO_RESOURCES, NOT_UNDERSTOOD, FAILURE = 0x0000, 0x0124, 0xA700, 0xC000, 0x0110
 """States of PS3.4 table B.2-1 and PS3.7 annex C."""
 LONGEST_PDU = 4 << 20
-"""Bytes of one protocol data unit; peers are told of 16 kB, and some do not care."""
+"""Bytes of one protocol data unit; peers are asked for 16 kB at most, and some send more."""
 LONGEST_GREETING = 10.0
 """Seconds that a connection may take to ask for an association; until then it takes the place of one that does."""
 LONGEST_COMMAND = 1 << 16
@@ -46,7 +46,7 @@ class ListenConfig:
     peers: str = ""
     """Who may send: calling AE titles, each with @address where that matters too, separated by commas; * is anyone."""
     megabytes: int = 128
-    """Of one object; a larger one is refused."""
+    """Largest object that is taken, in megabytes; a larger one is refused."""
     reserve: int = 1024
     """Megabytes that are left free on the disk; what would use them is refused."""
     associations: int = 4

@@ -25,7 +25,7 @@ def predict(encoder: Encoder, film: Gray, names: Sequence[str], prompts: str, ru
         rule: when something counts as found; default: the shipped one.
 
     Raises:
-        XLIPError: no kinds, an unknown one, No_Finding (which is nowhere).
+        XLIPError: no kinds, an unknown one, No_Finding (which has no place in an image).
     """
     asked = [canonical(name) for name in names]
     if not asked or NO_FINDING in asked:

@@ -41,7 +41,7 @@ class PullConfig:
     page: int = 500
     """Results asked for at once."""
     megabytes: int = 512
-    """Of one instance; a larger one is left out."""
+    """Largest instance that is fetched, in megabytes; a larger one is left out."""
     reserve: int = 1024
     """Megabytes that are left free on the disk."""
     access: Access = field(default_factory=Access)

@@ -55,7 +55,7 @@ class TriageConfig:
     kinds: str = "Pneumothorax,Effusion,Edema,Consolidation,Mass,Nodule,Atelectasis,Cardiomegaly,Fracture"
     """Kinds to look for, separated by commas."""
     how: str = "auto"
-    """Of the maps: response, occlusion, or auto; see `xlip explain`."""
+    """How maps are made: response, occlusion, or auto; see `xlip explain`."""
     no_maps: bool = False
     """Draw none."""
     prompts: str = "xlip"
@@ -63,13 +63,13 @@ class TriageConfig:
     rule: str = ""
     """File of `xlip abstain`; default: abstention.json of the model, else the shipped thresholds."""
     image_column: str = ""
-    """Of a table: the column of images."""
+    """Table: the column of images."""
     id_column: str = ""
-    """Of a table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
+    """Table: a column of ids to use instead of hashes of the files; make sure that they name no patient."""
     idle: float = 0.0
-    """Of AETITLE@host:port: end when nothing came for so many seconds; 0: go on until stopped."""
+    """Where films are received: end when nothing came for so many seconds; 0: go on until stopped."""
     peers: str = ""
-    """Of AETITLE@host:port: who may send, as for `xlip pacs listen`; needed where others can reach the address."""
+    """Where films are received: who may send, as for `xlip pacs listen`; needed where others can reach the address."""
     batch_size: int = 16
     """Films that are scored at once."""
     side: int = 512

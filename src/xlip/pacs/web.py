@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP states after which it is worth to ask again."""
+"""HTTP status codes after which a request is worth repeating."""
 LONGEST_WAIT = 60.0
 """Seconds between two attempts at most, whatever the server asks for."""
 SEARCH_BYTES = 256 << 20

@@ -74,7 +74,7 @@ def _own(result: Result, metric: str, kinds: Sequence[str]) -> str:
 
 
 READINGS = {"POS AUROC": "pos", "PNC AUROC": "pnc", "NEG AUROC": "neg"}
-"""A metric -> the reading of the headline's prompts that it is."""
+"""Metric of a published table -> the reading of the prompts that it stands for."""
 
 
 def _reading_mean(result: Result, name: str, kinds: Sequence[str]) -> float | None:

@@ -93,7 +93,7 @@ def reconstructions(model: XLIPModel, phantoms: Sequence[Phantom], attmim: AttMI
         text = DecoderText(*(one.roll(shift, 0) for one in (texts.tokens, inputs.mask, texts.embedding)))
         made = reconstruct(model, pixels, images.tokens, hidden, text, attmim.where)
         pictures.append(_show(pixels, hidden, from_target(made, pixels, size, attmim.target), size))
-    titles = ("hidden", "filled in", "with another report")
+    titles = ("hidden", "with its own report", "with another report")
     return panel_grid(
         [
             [Panel(p.pixels, "held-out phantom"), *(Panel(one, title) for one, title in zip(row, titles, strict=True))]

@@ -56,10 +56,10 @@ class Settings:
 
 @dataclass
 class Sample:
-    """In which pictures of a part writing is looked for at full size, which is dear in a large JPEG.
+    """In which pictures of a part writing is looked for at full size, which is slow in a large JPEG.
 
-    By sample: the first ones of the part, and a few of the others; all of them from the first find on, for who writes
-    into one picture writes into many. The others are looked at as they were decoded.
+    By sample: the first ones of the part, and a few of the others; all of them from the first find on, because whoever
+    writes into one picture writes into many. The others are looked at as they were decoded.
     """
 
     how: str

@@ -59,7 +59,7 @@ class PrepareConfig:
     validation: float = 0.0
     """Share of the patients, others than these, that become the split `val`."""
     seed: int = 0
-    """Of both."""
+    """Seed of both draws."""
     workers: int = 2
     """Processes that make parts; 0 = in this process."""
     encoding: str = "jpeg"

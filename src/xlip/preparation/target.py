@@ -92,7 +92,7 @@ class Target:
                 (self.work / ".finishing").unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Move everything into place, then drop the journal: it is of use until the last moment, and of no harm after.
+        """Move everything into place, then remove the journal, which is needed until then and harmless afterwards.
 
         `STATS` says that a folder is whole, whether or not a journal still stands in it.
         """

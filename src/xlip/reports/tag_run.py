@@ -52,9 +52,9 @@ class TagConfig:
     tagger: str = "rules"
     """rules, hf:PATH_OR_HUB_ID (a token-classification model), radgraph or radgraph:MODEL."""
     language: str = AUTO
-    """Of the rules: en, es, or auto: each report's own; a report in another language gets no entities."""
+    """Language of the rules: en, es, or auto (each report's own); a report in another language gets no entities."""
     column: str = ""
-    """Of a table: the column with the reports; default: report, else text."""
+    """Table: the column with the reports; default: report, else text."""
     workers: int = 0
     """Processes; 0 = this one."""
     explain: bool = False

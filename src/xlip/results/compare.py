@@ -36,7 +36,7 @@ class CompareConfig:
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
 
 class DifferenceFigures(Part):

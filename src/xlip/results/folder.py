@@ -21,7 +21,7 @@ from xlip.results.typed import AGAIN, checked
 METRICS_NAME, DROPPED_NAME = "metrics.json", "dropped.csv"
 NAMES = frozenset(
     {METRICS_NAME, FILE_NAME, VALIDATION_NAME, DROPPED_NAME, "ranking.csv", "comparison.json"}
-    | {"report.html", "per_kind.csv", "README.md"}
+    | {"report.html", "per_kind.csv", "README.md", *READING_NAMES.values()}
 )
 """What may stand in the folder of a result; another result replaces it."""
 IDENTITY = ("checkpoint", "split", "prompts", "preprocessing")

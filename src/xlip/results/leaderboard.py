@@ -32,7 +32,7 @@ class LeaderboardConfig:
     replicates: int = 1000
     """Bootstrap replicates over patients."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
 
 class Entry(Part):

@@ -11,7 +11,9 @@ SMALLEST = 32
 """Pixels: nothing can be said of a picture with a shorter side."""
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 DOUBTFUL, REFUTED = 0.5, 0.05
-"""Probability of a frontal view below which a picture is refused: without a word from its header, and against it."""
+"""Probabilities of a frontal view below which a picture is refused: where its header does not name the view, and where
+it names a frontal one.
+"""
 STRANGEST = 0.2
 """Share of a picture's variance that may be like no film; chosen, as the others, by `bench/quality.py`."""
 UPRIGHT = 1.0

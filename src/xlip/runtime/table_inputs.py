@@ -13,7 +13,7 @@ from xlip.tables.read import read_rows
 from xlip.tables.row import Fault, Row
 
 IMAGE_NAMES = ("path", "image", "image_path", "imagepath", "filename", "file", "image_id", "image_index")
-"""What the column of images is called where no other name is given; in any case, and with spaces for underscores."""
+"""Names of the column of images where the user gives none; capitals and spaces for underscores make no difference."""
 REPORT = "report"
 Value = str | int | float
 

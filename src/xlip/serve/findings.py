@@ -77,7 +77,7 @@ class Findings:
         """Kinds and sentences that maps are made of, weighed as their scores are.
 
         Raises:
-            XLIPError: No_Finding, which is nowhere; or a text that the model cannot represent.
+            XLIPError: No_Finding, which has no place in an image; or a text that the model cannot represent.
         """
         if NO_FINDING in wanted:
             raise XLIPError(f"{NO_FINDING}: the absence of findings is nowhere in an image; name a finding")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 MISSING = frozenset({"", "nan", "none", "null", "n/a", "na", "#n/a", "#na", "<na>", "nat", "nil"})
-"""What stands for nothing in a cell, in any case."""
+"""Words that mark a cell as empty, in capitals or not."""
 _LONGEST_MISSING = max(map(len, MISSING))
 _FEMALE = frozenset({
     *("f", "female", "woman", "w", "weiblich", "frau", "mujer", "femenino", "femenina", "fem", "femme", "féminin"),

@@ -21,7 +21,7 @@ STATES: dict[str, LabelState | None] = {
     **dict.fromkeys(("-1", "uncertain", "possible", "equivocal", "?", "unclear", "indeterminate"), UNCERTAIN),
     **dict.fromkeys((*MISSING, "unknown", "not mentioned", "blank", "not assessed"), None),
 }
-"""What a label cell may say, in any case and as any way of writing the number; None: unknown."""
+"""What a label cell may say, in capitals or not, and however a number is written; None: unknown."""
 _NAMES: dict[str, LabelState | None] = {"present": PRESENT, "absent": ABSENT, "uncertain": UNCERTAIN, "unknown": None}
 _LISTS = frozenset(
     {"label", "labels", "finding", "findings", "findinglabels", "kind", "kinds", "diagnosis", "diagnoses"}

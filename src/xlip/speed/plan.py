@@ -36,19 +36,19 @@ class PlanConfig:
     nodes: int = 1
     """Machines."""
     devices: int = 1
-    """Of each node: processes that train together on it."""
+    """Processes on each machine that train together."""
     gflops: float = 0.0
     """Rate of a training step on one device, 10^9 operations a second; 0 = measured here on a small step."""
     link_gb_s: float = 10.0
-    """Between devices, 10^9 bytes a second and direction."""
+    """Speed between devices, in 10^9 bytes a second and direction."""
     disk_gb_s: float = 0.0
-    """At which a checkpoint is written; 0 = measured here."""
+    """Speed at which a checkpoint is written, in 10^9 bytes a second; 0 = measured here."""
     report_tokens: int = 0
     """Tokens of the longest report of a step; 0 = `model.max_tokens`."""
     kinds: int = 20
     """Kinds that have prompts."""
     image_bytes: int = 0
-    """Of an image in the prepared set; 0 = half a byte for each pixel, what PNG takes of radiographs."""
+    """Bytes of an image in the prepared set; 0 = half a byte for each pixel, what PNG needs for radiographs."""
 
 
 def plan(config: PlanConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from xlip.tables.encoding import detect
 from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".parquet", ".arrow"})
-"""What tables are called, in any case; `.gz` may follow."""
+"""Suffixes of tables, in capitals or not; `.gz` may follow."""
 _GZIP, _ZIP, _OLD_EXCEL, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 
 

@@ -76,8 +76,8 @@ class ModelConfig:
     pool: str = "max"
     """How patch tokens become one vector: max (findings are small), mean or cls."""
     text_pool: str = "mean"
-    """mean of the tokens, cls, or polarity: the mean after each token has got a sign, which lets 'no' turn a finding
-    round; to be trained with the objective `denial_contrast`."""
+    """mean of the tokens, cls, or polarity: the mean after each token has got a sign, which lets 'no' reverse a
+    finding; to be trained with the objective `denial_contrast`."""
     dropout: float = 0.0
     """Dropout inside both towers."""
     decoder_width: int = 192

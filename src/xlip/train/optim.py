@@ -40,7 +40,7 @@ class OptimConfig:
     freeze_image: int = 0
     """Blocks of the image tower, from the stem on, that stay as they are, and the stem with them; -1 = the tower."""
     freeze_text: int = 0
-    """The same for the text tower and its word embeddings."""
+    """The same number of blocks for the text tower; its word embeddings stay with them."""
     lora_rank: int = 0
     """Rank of adapters in the attention of each tower that starts from a checkpoint (extra `lora`), whose own weights
     then stay as they are; 0 = none."""

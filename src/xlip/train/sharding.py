@@ -1,6 +1,6 @@
 """Weights, gradients and the optimiser's state split over the processes (FSDP2, Zhao et al. 2023, arXiv:2304.11277).
 
-By `fully_shard` of torch itself: accelerate knows it on accelerators alone, and a run shall be tested on two CPUs.
+By `fully_shard` of torch itself: accelerate offers it on accelerators alone, and a run has to be testable on two CPUs.
 Checkpoints hold whole tensors, so a run may go on with any number of processes, sharded or not.
 """
 

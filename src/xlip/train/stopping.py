@@ -11,7 +11,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """Ctrl-C; what schedulers send before they kill; what SLURM sends ahead of a time limit (`--signal=USR1@60`); what a
-terminal sends that is closed."""
+terminal sends when it is closed."""
 
 SAME_REQUEST = 3.0
 """Seconds within which a signal that comes twice is one request: launchers pass on what the terminal sent already."""
@@ -25,7 +25,8 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block the first signal is only noted; one that comes seconds later acts as it would without us.
+        """Within the block the first signal is only noted; one that comes seconds later acts as it would outside the
+        block.
 
         Python hands signals to the main thread alone: in any other, nothing changes.
         """

@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from xlip.reports.tagger.reading import READING, Cue, Mention, Reading, Sentence
 
 JUDGED = ("finding", "device", "procedure")
-"""Types of which something is asserted; words of place and degree are just there."""
+"""Entity types that get an assertion; words of place and degree have none."""
 _ENDS = ("stop", "verb", "existential")
 _DEGREES = ("degree", "low")
 """Groups of descriptors that state a finding where they follow a comma: 'no effusion, mild edema'."""
