@@ -23,8 +23,9 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One small example of everything that a command reads; tests work on copies."""
     from damaged_inputs import build_inputs
+    from once import made_once
 
-    return build_inputs(tmp_path_factory.mktemp("inputs"))
+    return made_once(tmp_path_factory, "inputs", build_inputs)
 
 
 @pytest.fixture(scope="session")
