@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from exports import Exported
 
 
+pytest_plugins = ["balance", "pytester"]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Embeddings are kept in a folder of the test run, never in the user's."""
