@@ -21,6 +21,7 @@ from xlip.preparation.part import JOURNAL
 from xlip.preparation.run import prepare
 from xlip.study.parquet import read_studies
 
+PICTURES = True
 COUNT = 129
 OPTIONS = {"image_column": "path", "report_column": "text", "patient_column": "who"}
 
