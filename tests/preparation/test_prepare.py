@@ -315,6 +315,7 @@ def test_png_keeps_every_pixel_and_the_original_size_is_kept(tmp_path: Path) -> 
         prepare("folder", raw, tmp_path / "gif", encoding="gif")
 
 
+@pytest.mark.usefixtures("pictures")
 def test_memory_does_not_grow_with_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = encode(np.zeros((64, 64), np.uint8))
 
