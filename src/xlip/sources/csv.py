@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.cells import identifier, said
+from xlip.sources.cells import has_failed, identifier, said
 from xlip.sources.hiding import Hiding
 from xlip.sources.labels import parse_values
 from xlip.sources.pseudonyms import Private, Pseudonyms, lookup
@@ -188,7 +188,7 @@ def _studies_of(
     strangers = survey.labels.strangers(cells)
     notes += ["a label is no kind: it went to the tags"] * bool(strangers)
     notes += ["No_Finding stands beside a finding: both are kept"] * _contradicts_itself(labels)
-    notes += [f"a formula failed, in column {name}: the cell was taken as empty" for name in columns.failed(cells)]
+    notes += [f"a formula failed, in column {name}: the cell was taken as empty" for name in _failed(cells, survey)]
     id_ = identifier(cells.get(columns.id)) or f"{reader.root.stem}:{row.line}"
     study = Study(
         study_id=f"{reader.source}/{id_}",
@@ -205,6 +205,11 @@ def _studies_of(
     for made in _with_images(row, study, reader, notes):
         yield made._replace(known=tuple(filter(None, known))) if isinstance(made, Candidate) else made
     yield from (Noticed(where, note) for note in notes)
+
+
+def _failed(cells: Mapping[str, str], survey: Survey) -> list[str]:
+    """The columns in which a formula of a spreadsheet failed."""
+    return [name for name in survey.named if "#" in cells.get(name, "") and has_failed(cells[name])]
 
 
 def _contradicts_itself(labels: Mapping[str, LabelState]) -> bool:
@@ -233,7 +238,7 @@ def _with_images(row: Row, study: Study, reader: Reader, notes: list[str]) -> It
         path = text.replace("\\", "/").rpartition("/")[2] or f"{reader.root.stem}:{row.line}"
         yield Candidate(study._replace(image=picture, image_path=path), whole_report=whole)
         return
-    found = find_images(text, reader.root if reader.root.is_dir() else reader.root.parent) if text else Found()
+    found = find_images(text, reader.folder) if text else Found()
     notes += found.notes
     for missing in found.missing:
         yield Dropped(where, f"image file {missing} not found")

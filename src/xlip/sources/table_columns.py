@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from xlip.sources.cells import has_failed, identifier, is_rounded, said, sex_of, split_of, years
+from xlip.sources.cells import identifier, is_rounded, said, sex_of, split_of, years
 from xlip.sources.shown import shown
 from xlip.sources.views import projection, view_of
 
@@ -25,10 +25,6 @@ class Columns:
     age: str = ""
     labels: str = ""
     state: str = ""
-
-    def failed(self, cells: Mapping[str, str]) -> list[str]:
-        """The columns whose cells show that a formula of a spreadsheet failed."""
-        return [name for name in self.named() if has_failed(cells.get(name))]
 
     def named(self) -> tuple[str, ...]:
         """The columns that there must be."""

@@ -6,6 +6,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from posixpath import normpath
 
@@ -49,6 +50,11 @@ class Reader:
     embedded: bool = False
     """Whether the images stand in the table; their names do not tell them apart."""
 
+    @cached_property
+    def folder(self) -> Path:
+        """What the paths of the table begin from."""
+        return self.root if self.root.is_dir() else self.root.parent
+
     def rows(self, *, pictures: bool = False) -> Iterator[Row | Fault]:
         """The table from its beginning."""
         kinds = (name.strip() for name in self.kinds.split(","))
@@ -65,19 +71,20 @@ class Reader:
 
     def key(self, row: Row) -> str:
         """What rows of one study have in common: id and image; '' where a row can only be a study of its own."""
+        return next(iter(self.keys(row)), "")
+
+    def keys(self, row: Row) -> tuple[str, ...]:
+        """The key of a row, and behind it those of the images of a cell that names several."""
         image = "" if self.embedded else said(row.cells.get(self.columns.image))
         id_ = identifier(row.cells.get(self.columns.id))
-        return f"{id_}\t{self._plain(image)}" if image or id_ else ""
-
-    def keys_of_parts(self, row: Row) -> list[str]:
-        """Keys of the images of a cell that names several."""
-        image = "" if self.embedded else said(row.cells.get(self.columns.image))
-        parts = several(image) if _SEVERAL.search(image) else []
-        return [f"{identifier(row.cells.get(self.columns.id))}\t{self._plain(part)}" for part in parts]
+        if not image and not id_:
+            return ()
+        parts = several(image) if _SEVERAL.search(image) else ()
+        return tuple(f"{id_}\t{self._plain(one)}" for one in (image, *parts))
 
     def repeats_a_part(self, row: Row, survey: Survey) -> bool:
         """Whether an image of a cell that names several comes again in the table."""
-        return any(hash(key) in survey.repeated for key in self.keys_of_parts(row)) if survey.repeated else False
+        return bool(survey.repeated) and any(hash(key) in survey.repeated for key in self.keys(row)[1:])
 
     def _plain(self, image: str) -> str:
         """One spelling for a path with doubled, single or backward slashes, and for one of another machine."""
@@ -85,7 +92,7 @@ class Reader:
             return image
         plain = image.replace("\\", "/")
         if plain.startswith("/") or plain[1:2] == ":":
-            found = find_images(image, self.root.parent).files
+            found = find_images(image, self.folder).files
             return found[0][0] if len(found) == 1 else plain
         return normpath(plain)
 
@@ -104,6 +111,8 @@ class Survey:
     notices: list[Noticed] = field(default_factory=list)
     people: tuple[str, ...] = ()
     """Columns whose cells name people."""
+    named: tuple[str, ...] = ()
+    """Columns that mean something."""
     unclear_sexes: bool = False
     """Whether M and V may be mujer and varón, or man and vrouw."""
 
@@ -124,9 +133,7 @@ def survey_of(reader: Reader, values: Mapping[str, LabelState | None]) -> Survey
             names |= dict.fromkeys(row.cells)
         if len(sample) < _SAMPLE:
             sample.append(row.cells)
-        if key := reader.key(row):
-            keys.append(hash(key))
-            keys.extend(map(hash, reader.keys_of_parts(row)))
+        keys.extend(map(hash, reader.keys(row)))
         if columns.sex and len(sexes) < _WORDS:
             sexes.add(said(row.cells.get(columns.sex)))
         if columns.patient and (patient := identifier(row.cells.get(columns.patient))):
@@ -145,7 +152,7 @@ def survey_of(reader: Reader, values: Mapping[str, LabelState | None]) -> Survey
     notices = _notices(reader, labels, list(names))
     notices += _unread(reader, labels, sample, people) + _rounded(reader, long)
     return Survey(
-        labels, repeated, is_spanish(sexes), frozenset(unclear), notices, people, unclear_sexes=is_either(sexes)
+        labels, repeated, is_spanish(sexes), frozenset(unclear), notices, people, columns.named(), is_either(sexes)
     )
 
 

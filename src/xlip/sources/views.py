@@ -43,6 +43,8 @@ def projection(text: str) -> str:
     'PA and lateral', 'Thorax in 2 Ebenen' and 'face et profil' name an examination of several images and say of none
     which it is.
     """
+    if not text:
+        return ""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower().strip()
     if plain in _WHOLE:
         return _WHOLE[plain]
