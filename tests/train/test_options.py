@@ -16,7 +16,7 @@ def test_what_one_mapping_says_is_not_left_in_the_next() -> None:
         "out": "a",
         "seed": 3,
         "data": {"pairs": [{"path": "x", "repeat": 2}], "mix": {"pairs": 2}},
-        "model": {"width": 32},
+        "model": {"width": 96},
         "objectives": {"contrastive": {"weight": 0.5}},
         "optim": {"lr": 0.5},
     }
@@ -24,9 +24,9 @@ def test_what_one_mapping_says_is_not_left_in_the_next() -> None:
     first, plain, again = config_of(full), config_of({"out": "b"}), config_of(full)
     assert full == before
     assert first == again
-    assert (first.seed, first.model.width, first.optim.lr, first.data.pairs[0].repeat) == (3, 32, 0.5, 2)
+    assert (first.seed, first.model.width, first.optim.lr, first.data.pairs[0].repeat) == (3, 96, 0.5, 2)
     assert plain.seed != 3
-    assert plain.model.width != 32
+    assert plain.model.width != 96
     assert plain.optim.lr != 0.5
     assert plain.data.pairs == []
     assert plain.objectives == OBJECTIVE_DEFAULTS
