@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ FINETUNE = (
     "--recipe.least_steps 1 --recipe.most_steps 1 --recipe.checks 1 --recipe.batch_size 8 --augment null --validation 0"
     f" --kinds {','.join(KINDS)} --replicates 20 --precision fp32"
 )
+FEW = 6
+"""Phantoms with one finding on which an ablation is measured (a quick one takes a quarter of those of a whole one)."""
 _SETTLED = {
     "csv": "--image_column file --report_column text",
     "dicom": "--key {}/raw/dicom/key --reports {}/raw/dicom/reports.csv",
@@ -56,9 +60,30 @@ entries:
 """
 
 
+@contextmanager
+def light() -> Iterator[pytest.MonkeyPatch]:
+    """Commands without the pictures of their pages, and with few phantoms: most of the time of a small set."""
+    import io
+
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    from xlip.ablation import run
+    from xlip.preparation import card
+
+    dot = io.BytesIO()
+    Image.new("RGBA", (8, 8)).save(dot, "png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, buffer, **options: buffer.write(dot.getvalue()))
+        patch.setattr(run, "SINGLES", 4 * FEW)
+        for name in ("histograms", "contact_sheet"):
+            patch.setattr(card, name, lambda *arguments: b"")
+        yield patch
+
+
 def build_inputs(root: Path) -> Path:
     """Raw sets, prepared sets, tables, reports, runs, models, evaluations, plans: all below `root`."""
-    with pytest.MonkeyPatch.context() as patch:
+    with light() as patch:
         patch.setenv("XLIP_CACHE", str(root / "cache"))
         _raw(root / "raw")
         _prepared(root / "set", start=0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from once import made_once
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,11 @@ class Exported:
 
 def export_once(factory: pytest.TempPathFactory) -> Exported:
     """Made by the first worker that asks; the others wait for it."""
-    base = factory.getbasetemp()
-    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "exported"
-    root.mkdir(exist_ok=True)
-    found = Exported(*(root / name for name in ("checkpoint", "graphs", "phantoms", "tuned", "tuned_graphs")))
-    with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.tuned_graphs.is_dir():
-            _make(found)
-    return found
+    return _places(made_once(factory, "exported", lambda root: _make(_places(root))))
+
+
+def _places(root: Path) -> Exported:
+    return Exported(*(root / name for name in ("checkpoint", "graphs", "phantoms", "tuned", "tuned_graphs")))
 
 
 def _make(place: Exported) -> None:

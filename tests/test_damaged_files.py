@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from damaged_inputs import FINETUNE, RAW
+from damaged_inputs import FINETUNE, RAW, light
 from damages import DAMAGES, Damage, cut, flip, flip_one_bit, folder_in_its_place, missing, without_override
 from xlip.cli import COMMANDS, main
-from xlip.preparation import card
 
 PER_CASE = 1
 """Damages of each case in the default suite; the slow one takes all."""
@@ -216,10 +215,8 @@ def called(case: Case, place: Path, out: Path, capfd: pytest.CaptureFixture[str]
     """Run the command without the rights of root, with a cache of its own."""
     within = _within(case)
     capfd.readouterr()
-    with pytest.MonkeyPatch.context() as patch, without_override():
+    with light() as patch, without_override():
         patch.setenv("XLIP_CACHE", str(place / "cache"))
-        for name in ("histograms", "contact_sheet"):  # most of the time of a small set
-            patch.setattr(card, name, lambda *arguments: b"")
         patch.setattr(uvicorn.Server, "run", lambda *arguments, **options: None)  # all is read before it answers
         code = main([word.replace("{out}", str(out)).replace("{}", str(place)) for word in case.words.split()])
     said, error = capfd.readouterr()

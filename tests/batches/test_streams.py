@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +60,17 @@ def made(name: str, number: int) -> Study:
     )
 
 
-STUDIES = {name: [made(name, number) for number in range(48 + 24 * place)] for place, name in enumerate(SETS)}
+@cache
+def studies_of(name: str) -> list[Study]:
+    """The studies of a set; made where a test asks, for they take seconds of every worker that collects."""
+    return [made(name, number) for number in range(48 + 24 * SETS.index(name))]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sets")
-    for name, studies in STUDIES.items():
-        write_studies(studies, root / f"{name}.parquet")
+    for name in SETS:
+        write_studies(studies_of(name), root / f"{name}.parquet")
     return root
 
 
@@ -108,7 +112,7 @@ def test_a_table_holds_what_fits_its_stream_and_shows_what_the_set_allows(
     expected = [
         shown(study, stream, config.labels)
         for config in configs
-        for study in STUDIES[config.path]
+        for study in studies_of(config.path)
         if fits(study, stream) and study.split == config.split and study.study_id not in ids
         for _ in range(config.repeat)
     ]
@@ -135,7 +139,7 @@ def test_no_report_is_read_at_a_step_and_in_an_older_file_each_once(
     run = {"mix": {"pairs": 5, "texts": 5}, "ranks": 1, "seed": 0}
     made = {}
     for name in ("new", "old"):
-        studies = [study if name == "old" else with_entities(study, study.entities, "") for study in STUDIES["one"]]
+        studies = [study if name == "old" else with_entities(study, study.entities, "") for study in studies_of("one")]
         write_studies([study for study in studies if study.report], tmp_path / f"{name}.parquet")
         if name == "old":
             table = pq.read_table(tmp_path / "old.parquet").drop_columns(["report_kinds"])
@@ -288,7 +292,7 @@ def check(sampler: BatchSampler, step: int) -> None:
 
 
 def test_draws_are_the_steps_and_the_ranks_own_and_prompts_are_everybodys(folder: Path, processor) -> None:
-    ids = [study.study_id for study in STUDIES["one"] if fits(study, "images") and study.split == "train"]
+    ids = [study.study_id for study in studies_of("one") if fits(study, "images") and study.split == "train"]
     alone = StudyTable([SetConfig(str(folder / "one.parquet"))], "images", frozenset(ids[1:]))
     assert len(alone) == 1  # so every row of every step shows the same image
     tables = {**dict.fromkeys(STREAMS, range(0)), "images": alone}

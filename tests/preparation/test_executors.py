@@ -18,9 +18,10 @@ from xlip.errors import XLIPError
 from xlip.images.files import encode
 from xlip.preparation import target as target_module
 from xlip.preparation.part import JOURNAL
-from xlip.preparation.run import prepare
+from xlip.preparation.run import Summary, prepare
 from xlip.study.parquet import read_studies
 
+PICTURES = True
 COUNT = 129
 OPTIONS = {"image_column": "path", "report_column": "text", "patient_column": "who"}
 
@@ -101,7 +102,7 @@ def test_a_record_says_what_went_in_which_version_and_how_many(
     prepare("csv", table, tmp_path / "out", workers=0, options=OPTIONS, shard="1/2")
     (file,) = (tmp_path / "out" / JOURNAL).iterdir()
     record = json.loads(file.read_bytes())
-    assert set(record) == {"key", "version", "rows", "kept", "dropped", "noticed"}
+    assert set(record) == {"key", "version", "rows", "kept", "bytes", "dropped", "noticed"}
     of_rows = [row for row, _, _ in record["noticed"] if row.startswith("t.csv:")]  # the others are of its studies
     assert record["rows"] == record["kept"] + len(record["dropped"]) + len(of_rows)
     assert [reason for _, reason in record["dropped"]] == ["image file gone.png not found"]
@@ -111,6 +112,51 @@ def test_a_record_says_what_went_in_which_version_and_how_many(
     monkeypatch.setattr(target_module, "VERSION", "another")
     prepare("csv", table, tmp_path / "out", workers=0, options=OPTIONS, shard="1/2")
     assert file.stat().st_mtime_ns > before
+
+
+def mine(folder: Path, word: str) -> Path:
+    """A table of reports alone, which makes four parts."""
+    lines = [f"Small effusion number {number}. {word},p{number // 2}" for number in range(200)]
+    (folder / "mine.csv").write_text("\n".join(["text,who", *lines, ""]), "utf-8")
+    return folder / "mine.csv"
+
+
+def made(table: Path, out: Path, shard: str) -> Summary:
+    options = {"report_column": "text", "patient_column": "who"}
+    return prepare("csv", table, out, workers=0, options=options, shard=shard)
+
+
+def test_parts_of_another_state_of_the_source_are_not_mixed_in(tmp_path: Path) -> None:
+    """The ids are the same and the reports are not: the first task's parts are made again before the set is whole."""
+    made(mine(tmp_path, "Once."), tmp_path / "out", "0/2")
+    table = mine(tmp_path, "Again.")
+    second = made(table, tmp_path / "out", "1/2")
+    assert (second.complete, second.parts_done, second.parts) == (False, 2, 4)
+    assert made(table, tmp_path / "out", "0/2").complete
+    assert all("Again." in str(study.report) for study in read_studies(tmp_path / "out"))
+
+
+def test_a_part_that_was_cut_or_lost_is_made_again(tmp_path: Path) -> None:
+    table = mine(tmp_path, "")
+    made(table, tmp_path / "out", "0/2")
+    first, second = sorted((tmp_path / "out").glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:100])
+    second.unlink()
+    assert not made(table, tmp_path / "out", "1/2").complete
+    assert made(table, tmp_path / "out", "0/2").complete
+    assert len(list(read_studies(tmp_path / "out"))) == 200
+
+
+def test_a_part_that_is_damaged_within_is_named_with_what_to_do(tmp_path: Path) -> None:
+    table = mine(tmp_path, "")
+    made(table, tmp_path / "out", "0/2")
+    first = min((tmp_path / "out").glob("*.parquet"))
+    first.write_bytes(b"x" * first.stat().st_size)
+    with pytest.raises(XLIPError, match=rf"{first}: cannot be read .*remove this file and run the same command again"):
+        made(table, tmp_path / "out", "1/2")
+    first.unlink()
+    made(table, tmp_path / "out", "0/2")
+    assert len(list(read_studies(tmp_path / "out"))) == 200
 
 
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:

@@ -287,6 +287,7 @@ def test_a_named_split_replaces_the_splits_and_is_written_down(root: Path, tmp_p
     assert run(root, tmp_path / "out", split="lists", lists=root.parent).split_checksum != summary.split_checksum
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_data_card_says_what_was_kept_and_why_rows_were_dropped(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
@@ -314,6 +315,7 @@ def test_png_keeps_every_pixel_and_the_original_size_is_kept(tmp_path: Path) -> 
         prepare("folder", raw, tmp_path / "gif", encoding="gif")
 
 
+@pytest.mark.usefixtures("pictures")
 def test_memory_does_not_grow_with_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = encode(np.zeros((64, 64), np.uint8))
 

@@ -44,6 +44,7 @@ def texts(count: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module, "load_source", lambda name: lambda root: iter(rows))
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("workers", [2, pytest.param(0, marks=pytest.mark.slow)])
 def test_kill_9_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, workers: int) -> None:
     rng = random.Random(workers)

@@ -18,7 +18,6 @@ import pytest
 from bad_archives import DAMAGES, Archive, Exam, clean, damaged, readable
 from xlip.errors import XLIPError
 from xlip.images.files import decode
-from xlip.preparation import card
 from xlip.preparation.run import prepare
 from xlip.study.parquet import read_studies
 from xlip.study.record import Study
@@ -28,13 +27,6 @@ COMBINED = 2000
 LINES = ("reports.csv:", "Brzeczek_MRN4410278.csv:")
 EVERYWHERE = "de-identified"
 """What is noticed of each report, for each names its patient."""
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The card's pictures take most of the time of a small set, and hold no text."""
-    monkeypatch.setattr(card, "histograms", lambda *arguments: b"")
-    monkeypatch.setattr(card, "contact_sheet", lambda *arguments: b"")
 
 
 @dataclass
@@ -76,10 +68,7 @@ def run(archive: Archive, folder: Path, **options: Any) -> Run:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "histograms", lambda *arguments: b"")
-        patch.setattr(card, "contact_sheet", lambda *arguments: b"")
-        return run(clean(folder), folder)
+    return run(clean(folder), folder)
 
 
 def files_of(root: Path) -> set[str]:

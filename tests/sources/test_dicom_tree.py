@@ -15,7 +15,6 @@ import pytest
 from bad_archives import Archive, another_class, clean, edit, put_pixels
 from structured import item, structured_report
 from xlip.errors import XLIPError
-from xlip.preparation import card
 from xlip.preparation.run import prepare
 from xlip.sources.cells import years
 from xlip.sources.dicom_tree import studies
@@ -27,12 +26,6 @@ from xlip.study.parquet import read_studies
 from xlip.study.record import Study
 
 KEY = "6b" * 32
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "histograms", lambda *arguments: b"")
-    monkeypatch.setattr(card, "contact_sheet", lambda *arguments: b"")
 
 
 @pytest.fixture

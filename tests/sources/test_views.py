@@ -33,7 +33,8 @@ WORDS = {
     ),
     "": (
         *("", "PA and lateral", "PA + LAT", "face et profil", "Thorax in 2 Ebenen", "dos proyecciones"),
-        *("2 views", "AP/lateral", "chest", "odd", "Anna", "landscape", "palm"),
+        *("2 views", "PA y L", "PA/L", "AP & L", "PA, L", "p.a.+ll"),
+        *("AP/lateral", "chest", "odd", "Anna", "landscape", "palm"),
     ),
 }  # fmt: skip
 

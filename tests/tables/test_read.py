@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -153,6 +155,12 @@ def archive(path: Path) -> None:
         made.writestr("t.csv", "a\n1\n")
 
 
+def open_document(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        made.writestr("content.xml", "<x/>")
+
+
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "old Excel": (old_excel, "save it as .xlsx"),
     "an archive": (archive, "a zip archive, not a workbook"),
@@ -162,6 +170,13 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut gzip": (lambda path: path.write_bytes(gzip.compress(TEXT.encode() * 999)[:60]), "not readable as a table"),
     "cut Parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(50)), "not readable as Parquet"),
     "a cut workbook": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(50)), "damaged"),
+    "bzip2": (lambda path: path.write_bytes(bz2.compress(TEXT.encode())), "found an archive of bzip2; unpack it"),
+    "xz": (lambda path: path.write_bytes(lzma.compress(TEXT.encode())), "found an archive of xz; unpack it"),
+    "RTF": (lambda path: path.write_bytes(b"{\\rtf1 path"), "a word processor"),
+    "SAS": (lambda path: path.write_bytes(bytes(12) + b"\xc2\xea\x81\x60" + bytes(99)), "found a file of SAS"),
+    "another program's": (lambda path: path.write_bytes(bytes(range(1, 32)) * 9), "found a file of another program"),
+    "OpenDocument": (open_document, "a workbook in another format"),
+    "objects in one line": (lambda path: path.write_text('{"a": 1}{"a": 2}\n'), "line 1: not readable as JSON"),
     "a folder": (lambda path: path.mkdir(), "name the file of the table"),
     "nothing": (lambda path: None, "no such file"),
 }

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.objectives.registry import build_objectives
 from xlip.preparation.run import prepare
 from xlip.train.loop import PretrainConfig, pretrain
+from xlip.train.options import config_of
 
 SINGLES = 260
 """Phantoms with one finding that the interaction is measured on."""
@@ -150,18 +150,11 @@ def training_config(cell: Cell, streams: Mapping[str, Any], out: Path) -> Pretra
     Raises:
         XLIPError: an unknown option or a value of another type.
     """
-    import jsonargparse
-
-    # A copy: the parser puts its own objects into the lists that it is given.
-    options = deepcopy({**cell.config, "data": {**streams, **(cell.config.get("data") or {})}})
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(PretrainConfig, "run")
+    options = {**cell.config, "data": {**streams, **(cell.config.get("data") or {})}}
     try:
-        parsed = parser.parse_object({"run": {**options, "seed": cell.seed, "out": str(out)}})
-        made: PretrainConfig = parser.instantiate(parsed).run
-    except (jsonargparse.ArgumentError, KeyError, TypeError, ValueError) as error:
-        raise XLIPError(f"ablate: {cell.variant}: {' '.join(str(error).split())}; see `pretrain --help`") from error
-    return made
+        return config_of({**options, "seed": cell.seed, "out": str(out)})
+    except XLIPError as error:
+        raise XLIPError(f"ablate: {cell.variant}: {error}") from error
 
 
 def _phantoms(cell: Cell, out: Path) -> tuple[dict[str, Any], str]:

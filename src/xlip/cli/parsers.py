@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -10,8 +11,9 @@ from xlip.cli.command import Command
 from xlip.cli.examples import EXAMPLES_TITLE, epilogue
 
 
+@cache
 def build_parser(name: str, command: Command) -> tuple[Any, Any]:
-    """The parser of a command, and the class of its config."""
+    """The parser of a command, and the class of its config; made once, for it reads the docstrings of all options."""
     import jsonargparse
 
     class AsWritten(jsonargparse.DefaultHelpFormatter):  # type: ignore[misc]

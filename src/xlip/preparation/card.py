@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from xlip.errors import XLIPError
+from xlip.files import reading
 from xlip.markdown import markdown_table
 from xlip.notices import ROUTINE
 from xlip.preparation.card_pictures import contact_sheet, histograms
@@ -141,13 +142,24 @@ class Measures:
         self.ages.extend(age for age in columns["age"] if age is not None)
 
 
-def finish(target: Target, plan: Plan, source: str, settings: dict[str, Any], *, strict: bool = False) -> Summary:
+def finish(
+    target: Target, plan: Plan, keys: Mapping[str, str], source: str, settings: dict[str, Any], *, strict: bool = False
+) -> Summary:
     """Write the card when every part is there, and put the set in its place.
+
+    Args:
+        target: where the parts are.
+        plan: of the run.
+        keys: name of each part -> digest of what goes into it; a part of another state of the source does not count.
+        source: the source's name.
+        settings: of the run, as the card shows them.
+        strict: take warnings for errors.
 
     Raises:
         XLIPError: nothing usable was found; or, where `strict`, something was guessed, repaired or lost.
     """
-    summary = Summary(source, settings, parts=plan.parts, parts_done=len(target.journals()))
+    done = sum(target.finished_kept(name, key) is not None for name, key in keys.items())
+    summary = Summary(source, settings, parts=plan.parts, parts_done=done)
     if plan.split:
         summary.split_name, summary.split_checksum = plan.split.name, plan.split.checksum
     if target.direct and (target.out / STATS).exists():
@@ -179,9 +191,11 @@ def _finish(target: Target, plan: Plan, summary: Summary, strict: bool) -> None:
         write_final(target.work / "conflicts.csv", conflicts)
     measures = Measures()
     files = [target.work / f"{plan.name(part)}.parquet" for part in range(plan.parts)]
-    for columns in light_columns(files):
-        summary.count(columns)
-        measures.count(columns)
+    for file in files:
+        with reading(file, "remove this file and run the same command again: only this part is made anew"):
+            for columns in light_columns([file]):
+                summary.count(columns)
+                measures.count(columns)
     if not summary.kept:
         target.discard()
         worst = summary.dropped.most_common(1)

@@ -110,7 +110,8 @@ def run_unit(unit: Unit, settings: Settings, fatal: dict[int, str], tick: Callab
         _tagged(Study("", "", "", report=" "))  # loads the lexicon before the first row, whose time is watched
     account = Account()
     kept = write_part(_loaded(unit, settings, fatal, account, tick), settings.work, f"{unit.name}.parquet")
-    record = {"key": unit.key, "version": VERSION, "rows": len(unit.rows), "kept": kept, **vars(account)}
+    size = (settings.work / f"{unit.name}.parquet").stat().st_size
+    record = {"key": unit.key, "version": VERSION, "rows": len(unit.rows), "kept": kept, "bytes": size, **vars(account)}
     write_final(settings.work / JOURNAL / f"{unit.name}.json", json.dumps(record).encode())
     return kept
 

@@ -160,4 +160,4 @@ def _described(row: Row) -> str:
         image = hashlib.blake2b(study.image or b"", digest_size=16).digest()
         study = study._replace(image=None, masks={})
     how = (row.complete.func.__qualname__, row.complete.args) if isinstance(row.complete, partial) else ()
-    return repr((tuple(study), image, str(row.file), how, row.boxes, row.frame))
+    return repr((tuple(study), image, str(row.file), how, row.boxes, row.frame, row.whole_report, row.known))

@@ -136,10 +136,11 @@ def prepare_set(config: PrepareConfig, progress: Progress | None = None) -> Summ
     worker = Settings(root, target.work, config.short_side, lossless, config.sections, hidden, writing)
     with target.opened(plan):
         meter = _Meter(progress, plan.studies)
-        wanted = (unit for unit in units(read(), plan) if unit.part % count == index)
+        keys: dict[str, str] = {}
+        wanted = (unit for unit in _noted(units(read(), plan), keys) if unit.part % count == index)
         run_units(_unfinished(wanted, target, meter), worker, config.workers, meter.add)
         meter.close()
-        return finish(target, plan, config.source, _shown(settings, config), strict=config.strict)
+        return finish(target, plan, keys, config.source, _shown(settings, config), strict=config.strict)
 
 
 def _writing(config: PrepareConfig) -> str:
@@ -227,9 +228,16 @@ class _Meter:
             self.progress(self.done, max(self.done, 1))
 
 
+def _noted(all_units: Iterator[Unit], keys: dict[str, str]) -> Iterator[Unit]:
+    """The units, whose keys are written down: those of other machines must be of the same state of the source."""
+    for unit in all_units:
+        keys[unit.name] = unit.key
+        yield unit
+
+
 def _unfinished(wanted: Iterator[Unit], target: Target, meter: _Meter) -> Iterator[Unit]:
     for unit in wanted:
-        if target.finished_kept(unit) is None:
+        if target.finished_kept(unit.name, unit.key) is None:
             yield unit
         else:
             meter.add(len(unit.rows))

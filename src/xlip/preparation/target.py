@@ -12,7 +12,7 @@ from typing import IO
 from xlip.errors import XLIPError
 from xlip.files import is_local, remove_tree, take_place
 from xlip.preparation.part import JOURNAL, VERSION, InterruptedRunError, write_final
-from xlip.preparation.plan import Plan, Unit
+from xlip.preparation.plan import Plan
 
 PLAN = "plan.json"
 STATS = "stats.json"
@@ -61,13 +61,18 @@ class Target:
             if lock:
                 lock.close()
 
-    def finished_kept(self, unit: Unit) -> int | None:
-        """Studies kept in a part that is already there; None where it has to be made."""
-        journal = self.work / JOURNAL / f"{unit.name}.json"
+    def finished_kept(self, name: str, key: str) -> int | None:
+        """Studies kept in a part that is already there, as its record says; None where it has to be made (again).
+
+        Args:
+            name: of the part.
+            key: digest of what goes into it (`Unit.key`): one that another state of the source left is none.
+        """
+        journal = self.work / JOURNAL / f"{name}.json"
         try:
             entry = json.loads(journal.read_bytes())
-            same = entry["key"] == unit.key and entry["version"] == VERSION
-            done = same and (self.work / f"{unit.name}.parquet").exists()
+            same = entry["key"] == key and entry["version"] == VERSION
+            done = same and (self.work / f"{name}.parquet").stat().st_size == entry["bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return int(entry["kept"]) if done else None

@@ -5,11 +5,27 @@ from __future__ import annotations
 import ast
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
-MISSING = frozenset({"", "nan", "none", "null", "n/a", "na", "#n/a", "#na", "<na>", "nat", "nil"})
-"""Words that mark a cell as empty, in capitals or not."""
-_LONGEST_MISSING = max(map(len, MISSING))
+from xlip.tables.row import INVISIBLE
+
+MISSING = frozenset({
+    *("", "nan", "none", "null", "n/a", "na", "#n/a", "#na", "<na>", "nat", "nil", "\\n", ".", "(null)", "[null]"),
+    *("<null>", "(blank)", "(empty)", "(leer)", "missing"),
+})  # fmt: skip
+"""Words that mark a cell as empty, in capitals or not: those of pandas, data bases (`\\N`), SAS and Stata (`.`) ..."""
+FAILED = frozenset({
+    *("#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!", "#spill!", "#calc!", "#error!", "#getting_data"),
+    *("#bezug!", "#wert!", "#zahl!", "#nv", "#valeur!", "#nombre!", "#nom?", "#nul!", "#¡ref!", "#¡valor!"),
+    *("#¿nombre?", "#¡num!", "#¡div/0!", "#¡nulo!", "#####"),
+})  # fmt: skip
+"""What a spreadsheet shows where a formula failed, in any case."""
+_NOTHING = MISSING | FAILED | {"-", "--", "---", "–", "—"}
+"""What an id, a path or a text that is nothing may look like. As a label a dash may mean negative: there it is none."""
+_LONGEST_NOTHING = max(map(len, _NOTHING))
+_QUOTED = re.compile(r'="(.*)"', re.DOTALL)
+"""A formula by which a table keeps a spreadsheet from taking an id for a number."""
 _FEMALE = frozenset({
     *("f", "female", "woman", "w", "weiblich", "frau", "mujer", "femenino", "femenina", "fem", "femme", "féminin"),
     *("feminin", "féminine", "feminine", "feminino", "feminina", "mulher", "femmina", "femminile", "donna", "vrouw"),
@@ -40,11 +56,21 @@ OLDEST = 120.0
 
 
 def said(text: str | None) -> str:
-    """The text of a cell without the space around it; '' where it says nothing."""
+    """The text of a cell without the space around it; '' where it says nothing.
+
+    Of `="00123"`, which keeps a spreadsheet from taking an id for a number, the part in quotation marks.
+    """
     if not text:
         return ""
     text = text.strip()
-    return "" if len(text) <= _LONGEST_MISSING and text.lower() in MISSING else text
+    if text[:2] == '="' and (quoted := _QUOTED.fullmatch(text)):
+        text = quoted.group(1).replace('""', '"').strip()
+    return "" if len(text) <= _LONGEST_NOTHING and text.lower() in _NOTHING else text
+
+
+def has_failed(text: str | None) -> bool:
+    """Whether a cell shows that a formula of a spreadsheet failed."""
+    return bool(text) and text.lstrip()[:1] == "#" and text.strip().lower() in FAILED  # type: ignore[union-attr]
 
 
 def number(text: str) -> float | None:
@@ -57,8 +83,16 @@ def number(text: str) -> float | None:
 
 
 def identifier(text: str | None) -> str:
-    """An id as it is compared: '123.0', which tables make of 123 when a row lacks it, is '123'; '' for nothing."""
+    """An id as it is compared; '' for nothing.
+
+    '123.0', which tables make of 123 when a row lacks it, is '123'; so is "'123", by which Excel is told that it is a
+    text. Letters with accents are composed, and characters that nobody sees are left out.
+    """
     text = said(text)
+    if not text.isascii():
+        text = said(unicodedata.normalize("NFC", text).translate(INVISIBLE))
+    if text[:1] == "'":
+        text = text[1:].strip()
     return text.partition(".")[0] if text.endswith("0") and "." in text and re.fullmatch(r"\d+\.0+", text) else text
 
 
@@ -82,8 +116,17 @@ def sex_of(text: str, *, spanish: bool = False) -> str:
 
 def is_spanish(words: Iterable[str]) -> bool:
     """Whether a column of sexes that holds M and H, and no F, means mujer and hombre."""
-    letters = {word.strip().lower().rstrip(".") for word in words}
+    letters = _letters(words)
     return {"m", "h"} <= letters and not letters & (_FEMALE - {"mujer", "femenino", "femenina", "hembra"})
+
+
+def is_either(words: Iterable[str]) -> bool:
+    """Whether a column of sexes holds M and V alone: mujer and varón, or man and vrouw; nobody can tell."""
+    return {"m", "v"} <= (letters := _letters(words)) and not letters & {"f", "h", "w"}
+
+
+def _letters(words: Iterable[str]) -> set[str]:
+    return {word.strip().lower().rstrip(".") for word in words}
 
 
 def years(text: str) -> float | None:

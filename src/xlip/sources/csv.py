@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from xlip.errors import XLIPError
 from xlip.reports.sections import clean
-from xlip.sources.cells import identifier, is_spanish, said
+from xlip.sources.cells import has_failed, identifier, said
 from xlip.sources.hiding import Hiding
-from xlip.sources.identifiers import people_columns
-from xlip.sources.labels import LabelColumns, label_columns, listing_column, parse_values, refuse_other_columns
+from xlip.sources.labels import parse_values
 from xlip.sources.pseudonyms import Private, Pseudonyms, lookup
 from xlip.sources.source import Candidate, Dropped, Noticed
 from xlip.sources.source import Row as Made
-from xlip.sources.table_columns import Columns, header_fields, plain_id
+from xlip.sources.table_columns import Columns, header_fields
 from xlip.sources.table_paths import Found, find_images
+from xlip.sources.table_survey import Reader, Survey, survey_of
 from xlip.sources.views import FRONTAL, projection
-from xlip.study.kinds import is_kind
+from xlip.study.kinds import NO_FINDING
+from xlip.study.kinds import kinds as known_kinds
 from xlip.study.labels import ABSENT, PRESENT, LabelState, stronger
 from xlip.study.record import Study
 from xlip.tables.arrow import SPLIT
@@ -29,11 +27,6 @@ from xlip.tables.read import read_rows
 from xlip.tables.row import Fault, Row
 
 VIEWS = ("all", "frontal")
-_PATIENTS = frozenset({"patient", "patientid", "subject", "subjectid", "mrn", "patientnumber", "patid"})
-_SPLITS = frozenset({"split", "fold", "subset", "partition", "set"})
-_SAMPLE = 100
-_WORDS = 100
-"""Different words of a column that are kept."""
 
 
 def studies(
@@ -89,7 +82,7 @@ def studies(
         *(image_column, report_column, patient_column, id_column, split_column, view_column),
         *(sex_column, age_column, labels_column, state_column),
     )
-    reader = _Reader(root, columns, kinds, source, options, image_column in first.pictures)
+    reader = Reader(root, columns, kinds, source, options, image_column in first.pictures)
     with lookup(private.lookup if private else None) as names:
         hide = Hiding(Pseudonyms(private), names) if private else None
         for row in _rows(reader, parse_values(values), frontal=views == "frontal"):
@@ -105,8 +98,8 @@ def _check(root: Path, views: str, view_column: str, image_column: str, report_c
         raise XLIPError(f"{root}: name at least one of image_column and report_column")
 
 
-def _rows(reader: _Reader, values: Mapping[str, LabelState | None], *, frontal: bool) -> Iterator[Made]:
-    survey = _survey(reader, values)
+def _rows(reader: Reader, values: Mapping[str, LabelState | None], *, frontal: bool) -> Iterator[Made]:
+    survey = survey_of(reader, values)
     joined = _joined(reader, survey) if len(survey.repeated) else {}
     yield from survey.notices
     for row in reader.rows(pictures=True):
@@ -120,108 +113,6 @@ def _first_row(root: Path, options: Mapping[str, str]) -> Row:
     """The first row that could be read; one without cells where there is none."""
     rows = read_rows(root, pictures=True, encoding=options["encoding"], sheet=options["sheet"])
     return next((row for row in rows if isinstance(row, Row)), Row(0, {}))
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A table and how to read it, as often as it takes."""
-
-    root: Path
-    columns: Columns
-    kinds: str
-    source: str
-    options: Mapping[str, str]
-    embedded: bool = False
-    """Whether the images stand in the table; their names do not tell them apart."""
-
-    def rows(self, *, pictures: bool = False) -> Iterator[Row | Fault]:
-        """The table from its beginning."""
-        kinds = (name.strip() for name in self.kinds.split(","))
-        required = (*self.columns.named(), *(name for name in kinds if is_kind(name)))
-        return read_rows(self.root, required, pictures=pictures, **self.options)
-
-    def where(self, line: int) -> str:
-        """A row in words."""
-        return f"{self.root.name}:{line}"
-
-    def fault(self, fault: Fault) -> Dropped | Noticed:
-        """A fault of the table as a drop or a notice."""
-        return (Dropped if fault.lost else Noticed)(self.where(fault.line), fault.reason)
-
-    def key(self, row: Row) -> str:
-        """What rows of one study have in common: id and image; '' where a row can only be a study of its own."""
-        image = "" if self.embedded else said(row.cells.get(self.columns.image))
-        id_ = identifier(row.cells.get(self.columns.id))
-        return f"{id_}\t{image}" if image or id_ else ""
-
-
-@dataclass
-class _Survey:
-    """What has to be known of a whole table before its first row is a study."""
-
-    labels: LabelColumns
-    repeated: frozenset[int]
-    """Hashes of keys that come more than once."""
-    spanish: bool
-    """Whether M is mujer."""
-    unclear_patients: frozenset[int]
-    """Hashes of ids that differ in capitals or leading zeros only."""
-    notices: list[Noticed] = field(default_factory=list)
-    people: tuple[str, ...] = ()
-    """Columns whose cells name people."""
-
-
-def _survey(reader: _Reader, values: Mapping[str, LabelState | None]) -> _Survey:
-    """Go through the table once: its columns, repeated keys and the words it uses. 8 bytes a row, and its patients."""
-    columns, keys, names = reader.columns, array("q"), dict[str, None]()
-    sample: list[Mapping[str, str]] = []
-    sexes: set[str] = set()
-    patients: dict[int, int] = {}
-    unclear: set[int] = set()
-    for row in reader.rows():
-        if isinstance(row, Fault):
-            continue
-        if row.cells.keys() != names.keys():
-            names |= dict.fromkeys(row.cells)
-        if len(sample) < _SAMPLE:
-            sample.append(row.cells)
-        if key := reader.key(row):
-            keys.append(hash(key))
-        if columns.sex and len(sexes) < _WORDS:
-            sexes.add(said(row.cells.get(columns.sex)))
-        if columns.patient and (patient := identifier(row.cells.get(columns.patient))):
-            plain = hash(plain_id(patient))
-            if patients.setdefault(plain, hash(patient)) != hash(patient):
-                unclear.add(plain)
-    unique, counts = np.unique(np.frombuffer(keys, np.int64) if keys else np.zeros(0, np.int64), return_counts=True)
-    listed = columns.labels or listing_column(sample, {*columns.named(), columns.report})
-    single = label_columns(names, reader.kinds, {*columns.named(), listed})
-    labels = LabelColumns(single, listed, columns.state, values)
-    refuse_other_columns(labels, sample)
-    repeated = frozenset(int(key) for key in unique[counts > 1])
-    notices = _notices(reader, labels, list(names))
-    return _Survey(
-        labels, repeated, is_spanish(sexes), frozenset(unclear), notices, people_columns(names, columns.named())
-    )
-
-
-def _notices(reader: _Reader, labels: LabelColumns, names: list[str]) -> list[Noticed]:
-    """What was decided for the whole table without being asked to."""
-    where, columns = reader.where(1), reader.columns
-    found = [
-        Noticed(
-            where, f"columns were joined to one kind, {kind} = {' + '.join(joined)}: of each row the strongest counts"
-        )
-        for kind, joined in labels.joined.items()
-        if not reader.kinds
-    ]
-    if labels.several and not columns.labels:
-        found.append(Noticed(where, f"{labels.several} was taken for a list of kinds: name it labels_column"))
-    for role, words in (("patient", _PATIENTS), ("split", _SPLITS)):
-        like = [name for name in names if "".join(filter(str.isalnum, name)).lower() in words]
-        if like and not getattr(columns, role):
-            found.append(Noticed(where, f"{like[0]} was not read: name it {role}_column if it is that"))
-    return found
 
 
 @dataclass
@@ -238,7 +129,7 @@ class _Joined:
     """Hashes of the different reports."""
 
 
-def _joined(reader: _Reader, survey: _Survey) -> dict[str, _Joined]:
+def _joined(reader: Reader, survey: Survey) -> dict[str, _Joined]:
     """Key -> what its rows say, for the keys that are repeated; rows whose labels are not understood stay out."""
     found: dict[str, _Joined] = {}
     for row in reader.rows():
@@ -256,14 +147,14 @@ def _joined(reader: _Reader, survey: _Survey) -> dict[str, _Joined]:
         if report:
             group.reports.add(hash(report))
         for kind, state in labels.items():
-            if {group.labels.get(kind), state} == {PRESENT, ABSENT} and not survey.labels.several:
+            if {group.labels.get(kind), state} == {PRESENT, ABSENT}:
                 group.contradicted.add(kind)
             group.labels[kind] = stronger(group.labels.get(kind), state)
     return found
 
 
 def _studies_of(
-    row: Row, reader: _Reader, survey: _Survey, joined: Mapping[str, _Joined], *, frontal: bool
+    row: Row, reader: Reader, survey: Survey, joined: Mapping[str, _Joined], *, frontal: bool
 ) -> Iterator[Made]:
     """The studies of a row, and what was noticed of it."""
     where, cells, columns = reader.where(row.line), dict(row.cells), reader.columns
@@ -286,7 +177,7 @@ def _studies_of(
         if row.line == group.lines[0]:
             cells |= {columns.report: group.report, columns.patient: group.patient}
     notes: list[str] = []
-    fields = header_fields(cells, columns, survey.unclear_patients, notes, spanish=survey.spanish)
+    fields = header_fields(cells, columns, survey, notes)
     if isinstance(fields, str):
         yield Dropped(where, fields)
         return
@@ -296,6 +187,8 @@ def _studies_of(
     report = cells.get(columns.report)
     strangers = survey.labels.strangers(cells)
     notes += ["a label is no kind: it went to the tags"] * bool(strangers)
+    notes += ["No_Finding stands beside a finding: both are kept"] * _contradicts_itself(labels)
+    notes += [f"a formula failed, in column {name}: the cell was taken as empty" for name in _failed(cells, survey)]
     id_ = identifier(cells.get(columns.id)) or f"{reader.root.stem}:{row.line}"
     study = Study(
         study_id=f"{reader.source}/{id_}",
@@ -306,10 +199,26 @@ def _studies_of(
         tags=tuple(strangers),
         **fields,
     )
+    if columns.image and reader.repeats_a_part(row, survey):
+        notes.append("an image of several in one cell stands in another row, or twice: it is in two studies")
     known = [cells.get(column) or "" for column in (*survey.people, columns.patient, columns.id)] if report else ()
     for made in _with_images(row, study, reader, notes):
         yield made._replace(known=tuple(filter(None, known))) if isinstance(made, Candidate) else made
     yield from (Noticed(where, note) for note in notes)
+
+
+def _failed(cells: Mapping[str, str], survey: Survey) -> list[str]:
+    """The columns in which a formula of a spreadsheet failed."""
+    return [name for name in survey.named if "#" in cells.get(name, "") and has_failed(cells[name])]
+
+
+def _contradicts_itself(labels: Mapping[str, LabelState]) -> bool:
+    """Whether nothing is found, and something."""
+    if labels.get(NO_FINDING) != PRESENT:
+        return False
+    known = known_kinds()
+    present = (kind for kind, state in labels.items() if state == PRESENT and kind != NO_FINDING)
+    return any(kind not in known or not known[kind].incidental for kind in present)
 
 
 def _of_group(where: str, line: int, group: _Joined, columns: Columns) -> Iterator[Noticed]:
@@ -321,7 +230,7 @@ def _of_group(where: str, line: int, group: _Joined, columns: Columns) -> Iterat
             yield Noticed(where, f"rows of one image contradict each other: {', '.join(sorted(group.contradicted))}")
 
 
-def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> Iterator[Made]:
+def _with_images(row: Row, study: Study, reader: Reader, notes: list[str]) -> Iterator[Made]:
     """The study with its image; of several images a study each."""
     where, column, whole = reader.where(row.line), reader.columns.image, study.report is not None
     text, picture = said(row.cells.get(column)), row.pictures.get(column)
@@ -329,7 +238,7 @@ def _with_images(row: Row, study: Study, reader: _Reader, notes: list[str]) -> I
         path = text.replace("\\", "/").rpartition("/")[2] or f"{reader.root.stem}:{row.line}"
         yield Candidate(study._replace(image=picture, image_path=path), whole_report=whole)
         return
-    found = find_images(text, reader.root if reader.root.is_dir() else reader.root.parent) if text else Found()
+    found = find_images(text, reader.folder) if text else Found()
     notes += found.notes
     for missing in found.missing:
         yield Dropped(where, f"image file {missing} not found")

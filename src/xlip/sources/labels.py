@@ -60,7 +60,7 @@ class LabelColumns:
         for column, kind in self.single.items():
             cell = row.get(column, "")
             if cell:
-                state = self._state(column, cell)
+                state = self.state_of(column, cell)
                 if state is not None:
                     known[kind] = stronger(known.get(kind), state)
         if self.several:
@@ -75,7 +75,7 @@ class LabelColumns:
 
     def _add_listed(self, known: dict[str, LabelState], row: Mapping[str, str]) -> None:
         named = {canonical(part) for part in several(said(row.get(self.several))) if is_kind(part)}
-        state = self._state(self.state, row.get(self.state, "")) if self.state else PRESENT
+        state = self.state_of(self.state, row.get(self.state, "")) if self.state else PRESENT
         if state is None or not named:
             return
         for kind in sorted(named):
@@ -86,18 +86,26 @@ class LabelColumns:
     def understands(self, column: str, cell: str) -> bool:
         """Whether a cell says a state, or that it is unknown."""
         try:
-            self._state(column, cell)
+            self.state_of(column, cell)
         except XLIPError:
             return False
         return True
 
-    def _state(self, column: str, cell: str) -> LabelState | None:
+    def state_of(self, column: str, cell: str) -> LabelState | None:
+        """What a cell says; None: unknown.
+
+        Raises:
+            XLIPError: it is not understood.
+        """
         word = cell.strip().lower()
         if word in self.values:
             return self.values[word]
         if word in STATES:
             return STATES[word]
         value = number(word)
+        for told, state in self.values.items():  # 2.0 is the 2 that was told of
+            if value is not None and number(told) == value:
+                return state
         if value not in (1, 0, -1):
             raise XLIPError(
                 f"column {column}: expected 1 (present), 0 (absent), -1 (uncertain) or empty, got "
@@ -152,6 +160,29 @@ def refuse_other_columns(columns: LabelColumns, rows: Iterable[Mapping[str, str]
                 f"unknown kind {kind!r}, and the column of that name holds no labels of a kind of your own: expected "
                 f"1, 0, -1 or empty, got {said(cells[0])[:20]!r}; say what its cells mean by `values`"
             )
+
+
+def unread_columns(columns: LabelColumns, rows: Iterable[Mapping[str, str]], taken: Iterable[str]) -> list[str]:
+    """The columns that hold states, and are called after no kind: 'No Effusion', 'Erguss', 'Mass (reader 1)'.
+
+    A column counts where some cells say a state, none says anything else, and either its name holds that of a kind or
+    its cells say present and absent.
+    """
+    some, others = list(rows), frozenset(taken)
+    found = []
+    for name in dict.fromkeys(column for row in some for column in row):
+        cells = {row.get(name, "").strip().lower() for row in some} - {""} if name and name not in others else set()
+        if cells and all(columns.understands(name, cell) for cell in cells):
+            states = {columns.state_of(name, cell) for cell in cells} - {None}
+            if {PRESENT, ABSENT} <= states or (states and _holds_a_kind(name)):
+                found.append(name)
+    return found
+
+
+def _holds_a_kind(name: str) -> bool:
+    words = re.findall(r"[^\W_]+", name)
+    spans = ((start, end) for start in range(len(words)) for end in range(start + 1, len(words) + 1))
+    return any(is_kind(" ".join(words[start:end])) for start, end in spans)
 
 
 def listing_column(rows: Iterable[Mapping[str, str]], taken: Iterable[str]) -> str:

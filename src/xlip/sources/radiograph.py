@@ -25,8 +25,16 @@ _ELSEWHERE = frozenset({
     *("MANDIBLE", "NECK", "ORBIT", "PELVIS", "SHOULDER", "SINUS", "SKULL", "SPINE", "TEETH", "THIGH", "THUMB", "TOE"),
     *("TSPINE", "THORACICSPINE", "WRIST", "ZYGOMA", "BECKEN", "SCHAEDEL", "KNIE", "HUEFTE", "SCHULTER", "RODILLA"),
     *("CADERA", "MANO", "PIE", "CRANEO", "GENOU", "MAIN", "PIED", "CRANE", "BASSIN", "EPAULE", "LSSPINE", "TLSPINE"),
+    *("ABD", "KUB", "ANKLES", "ELBOWS", "FEET", "HANDS", "HIPS", "KNEES", "SHOULDERS", "WRISTS", "EXTREMITIES"),
+    *("LOWEXM", "UPEXM", "LOWERLEG", "SACRUM", "COCCYX", "SCAPULA", "PATELLA", "HEEL", "SPINES", "FINGERS", "TOES"),
+    *("TIBIA", "ABDOMINAL", "KNOECHEL", "SPRUNGGELENK", "HANDGELENK", "FUSS", "ELLENBOGEN", "TOBILLO", "HOMBRO"),
+    *("HUFTE", "SCHADEL", "KNOCHEL", "WIRBELSAULE", "WIRBELSAEULE", "HWS", "BWS", "LWS"),
 })  # fmt: skip
 """Words of Body Part Examined that are not the chest."""
+_OF_THE_CHEST = re.compile("CHEST|THORA[XC]|TORAX|CXR|LUNG|PULM|POUMON|RIB|RIPPEN|COSTA|STERNUM|CLAVIC|HEART|BABYGRAM")
+_ALSO_OTHERWISE = frozenset({"MAIN", "PIE", "HEAD", "NECK", "ARM", "MANO", "LEG", "FUSS", "JAW", "HEEL", "BASSIN"})
+"""Words of body parts that mean something else in a description ('main view', 'arm down')."""
+_THORACIC_SPINE = re.compile(r"THORACI[CO]\W*SPINE|T\W*SPINE")
 OLDEST = 125
 
 
@@ -52,8 +60,19 @@ def why_not(header: Header, place: str, *, captures: bool) -> str:
         return "not a radiograph: neither modality nor SOP class says that it is one"
     if not header.has_image:
         return "not a radiograph: this DICOM file holds no image"
-    part = re.sub("[^A-Z]", "", _plain(header.body_part).upper())
-    return "not a chest radiograph: by the body part of its header" if part in _ELSEWHERE else ""
+    if _is_elsewhere(header.body_part, _ELSEWHERE):
+        return "not a chest radiograph: by the body part of its header"
+    if not header.body_part and _is_elsewhere(" ".join(header.descriptions), _ELSEWHERE - _ALSO_OTHERWISE):
+        return "not a chest radiograph: by the description in its header, which names another part of the body"
+    return ""
+
+
+def _is_elsewhere(text: str, words: frozenset[str]) -> bool:
+    """Whether a text names a part of the body, as a whole or by one of its words, and none that is of the chest."""
+    plain = _plain(text).upper()
+    if not plain or (_OF_THE_CHEST.search(re.sub("[^A-Z ]", "", plain)) and not _THORACIC_SPINE.search(plain)):
+        return False
+    return re.sub("[^A-Z]", "", plain) in words or not words.isdisjoint(re.findall("[A-Z]+", plain))
 
 
 def projection_of(header: Header) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from xlip.errors import XLIPError
 from xlip.files import open_path
 from xlip.reports.tag_inputs import decode_text
+from xlip.sources.cells import identifier, said
 from xlip.sources.identifiers import people_columns, plain_name
 from xlip.sources.joining import Report
 from xlip.sources.pseudonyms import Lookup, Pseudonyms
@@ -90,13 +90,13 @@ def read_reports(
 def _of_row(
     where: str, row: Mapping[str, str], found: Mapping[str, str], join: str, order: str, pseudonyms: Pseudonyms
 ) -> Report | Dropped:
-    cells = {name: row.get(column, "").strip() for name, column in found.items()}
+    cells = {name: said(row.get(column)) for name, column in found.items()}
     text = cells.get("text", "") or "\n".join(
         f"{name.upper()}: {cells[name]}" for name in ("findings", "impression") if cells.get(name)
     )
     if not text:
         return Dropped(where, "report without text: the cell is empty")
-    patient = pseudonyms.of("patient", _number(cells.get("patient", "")))
+    patient = pseudonyms.of("patient", identifier(cells.get("patient")))
     day = day_of(cells.get("date", ""), order)
     if join == "patient+date" and cells.get("date") and day is None:
         return Dropped(where, "report without a key: its date is no day, or day and month may be swapped: --date_order")
@@ -104,7 +104,7 @@ def _of_row(
         join,
         pseudonyms,
         patient,
-        _number(cells.get("accession", "")),
+        identifier(cells.get("accession")),
         cells.get("study_uid", ""),
         day.isoformat() if day else "",
     )
@@ -170,8 +170,3 @@ def _text_files(folder: Path, join: str, pseudonyms: Pseudonyms, names: Lookup) 
             if text.strip()
             else Dropped(row, "report without text: empty file")
         )
-
-
-def _number(text: str) -> str:
-    """A number as a spreadsheet writes it (`123.0`) as it was meant."""
-    return text[:-2] if re.fullmatch(r"\d+\.0", text) else text

@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from xlip.sources.cells import several
 
+_SPELT = re.compile(r"\.\.|//|(?:^|/)\./|^/|/$")
+"""What a path may hold that is not stored as it is."""
+
 
 @dataclass
 class Found:
@@ -48,8 +51,8 @@ def _find(text: str, folder: Path, found: Found) -> tuple[str, Path] | None:
     if "\0" in text or len(text) > 4096:
         return None
     try:
-        if (folder / text).is_file():
-            return _stored(text), folder / text
+        if (whole := folder / text).is_file():
+            return _stored(text), whole
     except (OSError, ValueError):  # a name that no system could have
         return None
     plain = text.replace("\\", "/")
@@ -68,5 +71,7 @@ def _find(text: str, folder: Path, found: Found) -> tuple[str, Path] | None:
 
 def _stored(text: str) -> str:
     """A path as it is kept: an absolute one, or one that leaves the folder, without its folders."""
+    if not _SPELT.search(text):
+        return text
     path = PurePosixPath(text)
     return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()

@@ -16,6 +16,10 @@ _GAP = r"[\s.\-_/]*"
 _BOTH = re.compile(
     r"\b(?:2|two|zwei|dos|deux|duas|both|beide\w*|ambas)\W+(?:views?|ebenen|proyecciones|incidences?|incidencias|planes)\b"
 )
+_WITH_L = re.compile(
+    r"\b((?:p|a)" + _GAP + r"(?:a|p))\.?\s*(?:[/+&,;]|\b(?:y|e|et|and|und|u|i)\b)\s*(?:l|ll|rl)(?![a-z0-9])"
+)
+"""'PA y L', 'AP/L': the lateral view is one letter beside a frontal one."""
 _WORDS = (
     ("OTHER", r"oblique|obliqu\w*|oblicu\w*|schrag\w*|[lr][apl]o|decubitus|decub\w*|[lr]ld|lordotic\w*|lordotisch\w*|"
               r"apical|seitenlage|rib\w*|costal\w*|rippen\w*|cotes|costillas|scout|localizer"),
@@ -39,10 +43,12 @@ def projection(text: str) -> str:
     'PA and lateral', 'Thorax in 2 Ebenen' and 'face et profil' name an examination of several images and say of none
     which it is.
     """
+    if not text:
+        return ""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower().strip()
     if plain in _WHOLE:
         return _WHOLE[plain]
-    if _BOTH.search(plain):
+    if _BOTH.search(plain) or _WITH_L.search(plain):
         return ""
     found: list[str] = []
     for name, pattern in _PATTERNS:

@@ -19,6 +19,7 @@ from xlip.speed.estimate import StepCost, step_cost
 from xlip.speed.made_up import Shape, made_up_batch, made_up_model
 from xlip.train.config import PretrainConfig
 from xlip.train.optim import build_optimizer
+from xlip.train.options import config_of
 from xlip.train.pretrainer import Pretrainer
 
 PROBE_MB = 64
@@ -72,19 +73,14 @@ def read_run(file: str) -> PretrainConfig:
     Raises:
         XLIPError: no such file, no YAML, or an option that a training does not have.
     """
-    import jsonargparse
     import yaml
 
     with reading(file, "expected a YAML file of options"):
         given = yaml.safe_load(Path(file).read_text("utf-8"))
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(PretrainConfig, "run")
     try:
-        parsed = parser.parse_object({"run": {"out": "planned", **(given or {})}})
-        made: PretrainConfig = parser.instantiate(parsed).run
-    except (jsonargparse.ArgumentError, KeyError, TypeError, ValueError) as error:
-        raise XLIPError(f"{file}: expected the options of xlip pretrain ({' '.join(str(error).split())})") from error
-    return made
+        return config_of({"out": "planned", **(given or {})})
+    except XLIPError as error:
+        raise XLIPError(f"{file}: expected the options of xlip pretrain ({error})") from error
 
 
 def planned(run: PretrainConfig, config: PlanConfig) -> dict[str, Any]:

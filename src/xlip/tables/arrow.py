@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlip.errors import XLIPError
+from xlip.tables.delimited import unique_names
+from xlip.tables.encoding import as_text
 from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 if TYPE_CHECKING:
@@ -62,8 +64,9 @@ def _batches(
             stream.seek(0)
             parquet = pq.ParquetFile(stream)
             schema = parquet.schema_arrow
-            wanted = [leaf for field in schema for leaf in _leaves(field, pictures)]
-            batches = parquet.iter_batches(_BATCH, columns=wanted)
+            texts = {field.name for field in schema if _is_binary(field) and _holds_text(parquet, field.name)}
+            wanted = [leaf for field in schema for leaf in _leaves(field, pictures or field.name in texts)]
+            batches = parquet.iter_batches(_BATCH, columns=list(dict.fromkeys(wanted)))
         else:
             stream.seek(0)
             reader = _arrow_reader(pa, stream)
@@ -100,16 +103,42 @@ def _leaves(field: pa.Field, pictures: bool) -> list[str]:
         return [field.name]
     if pa.types.is_struct(field.type) and {"bytes", "path"} <= {inner.name for inner in field.type}:
         return [f"{field.name}.path"]
-    return [] if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type) else [field.name]
+    return [] if _is_binary(field) else [field.name]
+
+
+def _is_binary(field: pa.Field) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+
+
+def _holds_text(parquet: Any, name: str) -> bool:
+    """Whether a column of bytes holds texts: some programs write their strings so. Its first value tells."""
+    for batch in parquet.iter_batches(_BATCH, columns=[name]):
+        for value in batch.column(0):
+            if value.is_valid and value.as_py():
+                return _text_of(value.as_py()) is not None
+    return False
+
+
+def _text_of(value: bytes) -> str | None:
+    """Bytes as the text that they are; None where they are none, as those of a picture."""
+    if any(byte < 32 and byte not in b"\t\r\n\f\v" for byte in value[:64]):
+        return None
+    return as_text(value)
 
 
 def _rows(
     batch: pa.RecordBatch, classes: dict[str, list[str]], pictures: bool
 ) -> Iterator[tuple[dict[str, str], dict[str, bytes]]]:
-    columns = {name.strip(): batch.column(place).to_pylist() for place, name in enumerate(batch.schema.names)}
+    names = unique_names(batch.schema.names)
+    columns = {name: batch.column(place).to_pylist() for place, name in enumerate(names)}
     for values in zip(*columns.values(), strict=True):
         cells, images = {}, {}
         for name, value in zip(columns, values, strict=True):
+            if isinstance(value, bytes) and (text := _text_of(value)) is not None:
+                cells[name] = text
+                continue
             data = value.get("bytes") if isinstance(value, dict) else value
             if pictures and isinstance(data, bytes):
                 images[name] = data

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 
-from xlip.tables.row import Fault, Row
+from xlip.tables.row import INVISIBLE, Fault, Row
 
 _Record = tuple[int, list[str] | None, str]
 """First line, cells or None where the row is lost, what was wrong or ''."""
@@ -80,10 +80,10 @@ class _Form:
 
 
 def unique_names(cells: list[str]) -> list[str]:
-    """Names of columns: a name that comes again gets `.1`, `.2` ... behind it, as pandas does."""
+    """Names of columns, without what nobody sees; one that comes again gets `.1`, `.2` ... behind it, as in pandas."""
     names: list[str] = []
     for cell in cells:
-        name, number = cell.strip(), 0
+        name, number = (cell if cell.isascii() else cell.translate(INVISIBLE)).strip(), 0
         while name and (f"{name}.{number}" if number else name) in names:
             number += 1
         names.append(f"{name}.{number}" if number else name)

@@ -86,6 +86,15 @@ def _foreign(sample: bytes, line: int) -> Encoding:
     return Encoding(found.encoding, "replace", found.encoding, line)
 
 
+def as_text(data: bytes) -> str | None:
+    """Bytes as a text in UTF-8 or cp1252; None where they hold what no Western European text does."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", WESTERN_ERRORS)
+        return text if {letter for letter in text if letter > "\x7f"} <= _WESTERN else None
+
+
 def _as_western(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end

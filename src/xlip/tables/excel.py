@@ -43,6 +43,8 @@ def _refuse_foreign(path: Path, stream: IO[bytes]) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
+            if "content.xml" in names or "xl/workbook.bin" in names:
+                raise XLIPError(f"{path}: a workbook in another format (.ods or .xlsb); save it as .xlsx, or as CSV")
             if "xl/workbook.xml" not in names:
                 raise XLIPError(
                     f"{path}: a zip archive, not a workbook; name a table inside of it: zip://table.csv::{path}"

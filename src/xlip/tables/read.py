@@ -14,12 +14,30 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from xlip.errors import XLIPError
-from xlip.tables.delimited import read_delimited
+from xlip.tables.delimited import read_delimited, unique_names
 from xlip.tables.encoding import detect
 from xlip.tables.row import Fault, Row, cell_text, checked_header
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".parquet", ".arrow"})
 """Suffixes of tables, in capitals or not; `.gz` may follow."""
+_OTHERS = {
+    b"BZh": "an archive of bzip2",
+    b"\xfd7zXZ\0": "an archive of xz",
+    b"\x28\xb5\x2f\xfd": "an archive of zstd",
+    b"7z\xbc\xaf": "an archive of 7-Zip",
+    b"Rar!": "an archive of RAR",
+    b"{\\rtf": "a text of a word processor (RTF)",
+    b"$FL2": "a file of SPSS",
+    b"\0" * 12 + b"\xc2\xea\x81\x60": "a file of SAS",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+}
+"""First bytes -> what the file is."""
+_LOOKED_AT = 4096
+"""Characters of a text by which it is told from other files."""
+_MOST_CONTROL = 0.05
+"""Share of control characters in a text."""
 _GZIP, _ZIP, _OLD_EXCEL, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 
 
@@ -82,6 +100,8 @@ def _file(path: Path, required: tuple[str, ...], encoding: str, sheet: str, pict
         yield from read_arrow(path, [path], required, pictures)
     elif head.startswith(_OLD_EXCEL):
         raise XLIPError(f"{path}: an old or encrypted Office file; save it as .xlsx without a password, or as CSV")
+    elif kind := next((name for magic, name in _OTHERS.items() if head.startswith(magic)), ""):
+        raise XLIPError(f"{path}: expected a table, found {kind}; unpack it, or export the table as CSV or .xlsx")
     elif re.match(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{", head):
         yield from _json_lines(path, required, encoding)
     elif head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" or head.startswith(b"%PDF"):
@@ -108,6 +128,8 @@ def _text(path: Path, required: tuple[str, ...], encoding: str) -> Iterator[Row 
         reason = f"not UTF-8: read as {found.guessed}, here and below; save it as UTF-8, or name the encoding"
         yield Fault(found.line, reason, lost=False)
     with opened(path) as raw, io.TextIOWrapper(raw, found.name, found.errors, newline="") as text:
+        _refuse_binary(path, text.read(_LOOKED_AT))
+    with opened(path) as raw, io.TextIOWrapper(raw, found.name, found.errors, newline="") as text:
         lines = (line.replace("\0", " ") if "\0" in line else line for line in text)
         rows = read_delimited(lines, required)
         header = next(rows, None)
@@ -119,13 +141,29 @@ def _text(path: Path, required: tuple[str, ...], encoding: str) -> Iterator[Row 
             yield row
 
 
+def _refuse_binary(path: Path, text: str) -> None:
+    """Refuse what no encoding turns into a text: a file of a statistics program, a picture ...
+
+    Raises:
+        XLIPError: it is such a file.
+    """
+    control = sum(1 for letter in text if letter < " " and letter not in "\t\r\n\f\v\0\x1a")
+    if control > len(text) * _MOST_CONTROL:
+        raise XLIPError(f"{path}: expected a table as a text, found a file of another program; export the table as CSV")
+
+
 def _json_lines(path: Path, required: tuple[str, ...], encoding: str) -> Iterator[Row | Fault]:
     found = detect(lambda: opened(path), encoding)
     names: dict[str, None] = {}
+    first: Fault | None = None
     with opened(path) as raw, io.TextIOWrapper(raw, found.name, found.errors) as text:
         for item in _objects(text):
             if isinstance(item, Row):
                 names |= dict.fromkeys(item.cells)
+            else:
+                first = first or item
+    if not names and first is not None:
+        raise XLIPError(f"{path}: line {first.line}: {first.reason}")
     checked_header(path, list(names), required)
     blank = dict.fromkeys(names, "")
     with opened(path) as raw, io.TextIOWrapper(raw, found.name, found.errors) as text:
@@ -140,14 +178,14 @@ def _objects(text: IO[str]) -> Iterator[Row | Fault]:
             continue
         if number == 1 and line.lstrip("\ufeff \t").startswith("["):
             try:
-                items = json.loads(line.lstrip("\ufeff") + text.read())
+                items = json.loads(line.lstrip("\ufeff") + text.read(), object_pairs_hook=_unique)
             except ValueError as error:
                 yield Fault(1, f"not readable as JSON ({error}); write one object a line", lost=True)
                 return
             yield from (_object(place, item) for place, item in enumerate(items, 1))
             return
         try:
-            yield _object(number, json.loads(line.lstrip("\ufeff")))
+            yield _object(number, json.loads(line.lstrip("\ufeff"), object_pairs_hook=_unique))
         except ValueError as error:
             yield Fault(number, f"not readable as JSON ({str(error).partition(':')[0]}); mend this line", lost=True)
 
@@ -157,7 +195,12 @@ def _object(number: int, item: Any) -> Row | Fault:
         return Fault(
             number, f"expected a JSON object with the columns as its keys, got {type(item).__name__}", lost=True
         )
-    return Row(number, {str(key).strip(): cell_text(value) for key, value in item.items()})
+    return Row(number, {key: cell_text(value) for key, value in item.items()})
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys keep their values where one comes again, as the columns of other tables do."""
+    return dict(zip(unique_names([key for key, _ in pairs]), (value for _, value in pairs), strict=True))
 
 
 @contextmanager

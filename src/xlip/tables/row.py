@@ -10,6 +10,14 @@ from typing import Any, NamedTuple
 
 from xlip.errors import XLIPError
 
+_LONGEST_HEADER = 500
+"""Characters of the columns in a message."""
+INVISIBLE: dict[int, str | None] = {
+    0xA0: " ",
+    **dict.fromkeys((0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF)),
+}
+"""Characters without width (and marks of the direction of writing), which copying from a page or a PDF leaves, are
+taken out by it; the space that breaks no line becomes a space."""
 _NO_PICTURES: Mapping[str, bytes] = {}
 
 
@@ -40,7 +48,10 @@ def checked_header(path: Path, names: list[str], required: tuple[str, ...]) -> l
     """
     for column in required:
         if column not in names:
-            raise XLIPError(f"{path}: no column {column!r}; its columns are {', '.join(names)}")
+            raise XLIPError(
+                f"{path}: no column {column!r}; its columns are {', '.join(names)[:_LONGEST_HEADER]}; name one of "
+                "them, and leave no line above the header"
+            )
     return names
 
 
