@@ -88,8 +88,9 @@ class Graph:
             program = torch.export.export(
                 self.module.eval(), (), kwargs=self.inputs, dynamic_shapes=self.free, strict=False
             )
-        for node in program.graph.nodes:
-            node.meta.pop("stack_trace", None)  # it says where files lay on the machine of the export
+        for part in program.graph_module.modules():  # regions without autocast are graphs of their own
+            for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+                node.meta.pop("stack_trace", None)  # it says where files lay on the machine of the export
         return program
 
 
