@@ -31,6 +31,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import httpx
 import numpy as np
 
+from facts import facts
+
 ROOT = Path(__file__).parents[1]
 KINDS = "Atelectasis,Cardiomegaly,Consolidation,Edema,Effusion"
 
@@ -252,6 +254,31 @@ def films(made: dict[str, Path], rounds: int) -> dict[str, Any]:
     }
 
 
+def costs(model: Path, rounds: int) -> dict[str, Any]:
+    """Processor seconds of one encoding, of the map of all kinds, and of both in one pass: one film, in turn."""
+    from xlip.explain.asked import ask
+    from xlip.explain.explanation import explain_all
+    from xlip.phantom import PHANTOM_KINDS, generate
+    from xlip.runtime.exported import ExportedModel
+
+    encoder = ExportedModel.open(model)
+    square = generate(3, size=encoder.image_size).pixels[None]
+    asked = ask(encoder, PHANTOM_KINDS)
+    queries = np.stack([one.positive for one in asked])
+    spent = timed(
+        {
+            "encoding": lambda: encoder.encode_squares(square),
+            "map": lambda: encoder.maps(square, queries),
+            "encoding and map": lambda: encoder.encode_and_map(square, queries),
+            "explain": lambda: explain_all(encoder, square, asked, "response"),
+        },
+        rounds,
+    )
+    seconds = {name: one["cpu"] for name, one in spent.items()}
+    ratios = {name: round(value / seconds["encoding"], 3) for name, value in seconds.items()}
+    return {"cpu_seconds": seconds, "times_one_encoding": ratios}
+
+
 def cold_starts(model: Path, count: int) -> list[dict[str, float]]:
     """From the command to an answer of /ready."""
     found = []
@@ -275,7 +302,8 @@ def loaded(model: Path, clients: int, seconds: float, folder: Path) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--only", choices=("films", "start", "load"), help="the others of docs/data/serve.json stay")
+    choices = ("films", "costs", "start", "load")
+    parser.add_argument("--only", choices=choices, help="the others of docs/data/serve.json stay")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--rounds", type=int, default=0)
@@ -292,6 +320,7 @@ def main() -> None:
             made = models(folder)
         parts: dict[str, Callable[[], Any]] = {
             "films": lambda: films(made, rounds),
+            "costs": lambda: {name: costs(one, 2 * rounds + 1) for name, one in made.items()},
             "start": lambda: cold_starts(made["demo"], 3),
             "load": lambda: loaded(made["demo"], arguments.clients, seconds, Path(temporary)),
         }
@@ -300,6 +329,8 @@ def main() -> None:
             print(json.dumps({name: found[name]}, indent=2), flush=True)
     if arguments.full:
         kept = json.loads(file.read_text()) if file.is_file() else {}
+        made_by = {**facts(), "load_average": [round(value, 1) for value in os.getloadavg()]}
+        found["runs"] = {**kept.get("runs", {}), **dict.fromkeys(found, made_by)}
         file.write_text(json.dumps({**kept, **found, "command": "python bench/serve.py --full"}, indent=2) + "\n")
 
 

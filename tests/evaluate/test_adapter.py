@@ -10,12 +10,13 @@ import torch
 
 from tiny import tiny_model
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import IN_MEMORY, XLIPAdapter, adapted, load_model, preprocessing_id
+from xlip.evaluate.adapter import XLIPAdapter, adapted, load_model
 from xlip.evaluate.cases import open_cases
 from xlip.evaluate.hugging_face import HuggingFaceModel
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.identity import checkpoint_id
 from xlip.phantom import generate
+from xlip.runtime.encoder import IN_MEMORY, preprocessing_id
 
 WORDS = ["pleural", "effusion", "no", "evidence", "of", "pneumonia", "the", "lungs", "are", "clear", "normal", "chest"]
 

@@ -11,11 +11,11 @@ import torch
 
 from fake_model import FakeModel
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import IN_MEMORY
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.embeddings import cache_folder, embed
 from xlip.images.files import encode
 from xlip.phantom import generate
+from xlip.runtime.encoder import IN_MEMORY
 
 
 @pytest.fixture(autouse=True)

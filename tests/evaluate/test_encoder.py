@@ -11,9 +11,8 @@ from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter
 from xlip.evaluate.encoder import TorchEncoder
-from xlip.evaluate.map_model import local_answers
 from xlip.phantom import generate
-from xlip.runtime.scores import map_answers, map_queries
+from xlip.runtime.scores import map_queries
 from xlip.train.build import build_model
 
 SQUARES = np.stack([generate(index, size=64).pixels for index in range(3)])
@@ -36,8 +35,9 @@ def test_an_encoder_gives_what_its_model_gives(local: bool) -> None:
         with pytest.raises(XLIPError, match="no local head"):
             encoder.encode_and_map(SQUARES, pairs[:, 0])
         return
-    expected = local_answers(adapter, as_pixels(SQUARES), torch.from_numpy(pairs))
-    assert np.allclose(map_answers(encoder.maps(SQUARES, map_queries(pairs))), expected.numpy(), atol=1e-4)
+    queries = map_queries(pairs)
+    expected = adapter.maps(as_pixels(SQUARES), torch.from_numpy(queries))
+    assert np.allclose(encoder.maps(SQUARES, queries), expected.numpy(), atol=1e-4)
 
 
 def test_vectors_and_maps_come_of_one_pass_of_tower_and_local_head() -> None:

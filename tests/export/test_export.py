@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 from torch.export import Dim
 
+import xlip
 from exports import Exported
 from tiny import KINDS
 from xlip import cli
@@ -37,11 +40,11 @@ SQUARES = np.stack([generate(700 + index, size=64).pixels for index in range(5)]
 
 def test_the_folder_holds_separate_graphs_a_tokenizer_and_its_proof(exported: Exported) -> None:
     names = {file.name for file in exported.folder.iterdir()}
-    graphs = {f"{name}.{form}" for name in ("image", "text", "map") for form in ("onnx", "pt2")}
-    assert names == {*graphs, "tokenizer.json", "export.json", "parity.json", "abstention.json"}
+    made = {(form, name) for name in ("image", "text", "map") for form in ("onnx", "pt2")} | {("onnx", "image_map")}
+    files = {f"{name}.{form}" for form, name in made}
+    assert names == {*files, "weights.bin", "tokenizer.json", "export.json", "parity.json", "abstention.json"}
     said = json.loads((exported.folder / "parity.json").read_text())
-    compared = {(one["form"], one["output"]) for one in said["differences"]}
-    assert compared == {(form, name) for name in ("image", "text", "map") for form in ("onnx", "pt2")}
+    assert {(one["form"], one["output"]) for one in said["differences"]} == made
     assert all(0 <= one["mean"] <= one["largest"] <= TOLERANCE for one in said["differences"])
     assert said["auroc"]["checkpoint"] == pytest.approx(said["auroc"]["onnx"], abs=TOLERANCE)
     assert "macro" in said["auroc"]["onnx"]
@@ -53,6 +56,7 @@ def test_the_folder_holds_separate_graphs_a_tokenizer_and_its_proof(exported: Ex
         ("image", {"pixels": ["images", 1, 64, 64]}),
         ("text", {"ids": ["texts", "tokens"], "mask": ["texts", "tokens"]}),
         ("map", {"pixels": ["images", 1, 64, 64], "queries": ["queries", 16]}),
+        ("image_map", {"pixels": ["images", 1, 64, 64], "queries": ["queries", 16]}),
     ],
 )
 def test_sizes_that_a_user_chooses_are_free_and_have_names(
@@ -60,7 +64,33 @@ def test_sizes_that_a_user_chooses_are_free_and_have_names(
 ) -> None:
     session = onnxruntime.InferenceSession(str(exported.folder / f"{name}.onnx"))
     assert {one.name: one.shape for one in session.get_inputs()} == free
-    assert len(session.get_outputs()) == 1
+    outputs = {"image": ["image_embedding"], "text": ["text_embedding"], "map": ["answers"]}
+    outputs["image_map"] = outputs["image"] + outputs["map"]
+    assert [one.name for one in session.get_outputs()] == outputs[name]
+
+
+def test_tower_and_map_in_one_pass_take_no_weights_of_their_own(exported: Exported) -> None:
+    facts = read_facts(exported.folder)
+    model = XLIPAdapter.load(str(exported.checkpoint)).model
+    own = sum(weights.numel() for part in (model.image_tower, model.local) for weights in part.parameters())
+    assert facts.weights == "weights.bin"
+    assert facts.bytes["weights.bin"] < 1.2 * 4 * own  # each tensor once, though two graphs have it
+    for name in ("image", "map", "image_map"):
+        graph = onnx.load(exported.folder / f"{name}.onnx", load_external_data=False).graph
+        assert sum(len(one.raw_data) for one in graph.initializer) < 20_000, name
+
+
+def test_no_file_says_where_it_was_made(exported: Exported) -> None:
+    """Exporters note the lines of code of each operation, with the places of their files."""
+    here = str(Path(xlip.__file__).parents[1]).encode()
+    for folder in (exported.folder, exported.tuned_graphs, Path(xlip.__file__).parent / "shipped" / "phantom" / "onnx"):
+        for file in folder.iterdir():
+            content = file.read_bytes()
+            if file.suffix == ".pt2":
+                with zipfile.ZipFile(file) as packed:
+                    content = b"".join(packed.read(name) for name in packed.namelist())
+            for place in (here, b"/home/", b"/work/", b"site-packages", b"stack_trace"):
+                assert place not in content, (file.name, place)
 
 
 def test_programs_load_by_torch_alone(exported: Exported) -> None:
@@ -94,10 +124,12 @@ def test_evaluators_see_in_an_exported_folder_what_they_see_in_the_checkpoint(ex
         ("encode_pixels", (pixels,)),
         ("encode_text", (["effusion", "no effusion, and more words"],)),
         ("maps", (pixels, queries)),
+        ("encode_and_map", (pixels, queries)),
     ):
-        expected, found = getattr(own, name)(*arguments), getattr(other, name)(*arguments)
-        assert expected.shape == found.shape
-        assert (expected - found).abs().max() < TOLERANCE, name
+        answers = [getattr(one, name)(*arguments) for one in (own, other)]
+        for expected, found in zip(*(one if isinstance(one, tuple) else (one,) for one in answers), strict=True):
+            assert expected.shape == found.shape
+            assert (expected - found).abs().max() < TOLERANCE, name
     for evaluator in (ZeroShot(replicates=2, cache=False), Grounding(replicates=2)):
         results = [
             evaluator.run(one, open_cases(str(exported.phantoms), require=evaluator.require)) for one in (own, other)
@@ -164,7 +196,8 @@ class Small:
 
     def graphs(self) -> list[Graph]:
         pixels = torch.rand(2, 1, 16, 16)
-        return [Graph("image", Halves(), {"pixels": pixels}, {"pixels": {0: Dim("images", min=1)}}, "image_embedding")]
+        free = {"pixels": {0: Dim("images", min=1)}}
+        return [Graph("image", Halves(), {"pixels": pixels}, free, ("image_embedding",))]
 
     def write_beside(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("{}")

@@ -18,9 +18,12 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter
 from xlip.evaluate.encoder import TorchEncoder
 from xlip.explain.abstention import rule_of
+from xlip.explain.asked import ask
+from xlip.explain.explanation import explain
+from xlip.explain.scoring import scored
 from xlip.images.files import encode
 from xlip.phantom import generate
-from xlip.runtime.exported import ExportedClassifier, ExportedModel, as_floats
+from xlip.runtime.exported import ExportedClassifier, ExportedModel, Graphs, as_floats
 from xlip.runtime.scores import map_answers
 
 SQUARES = np.stack([generate(900 + index, size=64).pixels for index in range(70)])
@@ -80,9 +83,46 @@ def test_maps_are_those_of_the_checkpoint(model: ExportedModel, checkpoint: Torc
     assert np.abs(found - expected).max() < 1e-3
     assert np.abs(map_answers(found) - map_answers(expected)).max() < 1e-3
     assert model.maps(SQUARES[:0], queries).shape == (0, *expected.shape[1:])
-    vectors, maps = model.encode_and_map(SQUARES[:3], queries)
-    assert np.array_equal(maps, found)
-    assert np.array_equal(vectors, model.encode_squares(SQUARES[:3]))
+    for count in (0, 3, 70):
+        vectors, maps = model.encode_and_map(SQUARES[:count], queries)
+        assert np.abs(maps - model.maps(SQUARES[:count], queries)).max(initial=0) < 1e-4
+        assert np.abs(vectors - model.encode_squares(SQUARES[:count])).max(initial=0) < 1e-5
+        assert (maps.shape[1:], vectors.shape) == (found.shape[1:], (count, model.width))
+
+
+def test_score_and_map_are_one_pass(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ExportedModel.open(exported.folder)
+    ran: list[str] = []
+    run_all = Graphs.run_all
+    monkeypatch.setattr(Graphs, "run_all", lambda self, name, *given: ran.append(name) or run_all(self, name, *given))
+    asked = ask(model, ["Effusion"])
+    ran.clear()
+    explain(model, SQUARES[0], asked, "response")
+    scored(model, SQUARES[:2], asked)  # this model adds a share of its map to each score
+    assert ran == ["image_map", "image_map"]
+    scored(model, SQUARES[:2], asked, maps=True, known=model.encode_squares(SQUARES[:2]))
+    assert ran[2:] == ["image", "map"]  # the tower rests where the embeddings are known
+
+
+def test_a_folder_of_format_1_is_used_as_it_is(exported: Exported, tmp_path: Path) -> None:
+    """It has one graph for each thing, and no file of weights."""
+    import onnx
+
+    folder = tmp_path / "old"
+    shutil.copytree(exported.folder, folder)
+    (folder / "image_map.onnx").unlink()
+    for name in ("image", "map"):
+        whole = onnx.load(folder / f"{name}.onnx")
+        onnx.save(whole, folder / f"{name}.onnx")
+    (folder / "weights.bin").unlink()
+    facts = json.loads((folder / "export.json").read_text())
+    del facts["weights"], facts["graphs"]["image_map"]
+    facts["bytes"] = {name: (folder / name).stat().st_size for name in facts["graphs"].values()}
+    (folder / "export.json").write_text(json.dumps({**facts, "format": 1}))
+    old, new = ExportedModel.open(folder), ExportedModel.open(exported.folder)
+    queries = np.eye(new.width, dtype=np.float32)[:2]
+    for expected, found in zip(*(one.encode_and_map(SQUARES[:2], queries) for one in (new, old)), strict=True):
+        assert np.abs(expected - found).max() < 1e-4
 
 
 def test_it_says_of_itself_what_the_checkpoint_says(model: ExportedModel, checkpoint: TorchEncoder) -> None:
@@ -123,8 +163,11 @@ def test_a_folder_of_pt2_files_alone_says_what_to_do(
     [
         ("export.json", None, "found no export.json"),
         ("export.json", "{", "cannot be read"),
-        ("export.json", '{"format": 99}', "expected format 1, got 99"),
+        ("export.json", '{"format": 99}', "expected format 2, got 99"),
         ("export.json", '{"format": 1}', "cannot be read"),
+        ("export.json", '{"format": 2}', "cannot be read"),
+        ("weights.bin", None, "the weights of the graphs are missing or cut short"),
+        ("weights.bin", "half", "the weights of the graphs are missing or cut short"),
         ("image.onnx", None, "missing or cut short"),
         ("image.onnx", "half", "missing or cut short"),
         ("tokenizer.json", "{}", "cannot be read"),

@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from served_encoder import FakeEncoder
 
 from evaluations import result
 from xlip.errors import XLIPError
 from xlip.metrics.calibration import logits
+from xlip.phantom import generate
 from xlip.results.folder import write_folder
+from xlip.search.index import Index
+from xlip.search.store import Records, facts_of
+from xlip.serve.cases import Cases
 from xlip.serve.reference import Curve, Spread, calibration_of, population_of
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
@@ -65,6 +70,22 @@ def test_population_and_calibration_come_from_an_evaluation_of_the_same_model(
     about = {one["id"]: one for one in client.get("/v1/kinds").json()["kinds"]}
     assert about[kind]["calibrated"]
     assert about[kind]["population"] == len(population[kind].scores)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_films_of_an_index_stand_beside_scores_that_have_no_share_of_a_map(
+    share: float, tmp_path: Path, serving: Callable[..., Any], png: bytes
+) -> None:
+    encoder = FakeEncoder(local_share=share)
+    index = Index.create(tmp_path / "index", facts_of(encoder))
+    vectors = encoder.encode_squares(np.stack([generate(number, size=64).pixels for number in range(5)]))
+    names = [str(number) for number in range(5)]
+    index.append(Records(names, vectors, np.zeros_like(vectors), [{"report": ""} for _ in names], [png] * 5))
+    client = serving(encoder=encoder, cases=Cases.open(str(tmp_path / "index"), encoder))
+    said = client.get("/v1/kinds").json()
+    assert (said["index"], said["index_compares"]) == (5, share == 0)
+    (film,) = client.post("/v1/zeroshot", content=png).json()["films"]
+    assert {one["population"] is not None for one in film["scores"]} == {share == 0}
 
 
 @pytest.mark.parametrize("read", [population_of, calibration_of])

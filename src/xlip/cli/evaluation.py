@@ -32,8 +32,8 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     """Classify zero-shot."""
     from pathlib import Path
 
-    from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
+    from xlip.evaluate.measured import open_measured
     from xlip.evaluate.zeroshot import ZeroShot
     from xlip.pages.write import add_pages
     from xlip.results.folder import check_result_folder, write_folder
@@ -46,7 +46,7 @@ def run_zeroshot(config: ZeroShotConfig) -> None:
     load_prompt_sets(config.prompts)  # a misspelt set is refused before the model is read
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
     options = {name: getattr(config, name) for name in ("prompts", "scoring", "batch_size", "replicates", "seed")}
-    cases, model = open_cases(config.data, **columns), load_model(config.model)
+    cases, model = open_cases(config.data, **columns), open_measured(config.model)
     result = ZeroShot(cache=not config.no_cache, **options).run(model, cases)
     write_folder(result, Path(config.out))
     _print_classification(result)
@@ -102,8 +102,8 @@ def _run_query(config: ZeroShotConfig) -> None:
     """Score every image against free text."""
     from pathlib import Path
 
-    from xlip.evaluate.adapter import load_model
     from xlip.evaluate.cases import open_cases
+    from xlip.evaluate.measured import open_measured
     from xlip.evaluate.query import Query
     from xlip.pages.flat_figures import number
     from xlip.results.folder import write_folder
@@ -114,7 +114,7 @@ def _run_query(config: ZeroShotConfig) -> None:
     cases = open_cases(config.data, require="labels" if against else "image", **columns)
     options = {name: getattr(config, name) for name in ("neutral", "batch_size", "replicates", "seed")}
     query = Query(config.query, against=against, cache=not config.no_cache, **options)
-    result, ranking = query.ranked(load_model(config.model), cases)
+    result, ranking = query.ranked(open_measured(config.model), cases)
     write_folder(result, Path(config.out), {"ranking.csv": ranking})
     record_table(("rank", "study", "score"), [row[:3] for row in ranking[1:6]])
     for rank, study, score, _ in ranking[1:6]:

@@ -17,12 +17,9 @@ from xlip.identity import checkpoint_id
 from xlip.models.loading import load_checked
 from xlip.models.local import LocalHead
 from xlip.models.xlip import XLIPModel
-from xlip.runtime.encoder import no_map
+from xlip.runtime.encoder import IN_MEMORY, no_map
 from xlip.runtime.export_facts import CLASSIFIER, is_exported, read_facts
 from xlip.runtime.exported import ExportedClassifier, ExportedModel
-
-IN_MEMORY = "in memory"
-"""The identity of a model that no file stands for; what it computes is never cached."""
 
 
 class ImageTextModel(Protocol):
@@ -182,8 +179,3 @@ def load_model(spec: str) -> ImageTextModel:
 
         return ClassifierModel.load(spec)
     return XLIPAdapter.load(spec)
-
-
-def preprocessing_id(model: ImageTextModel) -> str:
-    """What a number is printed with (docs/protocols.md, preprocessing): the way to a square, and its side in pixels."""
-    return f"{model.preprocess}/{model.image_size}"

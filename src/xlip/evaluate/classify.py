@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, preprocessing_id
+from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case, Cases
 from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.classifier import ClassifierModel
-from xlip.evaluate.embeddings import pixel_batches
+from xlip.evaluate.pixels import pixel_batches
 from xlip.identity import split_id
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
 from xlip.results.figures import ClassifierFigures
 from xlip.results.result import Array, Result
+from xlip.runtime.encoder import preprocessing_id
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,20 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from shutil import rmtree
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, images
+from xlip.evaluate.measured import arrays_of
 from xlip.files import cache_folder, write_whole
+from xlip.images.gray import Gray
 from xlip.results.result import Array
+from xlip.runtime.encoder import IN_MEMORY, Encoder, Squared, preprocessing_id
+
+if TYPE_CHECKING:
+    from xlip.evaluate.adapter import ImageTextModel
 
 VERSION = 3
 """Of the file and of how images are decoded: raise it where either changes."""
@@ -31,8 +35,8 @@ PART = 4096
 class Further:
     """Something else to compute from each image while its pixels are there."""
 
-    compute: Callable[[Tensor], Tensor]
-    """(n, 1, S, S) -> (n, X)."""
+    compute: Callable[[Gray], tuple[Array, Array]]
+    """Uint8 (n, S, S) -> the embeddings (n, E), and (n, X): both, as one pass may give them."""
     key: str
     """Equal for equal computations with one model."""
 
@@ -49,7 +53,7 @@ class Embedded:
 
 
 def embed(
-    model: ImageTextModel,
+    model: ImageTextModel | Encoder,
     cases: Cases,
     *,
     batch_size: int = 64,
@@ -67,12 +71,13 @@ def embed(
     Raises:
         XLIPError: no readable image.
     """
-    file = _cache_file(model, cases, further.key if further else "") if cache else None
+    encoder = arrays_of(model)
+    file = _cache_file(encoder, cases, further.key if further else "") if cache else None
     found = _read(file, cases) if file else None
     if found is None:
         before = len(cases.dropped)
         parts = file.with_suffix(".parts") if file else None
-        found = _compute(model, cases, batch_size, further, parts)
+        found = _compute(encoder, cases, batch_size, further, parts)
         if file and parts:
             _write(file, found, cases.dropped[before:])
             rmtree(parts, ignore_errors=True)
@@ -82,16 +87,14 @@ def embed(
     return found
 
 
-def pixel_batches(model: ImageTextModel, cases: Cases, batch_size: int) -> Iterator[tuple[list[Case], Tensor]]:
-    """Cases with their images (n, 1, S, S) in [0, 1], n at most `batch_size`; the unreadable go to `cases.dropped`."""
+def square_batches(model: Squared, cases: Cases, batch_size: int) -> Iterator[tuple[list[Case], Gray]]:
+    """Cases with their images, uint8 (n, S, S), n at most `batch_size`; the unreadable go to `cases.dropped`."""
     readable = images(cases.items, model.image_size, model.preprocess, cases.dropped)
     while chunk := list(islice(readable, batch_size)):
-        yield [case for case, _ in chunk], as_pixels(np.stack([image for _, image in chunk]))
+        yield [case for case, _ in chunk], np.stack([image for _, image in chunk])
 
 
-def _compute(
-    model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, parts: Path | None
-) -> Embedded:
+def _compute(encoder: Encoder, cases: Cases, batch_size: int, further: Further | None, parts: Path | None) -> Embedded:
     stream = iter(cases.items)
     kept: list[Case] = []
     rows: list[Array] = []
@@ -100,7 +103,7 @@ def _compute(
         file = parts / f"{number:05d}.safetensors" if parts else None
         found = _finished(file, stream, cases.dropped) if file else None
         if found is None:
-            found = _part(model, replace(cases, items=islice(stream, PART)), batch_size, further, file)
+            found = _part(encoder, replace(cases, items=islice(stream, PART)), batch_size, further, file)
         if not found.read:
             break
         kept += found.cases
@@ -122,16 +125,17 @@ class _Part(Embedded):
     """How many they were with those that could not be read; 0 = the end."""
 
 
-def _part(model: ImageTextModel, cases: Cases, batch_size: int, further: Further | None, file: Path | None) -> _Part:
+def _part(encoder: Encoder, cases: Cases, batch_size: int, further: Further | None, file: Path | None) -> _Part:
     """Embed what `cases` still gives, and keep it in a file where one is named."""
     kept: list[Case] = []
     rows: list[Array] = []
     others: list[Array] = []
     before = len(cases.dropped)
-    for chunk, pixels in pixel_batches(model, cases, batch_size):
+    for chunk, squares in square_batches(encoder, cases, batch_size):
         kept += [case.without_pixels() for case in chunk]
-        rows.append(model.encode_pixels(pixels).numpy())
-        others.append(further.compute(pixels).numpy() if further else np.zeros((len(pixels), 0), np.float32))
+        vectors, more_of = further.compute(squares) if further else (encoder.encode_squares(squares), None)
+        rows.append(vectors)
+        others.append(np.zeros((len(squares), 0), np.float32) if more_of is None else more_of)
     dropped = cases.dropped[before:]
     nothing = np.zeros((0, 0), np.float32)
     embeddings, more = (np.concatenate(part) if part else nothing for part in (rows, others))
@@ -152,13 +156,24 @@ def _finished(file: Path, stream: Iterator[Case], dropped: list[tuple[str, str]]
     return _Part([case for case in passed if case.study_id in wanted], stored.images, stored.further, len(passed))
 
 
-def _cache_file(model: ImageTextModel, cases: Cases, further: str) -> Path | None:
+def _cache_file(model: Encoder, cases: Cases, further: str) -> Path | None:
+    """Where embeddings are kept; None where they cannot be: without a home, or without safetensors, which comes with
+    torch alone.
+    """
     folder = cache_folder()
-    if model.identity == IN_MEMORY or cases.origin is None or folder is None:
+    if model.identity == IN_MEMORY or cases.origin is None or folder is None or not _keeps():
         return None
     parts = [VERSION, model.identity, preprocessing_id(model), cases.origin.fingerprint(), further]
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return folder / "embeddings" / f"{name}.safetensors"
+
+
+def _keeps() -> bool:
+    try:
+        import safetensors  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

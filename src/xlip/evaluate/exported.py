@@ -84,4 +84,5 @@ class ExportedAdapter:
         Raises:
             XLIPError: a model without a local head.
         """
-        return self.encode_pixels(pixels), self.maps(pixels, queries)
+        found = self.model.encode_and_map_pixels(pixels.numpy(), np.asarray(queries.numpy(), np.float32))
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.adapter import ImageTextModel, adapted
 from xlip.evaluate.cases import Case, Cases, Origin
-from xlip.evaluate.embeddings import pixel_batches
 from xlip.evaluate.heatmap import has_local_maps, heat_maps
+from xlip.evaluate.pixels import pixel_batches
 from xlip.evaluate.prompt_choice import split_cases
 from xlip.evaluate.zeroshot import text_classifier
 from xlip.identity import split_id
@@ -30,6 +30,7 @@ from xlip.results.figures import GroundingFigures
 from xlip.results.intervals import mean_with_interval
 from xlip.results.regions import AbsentFigures, RegionFigures
 from xlip.results.result import Array, Result
+from xlip.runtime.encoder import preprocessing_id
 from xlip.sources.source import is_table
 from xlip.study.labels import ABSENT
 from xlip.study.prompts import PromptSet, load_prompts

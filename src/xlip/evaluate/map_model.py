@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
-import torch
 from torch import Tensor
-
-from xlip.runtime.scores import map_answers, map_queries
 
 
 class MapModel(Protocol):
@@ -31,18 +28,3 @@ class MapModel(Protocol):
 def with_maps(model: object) -> MapModel | None:
     """The model as one that can say where; None where it cannot."""
     return cast(MapModel, model) if getattr(model, "has_maps", False) else None
-
-
-def local_answers(model: MapModel, pixels: Tensor, pairs: Tensor) -> Tensor:
-    """`map_answers` of a model of tensors.
-
-    Args:
-        model: one with a local head.
-        pixels: (n, 1, S, S) in [0, 1].
-        pairs: (K, 2, E), positive and negative prompt embeddings.
-
-    Returns:
-        (n, K) fp32, logits.
-    """
-    maps = model.maps(pixels, torch.from_numpy(map_queries(pairs.numpy())))
-    return torch.from_numpy(map_answers(maps.numpy())).float()

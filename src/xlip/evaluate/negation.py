@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
 from xlip.evaluate.classification import predictions_of
 from xlip.metrics.kinds import kind_table
 from xlip.results.figures import Negation, ReadingFigures
 from xlip.results.result import Array, Predictions
 from xlip.results.typed import Area
+from xlip.runtime.encoder import Encoder
 from xlip.runtime.scores import READINGS, plain_denials, reading_scores
 from xlip.study.prompts import PromptSet
 
@@ -18,7 +18,7 @@ NO_X = "no_x"
 
 
 def readings(
-    model: ImageTextModel,
+    model: Encoder,
     prompts: PromptSet,
     cases: Sequence[Case],
     images: Array,
@@ -37,13 +37,13 @@ def readings(
         kinds: K canonical names.
         added: (n, K), what the local term adds to the pair's logit.
     """
-    scale = model.scale()
+    scale = model.scale
     found = {
         name: predictions_of(cases, kinds, reading_scores(images, classifier, scale, name, added)) for name in READINGS
     }
     denied = [kind for kind in kinds if prompts.plain_denials(kind)]
     if denied:
-        pairs = plain_denials(lambda texts: model.encode_text(texts).numpy(), prompts, denied)
+        pairs = plain_denials(model.encode_texts, prompts, denied)
         found[NO_X] = predictions_of(cases, denied, reading_scores(images, pairs, scale, "neg"))
     return found
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.adapter import ImageTextModel, adapted
 from xlip.evaluate.cases import Cases, label_matrix, other_split
 from xlip.evaluate.classification import over_views, predictions_of
 from xlip.evaluate.embeddings import Embedded, embed
@@ -22,6 +22,7 @@ from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
 from xlip.results.figures import ProbeFigures, SeedFigures
 from xlip.results.result import Array, Predictions, Result
+from xlip.runtime.encoder import preprocessing_id
 from xlip.sources.source import is_table
 from xlip.study.labels import UncertainPolicy, label_codes, one_class
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
 from xlip.evaluate.cases import Cases
 from xlip.evaluate.classification import predictions_of
 from xlip.evaluate.embeddings import embed
+from xlip.evaluate.measured import arrays_of
 from xlip.identity import split_id
-from xlip.models.xlip import XLIPModel
 from xlip.results.classification import classification_figures
 from xlip.results.figures import QueryFigures
 from xlip.results.result import Predictions, Result
+from xlip.runtime.encoder import Encoder, preprocessing_id
 from xlip.runtime.scores import NEUTRAL, kind_scores
+
+if TYPE_CHECKING:
+    from xlip.evaluate.adapter import ImageTextModel
+    from xlip.models.xlip import XLIPModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Query:
     name: ClassVar[str] = "query"
     require: ClassVar[str] = "image"
 
-    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+    def run(self, model: XLIPModel | ImageTextModel | Encoder, data: Cases) -> Result:
         """The column of scores is named after the query, or repeated for each of `against`.
 
         Raises:
@@ -44,16 +48,18 @@ class Query:
         """
         return self.ranked(model, data)[0]
 
-    def ranked(self, model: XLIPModel | ImageTextModel, data: Cases) -> tuple[Result, list[tuple[object, ...]]]:
+    def ranked(
+        self, model: XLIPModel | ImageTextModel | Encoder, data: Cases
+    ) -> tuple[Result, list[tuple[object, ...]]]:
         """The result, and a table with a header: rank, study id, score and cosine to the query, the best first."""
         start = time.perf_counter()
         if not self.text.strip() or not self.neutral.strip():
             raise XLIPError("query: expected a sentence to look for and one to weigh it against; got an empty text")
-        subject = adapted(model)
-        pair = subject.encode_text([self.text, self.neutral]).numpy()
+        subject = arrays_of(model)
+        pair = subject.encode_texts([self.text, self.neutral])
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache)
         images = embedded.images
-        scores = kind_scores(images, pair[None], subject.scale())
+        scores = kind_scores(images, pair[None], subject.scale)
         kinds = self.against or (self.text,)
         predictions = predictions_of(embedded.cases, kinds, np.repeat(scores, len(kinds), axis=1))
         asked: dict[str, Any] = {"query": self.text, "neutral": self.neutral, "dropped": len(data.dropped)}

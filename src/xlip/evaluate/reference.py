@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlip.evaluate.adapter import ImageTextModel
-from xlip.evaluate.encoder import TorchEncoder
+from xlip.evaluate.measured import MeasuredExport, arrays_of
 from xlip.explain.reference import (
     CHECKED,
     MOST,
@@ -23,9 +23,13 @@ from xlip.files import cache_folder
 from xlip.identity import digest
 from xlip.results.abstention import Distance
 from xlip.results.result import Array
+from xlip.runtime.encoder import Encoder
+
+if TYPE_CHECKING:
+    from xlip.evaluate.adapter import ImageTextModel
 
 
-def distances_from(source: str, model: ImageTextModel, images: Array) -> tuple[Array | None, Distance | None]:
+def distances_from(source: str, model: ImageTextModel | Encoder, images: Array) -> tuple[Array | None, Distance | None]:
     """The distance of each image (n, E), L2-normalised, and what it is from; nothing where `source` is ''.
 
     Args:
@@ -38,7 +42,9 @@ def distances_from(source: str, model: ImageTextModel, images: Array) -> tuple[A
     """
     if not source:
         return None, None
-    return _measured(_opened(source, TorchEncoder(model)), images)
+    encoder = arrays_of(model)
+    # An index of an exported model has the identity of its checkpoint, whose vectors these are.
+    return _measured(_opened(source, encoder.model if isinstance(encoder, MeasuredExport) else encoder), images)
 
 
 def _measured(reference: Reference, images: Array) -> tuple[Array, Distance]:
@@ -69,7 +75,7 @@ def distances_among(train: Array, checked: Array | None, images: Array, identity
     return _measured(Reference(among(kept), threshold, words, digest(identity, len(kept), len(shown))), images)
 
 
-def _opened(source: str, encoder: TorchEncoder) -> Reference:
+def _opened(source: str, encoder: Encoder) -> Reference:
     if (Path(source) / "index.json").is_file():
         from xlip.search.open import open_store
 

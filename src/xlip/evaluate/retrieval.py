@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, adapted, preprocessing_id
+from xlip.evaluate.adapter import ImageTextModel, adapted
 from xlip.evaluate.cases import Case, Cases, label_matrix
 from xlip.evaluate.embeddings import embed
 from xlip.identity import split_id
@@ -22,6 +22,7 @@ from xlip.results.figures import Direction, Example, Found, OneRanking, Retrieva
 from xlip.results.intervals import mean_with_interval
 from xlip.results.result import Array, Result
 from xlip.results.typed import NONE, Mean
+from xlip.runtime.encoder import preprocessing_id
 
 ROWS_PER_CHUNK = 512
 TEXTS_PER_PASS = 256

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import IN_MEMORY, ImageTextModel, XLIPAdapter, load_model
+from xlip.evaluate.adapter import ImageTextModel, XLIPAdapter, load_model
 from xlip.evaluate.cases import Cases, open_cases
 from xlip.evaluate.classification import one_class_kinds
 from xlip.evaluate.classifier import ClassifierModel
@@ -24,6 +24,7 @@ from xlip.results.folder import write_folder
 from xlip.results.lines import paper_lines
 from xlip.results.result import Result
 from xlip.results.typed import Headline
+from xlip.runtime.encoder import IN_MEMORY
 
 Say = Callable[[str], None]
 

@@ -10,31 +10,35 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel, adapted, load_model, preprocessing_id
 from xlip.evaluate.cases import Case, Cases, open_cases
 from xlip.evaluate.classification import over_views
 from xlip.evaluate.embeddings import Further, embed
-from xlip.evaluate.map_model import local_answers, with_maps
+from xlip.evaluate.measured import arrays_of, open_measured
 from xlip.evaluate.negation import negation, readings
 from xlip.evaluate.prompt_choice import best_prompts, validation_cases
 from xlip.evaluate.reference import distances_from
 from xlip.evaluate.sensitivity import sensitivity
 from xlip.identity import split_id
-from xlip.models.xlip import XLIPModel
+from xlip.images.gray import Gray
 from xlip.results.abstention import Distance
 from xlip.results.classification import classification_figures, sanity_checks, source_controlled
 from xlip.results.exclusive import exclusive_figures
 from xlip.results.figures import Classification, Negation, ZeroShotFigures
 from xlip.results.result import Array, Predictions, Result
-from xlip.runtime.scores import READINGS, kind_scores, prompt_pairs
+from xlip.runtime.encoder import Encoder, preprocessing_id
+from xlip.runtime.scores import READINGS, kind_scores, map_answers, map_queries, prompt_pairs
 from xlip.study.prompts import PromptSet, load_prompt_sets
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xlip.evaluate.adapter import ImageTextModel
+    from xlip.models.xlip import XLIPModel
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class ZeroShotConfig:
     """`xlip zeroshot`."""
 
     model: str
-    """Folder of a run or a saved model, a hub id, or `phantom`, the model of the package."""
+    """Folder of a run, a saved or an exported model (which needs no torch), a hub id, or `phantom`, the model of the
+    package."""
     data: str
     """Prepared Parquet (folder or file), or a CSV file."""
     out: str
@@ -107,7 +112,7 @@ class ZeroShot:
         if self.scoring not in READINGS:
             raise XLIPError(f"scoring: expected one of {', '.join(READINGS)}; got {self.scoring!r}")
 
-    def run(self, model: XLIPModel | ImageTextModel, data: Cases) -> Result:
+    def run(self, model: XLIPModel | ImageTextModel | Encoder, data: Cases) -> Result:
         """Score every image against every kind.
 
         Raises:
@@ -147,9 +152,9 @@ class ZeroShot:
             readings={name: one for name, one in scored.readings.items() if name != self.scoring},
         )
 
-    def _score(self, model: XLIPModel | ImageTextModel, data: Cases) -> _Scores:
+    def _score(self, model: XLIPModel | ImageTextModel | Encoder, data: Cases) -> _Scores:
         """The scores of every image under every prompt set; images are encoded once."""
-        subject, sets = adapted(model), load_prompt_sets(self.prompts)
+        subject, sets = arrays_of(model), load_prompt_sets(self.prompts)
         if not self.chosen_on:
             return self._scored(subject, data, sets)
         unseen = validation_cases(data, self.chosen_on)
@@ -161,11 +166,11 @@ class ZeroShot:
         identity = {**scored.identity, "validation": split_id(unseen.name, watched.study_ids), **chosen}
         return replace(scored, identity=identity, validation=watched)
 
-    def _scored(self, subject: ImageTextModel, data: Cases, sets: Sequence[PromptSet]) -> _Scores:
+    def _scored(self, subject: Encoder, data: Cases, sets: Sequence[PromptSet]) -> _Scores:
         """The scores by every prompt set; the first is the headline's."""
         # Texts first: a kind without prompts is found before hours of images.
-        classifiers = [text_classifier(subject, one, data.kinds) for one in sets]
-        share = self.local_share if self.local_share >= 0 else getattr(subject, "local_share", 0.0)
+        classifiers = [prompt_pairs(subject.encode_texts, one, data.kinds) for one in sets]
+        share = self.local_share if self.local_share >= 0 else subject.local_share
         local = local_term(subject, classifiers, share) if share else None
         embedded = embed(subject, data, batch_size=self.batch_size, cache=self.cache, further=local)
         images, cases = embedded.images, embedded.cases
@@ -174,7 +179,7 @@ class ZeroShot:
         by_set, figures = {}, {}
         by_reading: dict[str, Predictions] = {}
         for number, (one, classifier) in enumerate(zip(sets, classifiers, strict=True)):
-            found = readings(subject, one, cases, images, classifier.numpy(), data.kinds, added[:, number])
+            found = readings(subject, one, cases, images, classifier, data.kinds, added[:, number])
             by_set[one.identifier] = replace(found[self.scoring], distances=far)
             # Of several sets the first alone keeps all its scores: with six of them, they would fill the memory.
             merged = {name: over_views(scores, self.views) for name, scores in found.items()}
@@ -189,8 +194,8 @@ class ZeroShot:
         }
         if share:
             identity["local_share"] = f"{share:g}"
-        exchanged = classifiers[0].flip(1).numpy()
-        swapped = kind_scores(images, exchanged, subject.scale(), -added[:, 0]) if self.scoring == "pnc" else None
+        exchanged = classifiers[0][:, ::-1]
+        swapped = kind_scores(images, exchanged, subject.scale, -added[:, 0]) if self.scoring == "pnc" else None
         return _Scores(cases, by_set, by_reading, figures, swapped, identity, near)
 
 
@@ -220,7 +225,7 @@ class _Scores:
 
 
 def evaluate_zero_shot(
-    model: str | os.PathLike[str] | XLIPModel | ImageTextModel,
+    model: str | os.PathLike[str] | XLIPModel | ImageTextModel | Encoder,
     data: str | os.PathLike[str],
     *,
     cache: bool = True,
@@ -251,7 +256,7 @@ def evaluate_zero_shot(
     columns = {name: getattr(config, name) for name in ("image_column", "patient_column", "kinds", "split")}
     choices = {name: getattr(config, name) for name in ("prompts", "scoring", "batch_size", "replicates", "seed")}
     cases, evaluator = open_cases(data, **columns), ZeroShot(cache=cache, **choices)
-    return evaluator.run(load_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else model, cases)
+    return evaluator.run(open_measured(os.fspath(model)) if isinstance(model, str | os.PathLike) else model, cases)
 
 
 def text_classifier(model: XLIPModel | ImageTextModel, prompts: PromptSet, kinds: Sequence[str]) -> Tensor:
@@ -260,17 +265,25 @@ def text_classifier(model: XLIPModel | ImageTextModel, prompts: PromptSet, kinds
     Raises:
         XLIPError: the set has no prompts for a kind.
     """
+    import torch
+
     return torch.from_numpy(prompt_pairs(lambda texts: model.encode_text(texts).numpy(), prompts, kinds))
 
 
-def local_term(model: ImageTextModel, classifiers: Sequence[Tensor], share: float) -> Further:
-    """The local head's answer to each kind, for each classifier (K, 2, E) in turn: (n, sets x K).
+def local_term(model: Encoder, classifiers: Sequence[Array], share: float) -> Further:
+    """The local head's answer to each kind, for each classifier (K, 2, E) in turn, (n, sets x K); in one pass with the
+    embeddings.
 
     Raises:
         XLIPError: a model without a local head.
     """
-    if (mapped := with_maps(model)) is None:
+    if not model.has_maps:
         raise XLIPError(f"zeroshot.local_share {share:g}: {model.identity} has no local head")
-    pairs = torch.cat(list(classifiers))
-    key = hashlib.sha256(pairs.numpy().tobytes()).hexdigest()
-    return Further(lambda pixels: local_answers(mapped, pixels, pairs), key)
+    pairs = np.concatenate(list(classifiers))
+    queries = map_queries(pairs)
+
+    def compute(squares: Gray) -> tuple[Array, Array]:
+        vectors, maps = model.encode_and_map(squares, queries)
+        return vectors, map_answers(maps).astype(np.float32)
+
+    return Further(compute, hashlib.sha256(pairs.tobytes()).hexdigest())

@@ -35,7 +35,7 @@ class Difference:
     form: str
     """onnx, int8 or pt2."""
     output: str
-    """What was compared: image, text, map or classifier."""
+    """What was compared: image, text, map, image_map or classifier."""
     largest: float
     mean: float
 

@@ -17,10 +17,11 @@ from xlip.explain.abstention import FILE as RULE
 from xlip.export.formats import OPSET, needs_onnx, write_int8, write_onnx, write_program
 from xlip.export.graphs import Graph, quiet
 from xlip.export.parity import Parity, phantoms, program_runner
+from xlip.export.shared_weights import share_weights
 from xlip.export.subjects import Subject, subject_of
 from xlip.files import check_target, whole_folder, write_json, write_whole, writing
 from xlip.images.gray import Gray
-from xlip.runtime.export_facts import ExportFacts, is_exported, read_facts
+from xlip.runtime.export_facts import WEIGHTS, ExportFacts, is_exported, read_facts
 
 FORMATS = ("onnx", "pt2", "both")
 PARITY = "parity.json"
@@ -125,6 +126,8 @@ class _Work:
 
     def trace(self) -> None:
         for graph in self.subject.graphs():
+            if graph.joint and self.config.format == "pt2":
+                continue
             self.traced[graph.name] = graph, graph.traced()
             self.say(f"traced: {graph.name}")
         self.subject.write_beside(self.folder)
@@ -133,6 +136,7 @@ class _Work:
         """Written and compared; then, where it is asked for, rounded and compared again."""
         for name, (graph, program) in self.traced.items():
             write_onnx(graph, program, self.folder / f"{name}.onnx")
+        self._share()
         if self.config.data:
             areas = self.subject.areas(_cases(self.config), self.config.prompts, None)
             self.parity.add_areas("checkpoint", areas)
@@ -143,7 +147,14 @@ class _Work:
             file = self.folder / f"{name}.onnx"
             write_int8(file, file.with_suffix(".int8"))
             file.with_suffix(".int8").replace(file)
+        self._share()
         self._compare("int8", "int8")
+
+    def _share(self) -> None:
+        """Where a graph is others in one pass, its weights and theirs are one file."""
+        if any(graph.joint for graph, _ in self.traced.values()):
+            files = [self.folder / f"{name}.onnx" for name in self.traced if name != "text"]
+            share_weights(files, self.folder / WEIGHTS)
 
     def _compare(self, form: str, numbers: str) -> None:
         self.write_facts(numbers)
@@ -156,6 +167,8 @@ class _Work:
     def programs(self) -> None:
         """The `.pt2` files, written and compared."""
         for name, (graph, program) in self.traced.items():
+            if graph.joint:
+                continue
             write_program(program, self.folder / f"{name}.pt2")
             run, pairs = program_runner(self.folder / f"{name}.pt2"), []
             with quiet():
@@ -171,7 +184,10 @@ class _Work:
             form: {name: file for name, file in files.items() if (self.folder / file).is_file()}
             for form, files in there.items()
         }
-        sizes = {file: (self.folder / file).stat().st_size for files in made.values() for file in files.values()}
+        weights = WEIGHTS if (self.folder / WEIGHTS).is_file() else ""
+        names = [file for files in made.values() for file in files.values()] + [weights] * bool(weights)
+        sizes = {file: (self.folder / file).stat().st_size for file in names}
         given: dict[str, Any] = {"numbers": numbers, "graphs": made["onnx"], "programs": made["pt2"], "bytes": sizes}
+        given["weights"] = weights
         facts = ExportFacts(**self.subject.facts(), **given)
         facts.write(self.folder, {"xlip": xlip.__version__, "opset": OPSET})

@@ -15,9 +15,9 @@ from xlip.errors import XLIPError
 from xlip.evaluate.adapter import XLIPAdapter, load_model
 from xlip.evaluate.cases import Cases
 from xlip.evaluate.classification import predictions_of
-from xlip.evaluate.embeddings import pixel_batches
+from xlip.evaluate.embeddings import square_batches
 from xlip.evaluate.encoder import TorchEncoder
-from xlip.evaluate.exported import ExportedAdapter
+from xlip.evaluate.measured import MeasuredExport
 from xlip.evaluate.zeroshot import ZeroShot
 from xlip.export.graphs import Graph, graphs_of, graphs_of_classifier
 from xlip.export.parity import TEXTS, Parity, batches
@@ -157,6 +157,10 @@ class Towers:
             queries = self._queries(own)
             answers = [(own.maps(part, queries), other.maps(part, queries)) for part in batches(squares)]
             parity.add(form, "map", answers)
+            both = [
+                (own.encode_and_map(part, queries), other.encode_and_map(part, queries)) for part in batches(squares)
+            ]
+            parity.add(form, "image_map", [pair for one, two in both for pair in zip(one, two, strict=True)])
 
     @staticmethod
     def _queries(own: TorchEncoder) -> Any:
@@ -175,7 +179,7 @@ class Towers:
 
     def areas(self, cases: Cases, prompts: str, exported: Path | None) -> Areas:
         """See `Subject`."""
-        model = ExportedAdapter(ExportedModel.open(exported)) if exported else self.adapter
+        model = MeasuredExport(ExportedModel.open(exported)) if exported else self.adapter
         found = ZeroShot(prompts=prompts, cache=False, replicates=2).run(model, cases).kinds
         assert found is not None
         return _areas({kind: one.auroc for kind, one in found.per_kind.items()}, found.macro_auroc)
@@ -230,9 +234,9 @@ class Tuned:
         """See `Subject`; prompts have no part in it."""
         model: Any = ExportedClassifier.open(exported) if exported else self.model
         kept, scores = [], []
-        for chunk, pixels in pixel_batches(model, cases, 64):
+        for chunk, squares in square_batches(model, cases, 64):
             kept += [case.without_pixels() for case in chunk]
-            scores.append(model.predict_pixels((pixels[:, 0] * 255).round().byte().numpy()))
+            scores.append(model.predict_pixels(squares))
         if not kept:
             raise XLIPError(f"{cases.name}: no image could be read")
         found = predictions_of(kept, self.model.kinds, np.concatenate(scores))

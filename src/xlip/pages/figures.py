@@ -18,18 +18,16 @@ if TYPE_CHECKING:
 
 def pr_curves(test: Predictions) -> bytes:
     """Precision over recall of each kind with both classes, above the line of its prevalence."""
-    from sklearn.metrics import precision_recall_curve
-
     from xlip.metrics.auroc import auprc
+    from xlip.metrics.curves import precision_recall_curve
 
     shown = list(both_classes(test))
     with squares(len(shown)) as (figure, cells):
         for cell, (kind, truth, score) in zip(cells, shown, strict=True):
-            # The last point, precision 1 at recall 0, is a convention and no threshold's.
-            precision, recall, _ = (values[:-1] for values in precision_recall_curve(truth, score))
+            precision, recall = precision_recall_curve(truth, score)
             cell.frame(f"{readable(kind)}\n{auprc(truth, score):.3f} (prevalence {truth.mean():.3f})")
             cell.axis.plot(*cell.at([0, 1], [truth.mean()] * 2), color=GRAY, linewidth=0.7, linestyle=":")
-            cell.axis.step(*cell.at(recall, precision), where="post", color=COLORS[1], linewidth=1.4)
+            cell.axis.step(*cell.at(recall, precision), where="pre", color=COLORS[1], linewidth=1.4)
         return to_png(figure)
 
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from xlip.batches.pixels import as_pixels
 from xlip.errors import XLIPError
-from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.cases import Case
-from xlip.evaluate.heatmap import LOCAL_SPAN, has_local_maps, heat_maps
-from xlip.evaluate.zeroshot import text_classifier
+from xlip.evaluate.measured import arrays_of
+from xlip.explain.explanation import SPANS
+from xlip.explain.occlusion import occlusion
 from xlip.images.any_form import square
 from xlip.pages.page import Page
 from xlip.pages.plots import Panel, panel_grid, readable
 from xlip.results.result import Predictions, Result
+from xlip.runtime.encoder import Encoder
+from xlip.runtime.scores import prompt_pairs
 from xlip.study.prompts import PromptSet
 
+if TYPE_CHECKING:
+    from xlip.evaluate.adapter import ImageTextModel
+
 Array = np.ndarray[Any, Any]
+LOCAL_SPAN = SPANS["response"]
+"""Range of a local map's colours, in logits: one scale for all images and kinds."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +83,22 @@ def choose(predictions: Predictions) -> list[Shown]:
     return chosen
 
 
-def draw(model: ImageTextModel, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
+def draw(model: ImageTextModel | Encoder, cases: Iterable[Case], shown: Sequence[Shown], prompts: PromptSet) -> Gallery:
     """Read the chosen cases, one pass over the data, and draw each beside its heat-map.
 
     Raises:
         XLIPError: none of the chosen cases is in the data: it is another set than the one that was evaluated.
     """
     wanted = {one.study_id for one in shown}
-    pixels = dict(_pixels(cases, wanted, model.image_size, model.preprocess))
+    encoder = arrays_of(model)
+    pixels = dict(_pixels(cases, wanted, encoder.image_size, encoder.preprocess))
     if shown and not pixels:
         raise XLIPError(
             f"none of the {len(wanted)} cases to show, such as {shown[0].study_id}, is in the data; "
             "name the set that was evaluated with --data"
         )
     kinds = list(dict.fromkeys(one.kind for one in shown))
-    maps, local = _maps(model, pixels, text_classifier(model, prompts, kinds)), has_local_maps(model)
+    maps, local = _maps(encoder, pixels, prompt_pairs(encoder.encode_texts, prompts, kinds)), encoder.has_maps
     rows = []
     for number, kind in enumerate(kinds):
         present = [one for one in shown if one.kind == kind and one.study_id in pixels]
@@ -136,11 +142,22 @@ def _pixels(cases: Iterable[Case], wanted: set[str], size: int, preprocess: str)
                 continue  # it is counted as missing
 
 
-def _maps(model: ImageTextModel, pixels: dict[str, Array], pairs: torch.Tensor) -> dict[str, Array]:
-    """The maps of all kinds in each image, (K, rows, columns): an image shown for several kinds is encoded once."""
+def _maps(encoder: Encoder, pixels: dict[str, Array], pairs: Array) -> dict[str, Array]:
+    """The maps of all kinds in each image, (K, rows, columns): an image shown for several kinds is encoded once.
+
+    Those of the local head where the model has one, else by occlusion. `pairs`: (K, 2, E).
+    """
     if not pixels:
         return {}
-    return dict(zip(pixels, heat_maps(model, as_pixels(np.stack(list(pixels.values()))), pairs), strict=True))
+    squares = np.stack(list(pixels.values()))
+    if encoder.has_maps:
+        return dict(zip(pixels, encoder.maps(squares, pairs[:, 0]), strict=True))
+
+    def cosines(images: Array) -> Array:
+        found = encoder.encode_squares(np.rint(images).astype(np.uint8)) @ (pairs[:, 0] - pairs[:, 1]).T
+        return np.asarray(found, np.float32)
+
+    return dict(zip(pixels, np.moveaxis(occlusion(cosines, squares.astype(np.float32)), -1, 1), strict=True))
 
 
 def _panels(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from xlip.markdown import markdown_table
 from xlip.pages.flat_figures import flat_figures, number, span
@@ -14,9 +16,6 @@ from xlip.pages.sections import KIND_HEADER, kind_rows
 from xlip.pages.training_facts import TrainingFacts
 from xlip.results.figures import Classification
 from xlip.results.result import Result
-
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult
 
 TASKS = {"zeroshot": "zero-shot-image-classification"}
 """Evaluator -> task of the hub; any other classifies images."""
@@ -108,43 +107,37 @@ def _limits_of(result: Result, points: OperatingPoints | None) -> list[str]:
 
 
 def _head(result: Result | None, name: str) -> str:
-    from huggingface_hub import ModelCardData
-
-    measured: dict[str, Any] = {}
+    """What the hub reads of a card, see its 'Model cards' and its `model-index`."""
+    head: dict[str, Any] = {
+        "language": ["en"],
+        "library_name": "xlip",
+        "license": "other",
+        "license_name": "terms-of-the-training-data",
+        "pipeline_tag": "zero-shot-image-classification",
+        "tags": ["medical", "radiology", "chest-x-ray", "vision-language", "research-only"],
+    }
     if result is not None and result.kinds:
-        measured = {"metrics": ["roc_auc"], "model_name": name, "eval_results": _hub_results(result, result.kinds)}
-    head = ModelCardData(
-        library_name="xlip",
-        license="other",
-        license_name="terms-of-the-training-data",
-        language=["en"],
-        pipeline_tag="zero-shot-image-classification",
-        tags=["medical", "radiology", "chest-x-ray", "vision-language", "research-only"],
-        **measured,
-    )
-    return f"---\n{head.to_yaml()}\n---"
+        head["metrics"] = ["roc_auc"]
+        head["model-index"] = [{"name": name, "results": [_hub_results(result, result.kinds)]}]
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000).strip()}\n---"
 
 
-def _hub_results(result: Result, figures: Classification) -> list[EvalResult]:
-    from huggingface_hub import EvalResult
-
+def _hub_results(result: Result, figures: Classification) -> dict[str, Any]:
+    """All figures of one set, as the hub wants them."""
     split = result.identity["split"]
     set_name = split.rsplit(":", 2)[0]
     found = [("roc_auc", "macro AUROC", figures.macro_auroc), ("average_precision", "macro AUPRC", figures.macro_auprc)]
     found += [("roc_auc", f"AUROC {readable(kind)}", one.auroc) for kind, one in figures.per_kind.items()]
-    return [
-        EvalResult(
-            task_type=TASKS.get(result.evaluator, "image-classification"),
-            dataset_type=set_name,
-            dataset_name=set_name,
-            dataset_revision=split,
-            metric_type=form,
-            metric_name=label,
-            metric_value=round(value, 4),
-        )
-        for form, label, value in found
-        if value is not None
-    ]
+    task = TASKS.get(result.evaluator, "image-classification")
+    return {
+        "task": {"type": task, "name": task.replace("-", " ").capitalize()},
+        "dataset": {"name": set_name, "type": set_name, "revision": split},
+        "metrics": [
+            {"type": form, "value": round(float(value), 4), "name": label}
+            for form, label, value in found
+            if value is not None
+        ],
+    }
 
 
 def _training(facts: TrainingFacts | None) -> list[str]:

@@ -91,14 +91,13 @@ def readable(kind: str) -> str:
 
 def roc_curves(test: LabelledScores) -> bytes:
     """One ROC curve per kind with both classes."""
-    from sklearn.metrics import roc_curve
-
     from xlip.metrics.auroc import auroc
+    from xlip.metrics.curves import roc_curve
 
     shown = list(both_classes(test))
     with squares(len(shown)) as (figure, cells):
         for cell, (kind, truth, score) in zip(cells, shown, strict=True):
-            false, true, _ = roc_curve(truth, score)
+            false, true = roc_curve(truth, score)
             cell.frame(f"{readable(kind)}\n{auroc(truth, score)[0]:.3f} ({int(truth.sum())} positive)")
             cell.axis.plot(*cell.at([0, 1], [0, 1]), color=GRAY, linewidth=0.7, linestyle=":")
             cell.axis.plot(*cell.at(false, true), color=COLORS[0], linewidth=1.4)

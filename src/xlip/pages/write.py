@@ -26,6 +26,7 @@ from xlip.shipped import model_place
 
 if TYPE_CHECKING:
     from xlip.evaluate.adapter import ImageTextModel
+    from xlip.evaluate.measured import MeasuredExport
     from xlip.evaluate.suite import Outcome
     from xlip.pages.gallery import Gallery
 
@@ -57,7 +58,7 @@ def pages_of_folder(config: ReportConfig) -> list[Path]:
         XLIPError: not the folder of an evaluation, an evaluation of another model or of other data, or only one of
             model and data.
     """
-    from xlip.evaluate.adapter import load_model
+    from xlip.evaluate.measured import open_measured
 
     if bool(config.model) != bool(config.data):
         raise XLIPError("report: --model and --data go together (cases with heat-maps need both); give both or none")
@@ -65,7 +66,7 @@ def pages_of_folder(config: ReportConfig) -> list[Path]:
     if not config.model:
         return write_pages(result, Path(config.out))
     options = {"image_column": config.image_column, "prompts": config.prompts}
-    gallery = gallery_of(result, load_model(config.model), config.data, **options)
+    gallery = gallery_of(result, open_measured(config.model), config.data, **options)
     split_name = _official_split(config.data)
     return write_pages(result, Path(config.out), gallery=gallery, run=Path(config.model), split_name=split_name)
 
@@ -74,7 +75,7 @@ def add_pages(
     result: Result,
     folder: Path,
     *,
-    model: ImageTextModel | None = None,
+    model: ImageTextModel | MeasuredExport | None = None,
     run: str = "",
     data: str = "",
     image_column: str = ReportConfig.image_column,
@@ -183,7 +184,9 @@ TITLES = {
 }
 
 
-def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column: str, prompts: str) -> Gallery:
+def gallery_of(
+    result: Result, model: ImageTextModel | MeasuredExport, data: str, *, image_column: str, prompts: str
+) -> Gallery:
     """Best and worst cases of an evaluation, read from its data; empty where nothing was classified.
 
     Args:
@@ -197,12 +200,11 @@ def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column
         XLIPError: another checkpoint than the one that was evaluated, or other data.
     """
     from xlip.evaluate.cases import Origin
-    from xlip.evaluate.classifier import ClassifierModel
     from xlip.pages.gallery import Gallery, choose, draw
     from xlip.study.prompts import load_prompts, prompt_sets
 
     # A classifier encodes no prompt that a map could answer to.
-    if result.predictions is None or isinstance(result.figures, QueryFigures) or isinstance(model, ClassifierModel):
+    if result.predictions is None or isinstance(result.figures, QueryFigures) or _textless(model):
         return Gallery(())
     said = result.identity["checkpoint"]
     if model.identity != said:
@@ -214,3 +216,13 @@ def gallery_of(result: Result, model: ImageTextModel, data: str, *, image_column
     subject = model.with_preprocess(result.identity["preprocessing"].partition("/")[0])
     cases = Origin(data, require="image", image_column=image_column).cases()
     return draw(subject, cases, choose(result.predictions), prompt_set)
+
+
+def _textless(model: ImageTextModel | MeasuredExport) -> bool:
+    from xlip.evaluate.measured import MeasuredExport
+
+    if isinstance(model, MeasuredExport):
+        return False
+    from xlip.evaluate.classifier import ClassifierModel
+
+    return isinstance(model, ClassifierModel)

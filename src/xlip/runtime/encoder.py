@@ -11,6 +11,25 @@ from xlip.errors import XLIPError
 from xlip.images.gray import Gray
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+IN_MEMORY = "in memory"
+"""The identity of a model that no file stands for; what it computes is never cached."""
+
+
+class Squared(Protocol):
+    """Whatever takes images as squares."""
+
+    @property
+    def image_size(self) -> int:
+        """S, pixels of a side."""
+
+    @property
+    def preprocess(self) -> str:
+        """The way to a square."""
+
+
+def preprocessing_id(model: Squared) -> str:
+    """What a number is printed with (docs/protocols.md, preprocessing): the way to a square, and its side in pixels."""
+    return f"{model.preprocess}/{model.image_size}"
 
 
 def no_map(identity: str) -> XLIPError:

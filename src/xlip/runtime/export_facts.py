@@ -11,7 +11,11 @@ from xlip.errors import XLIPError
 from xlip.files import reading, write_json
 from xlip.images.square import PREPROCESS
 
-FACTS, TOKENIZER, FORMAT = "export.json", "tokenizer.json", 1
+FACTS, TOKENIZER, WEIGHTS = "export.json", "tokenizer.json", "weights.bin"
+FORMAT = 2
+"""2 adds the graph `image_map` and the file of the weights that several graphs share."""
+READ = (1, 2)
+"""Formats that are read: a folder of format 1 computes score and map by two graphs."""
 EMBEDDING, CLASSIFIER = "embedding", "classifier"
 NUMBERS = ("fp32", "int8")
 
@@ -31,11 +35,13 @@ class ExportFacts:
     preprocess: str
     """How an image becomes a square, one of `PREPROCESS`; then a gray value g is given to the graph as g / 255."""
     graphs: dict[str, str]
-    """image, text, map (or classifier) -> ONNX file in the folder; empty where only `.pt2` was asked for."""
+    """image, text, map, image_map (or classifier) -> ONNX file in the folder; empty where only `.pt2` was asked for."""
     bytes: dict[str, int]
     """Size of each of these files: one that was cut short is found at once."""
     programs: dict[str, str]
     """The same for `.pt2` files, which torch alone reads."""
+    weights: str = ""
+    """File with the weights of all graphs but `text`, where several have the same; '' where each has its own."""
     kinds: tuple[str, ...] = ()
     """Of a classifier, its columns; else those that the training knew, where the run says so."""
     prompts: str = ""
@@ -78,15 +84,18 @@ def read_facts(folder: Path) -> ExportFacts:
     with reading(file, "export the model again"):
         found = json.loads(file.read_text("utf-8"))
         made = found.pop("format")
-        if made == FORMAT:
+        if made == 1:
+            found["weights"] = ""
+        if made in READ:
             facts = ExportFacts(**{item.name: found[item.name] for item in fields(ExportFacts)})
-    if made != FORMAT:
+    if made not in READ:
         raise XLIPError(f"{file}: expected format {FORMAT}, got {made!r}; export the model again with this version")
     _check(facts, file)
-    for name in facts.graphs.values():
+    for name in [*facts.graphs.values(), *([facts.weights] if facts.graphs and facts.weights else [])]:
         size = (folder / name).stat().st_size if (folder / name).is_file() else -1
         if Path(name).name != name or size != facts.bytes.get(name):
-            raise XLIPError(f"{folder / name}: the graph is missing or cut short; copy or export the model again")
+            said = "the graph is" if name != facts.weights else "the weights of the graphs are"
+            raise XLIPError(f"{folder / name}: {said} missing or cut short; copy or export the model again")
     return facts
 
 
@@ -98,6 +107,7 @@ def _check(facts: ExportFacts, file: Path) -> None:
         "image_size": isinstance(facts.image_size, int) and facts.image_size > 0,
         "graphs": isinstance(facts.graphs, dict) and all(isinstance(name, str) for name in facts.graphs.values()),
         "bytes": isinstance(facts.bytes, dict),
+        "weights": isinstance(facts.weights, str),
         "scale": isinstance(facts.scale, int | float),
         "kinds": isinstance(facts.kinds, list | tuple),
     }

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IMAGES_PER_PASS, TEXTS_PER_PASS = 64, 256
 """More are computed in several passes: memory does not grow with what is asked for."""
+JOINT = "image_map"
+"""The graph of tower and map in one pass."""
 ONLY_ERRORS = 3
 """Of ONNX Runtime's levels of severity."""
 logger = logging.getLogger(__name__)
@@ -44,10 +46,14 @@ class Graphs:
         return name in self.facts.graphs
 
     def run(self, name: str, *inputs: np.ndarray[Any, Any]) -> Array:
-        """The one output of a graph for its inputs, in its own order."""
+        """The first output of a graph for its inputs, in its own order."""
+        return self.run_all(name, *inputs)[0]
+
+    def run_all(self, name: str, *inputs: np.ndarray[Any, Any]) -> list[Array]:
+        """All outputs of a graph for its inputs, in its own order."""
         session = self._session(name)
         named = {one.name: value for one, value in zip(session.get_inputs(), inputs, strict=True)}
-        return np.asarray(session.run(None, named)[0], np.float32)
+        return [np.asarray(output, np.float32) for output in session.run(None, named)]
 
     def open(self) -> None:
         """Open all of them now, where the first question should not wait for it."""
@@ -203,13 +209,25 @@ class ExportedModel:
         return np.concatenate([self.graphs.run("map", part, given) for part in parts])[: len(pixels)]
 
     def encode_and_map(self, squares: Gray, queries: Array) -> tuple[Array, Array]:
-        """Uint8 (n, S, S), (K, E) -> (n, E) and (n, K, h, w): the pixels are made once, each graph runs once.
+        """Uint8 (n, S, S), (K, E) -> (n, E) and (n, K, h, w), from one pass (two in folders of format 1).
 
         Raises:
             XLIPError: a model without a local head.
         """
-        pixels = as_floats(squares)
-        return self.encode_pixels(pixels), self.maps_of_pixels(pixels, queries)
+        return self.encode_and_map_pixels(as_floats(squares), queries)
+
+    def encode_and_map_pixels(self, pixels: Array, queries: Array) -> tuple[Array, Array]:
+        """As `encode_and_map`, of (n, 1, S, S) in [0, 1].
+
+        Raises:
+            XLIPError: a model without a local head.
+        """
+        if JOINT not in self.graphs or not len(pixels):
+            return self.encode_pixels(pixels), self.maps_of_pixels(pixels, queries)
+        given = np.ascontiguousarray(queries, np.float32)
+        passes = [self.graphs.run_all(JOINT, part, given) for part in _parts(pixels, IMAGES_PER_PASS)]
+        vectors, maps = (np.concatenate(outputs) for outputs in zip(*passes, strict=True))
+        return vectors, maps
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

@@ -161,6 +161,8 @@ class KindsAnswer(BaseModel):
     """Ways to say where: response, occlusion."""
     index: int | None
     """Cases that can be searched; null without an index."""
+    index_compares: bool
+    """Whether scores of kinds stand beside those of the index's films: not where a map has a share in them."""
     columns: list[str]
     """Columns of the index that a search may be narrowed by."""
     dicom: bool

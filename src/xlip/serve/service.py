@@ -243,6 +243,7 @@ class Service:
             neutral=NEUTRAL,
             maps=list(self.ways),
             index=len(self.cases) if self.cases is not None else None,
+            index_compares=self.cases is not None and not self.share,
             columns=self.cases.columns if self.cases is not None else [],
             dicom=not no_objects(),
             no_dicom=no_objects(),

@@ -40,7 +40,7 @@ async function begin() {
   find("kinds").replaceChildren(...about.kinds.map(kind => make("option", { value: kind.name })));
   find("how").replaceChildren(...about.maps.map(way =>
     make("option", { value: way }, way === "response" ? "the model's own response" : "occlusion (slower)")));
-  sayCalibration(about.kinds, about.index || about.kinds.some(kind => kind.population));
+  sayCalibration(about);
   find("search").hidden = about.index === null;
   if (about.index !== null) find("index").textContent = `${about.index} cases in the index.`;
   find("chosen").open = matchMedia("(min-width: 46rem)").matches;

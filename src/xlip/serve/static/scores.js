@@ -42,10 +42,13 @@ export function showScores(scores, shown, onMap) {
   find("scores").classList.toggle("without-3", scores.every(one => one.probability === null));
 }
 
-export function sayCalibration(kinds, population) {
-  const calibrated = kinds.filter(kind => kind.calibrated).length;
+export function sayCalibration(about) {
+  const calibrated = about.kinds.filter(kind => kind.calibrated).length;
   const words = calibrated
     ? `Probabilities are calibrated for ${calibrated} kinds on labelled films.`
     : "Scores are not calibrated: they rank films and are no probabilities (start the service with --calibration).";
-  find("calibration").textContent = population ? words : `${words} There are no films to compare with (--population or --index).`;
+  const lacking = about.index === null ? "There are no films to compare with (--population or --index)."
+    : "This model adds a share of its map to each score, which films of the index lack: name an evaluation to compare with (--population).";
+  const compared = about.index_compares || about.kinds.some(kind => kind.population);
+  find("calibration").textContent = compared ? words : `${words} ${lacking}`;
 }
