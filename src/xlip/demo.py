@@ -42,7 +42,6 @@ MODEL = ModelConfig(
     text_heads=4,
     embed_dim=128,
     stem="curved",
-    text_pool="polarity",
     decoder_width=96,
     decoder_layers=1,
     vocab_size=1024,
@@ -60,7 +59,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "description_contrast": {},
     "image_kind": {},
     "kind_contrast": {},
-    "denial_contrast": {},
     "local_kind": {},
     "report_kind": {},
 }
@@ -185,7 +183,7 @@ def _runs(config: DemoConfig, sets: dict[str, str], out: Path) -> dict[str, Pret
         xlip,
         out=str(out / "pairs_only"),
         data=Streams(pairs=[SetConfig(sets["pairs"])], mix={"pairs": min(PAIRS_PER_STEP, config.pairs)}),
-        model=replace(MODEL, local=False, text_pool="mean"),  # nothing would train a local head, nor signs of words
+        model=replace(MODEL, local=False),  # nothing would train the local head
         objectives={"contrastive": {}},
     )
     return {"pairs_only": pairs_only, "xlip": xlip}
