@@ -40,6 +40,7 @@ OWN_WAY = {
     "train/faults.py": "values that are not finite, which `write_json` refuses, of a run that has stopped",
     "preparation/target.py": "a lock without content",
     "pacs/journal.py": "a journal grows line by line; a line cut short is dropped when it is read",
+    "batches/group_cache.py": "a lock without content; Arrow writes beside a group of rows, which is then renamed",
     "search/manifest.py": "files that count only once the manifest, written whole, names them",
 }
 SLOW_WRITER = """

@@ -88,9 +88,12 @@ def test_the_contact_sheet_of_inspect(phantoms: Path, tmp_path: Path) -> None:
     assert (seen.unnamed, seen.overflow, seen.console) == (0, 0, [])
 
 
-def test_the_pictures_of_a_data_card(phantoms: Path, tmp_path: Path) -> None:
-    names = re.findall(r"!\[.*?\]\((.*?)\)", (phantoms / "README.md").read_text("utf-8"))
-    images = "".join(f'<img alt="" src="{(phantoms / name).as_uri()}">' for name in names)
+@pytest.mark.usefixtures("pictures")
+def test_the_pictures_of_a_data_card(tmp_path: Path) -> None:
+    card = tmp_path / "set"
+    prepare("phantom", Path(), card, workers=0, options={"count": 20, "size": 64})
+    names = re.findall(r"!\[.*?\]\((.*?)\)", (card / "README.md").read_text("utf-8"))
+    images = "".join(f'<img alt="" src="{(card / name).as_uri()}">' for name in names)
     (tmp_path / "card.html").write_text(f'<link rel="icon" href="data:,">{images}')
     seen = look(tmp_path / "card.html", tmp_path)
     assert len(seen.widths) == 2

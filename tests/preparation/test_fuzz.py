@@ -171,8 +171,10 @@ def test_damaged_files_never_stop_prepare_and_each_is_explained(tmp_path: Path, 
         assert decode(study.image).size
     if count > 1000:
         assert len(rows) > count / 3
+    # A started process is counted with what its parent held at its start: the tests before this one may hold much.
+    parent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert peak == others or peak / 1024 < 1500, f"a worker took {peak / 1024:.0f} MB"
+    assert peak <= max(others, parent) or peak / 1024 < 1500, f"a worker took {peak / 1024:.0f} MB"
 
 
 @pytest.fixture(scope="module")

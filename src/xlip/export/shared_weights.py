@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xlip.files import whole_file
+from xlip.files import whole_file, write_whole
 
 SMALLEST = 1024
 """Bytes; smaller tensors stay in their graphs, where runtimes fold constants."""
@@ -38,7 +38,7 @@ def share_weights(files: Sequence[Path], weights: Path) -> None:
                     stream.write(bytes(padding) + raw)
                     placed[key], end = end + padding, end + padding + len(raw)
                 _point(tensor, weights.name, placed[key], len(raw))
-            file.write_bytes(model.SerializeToString())
+            write_whole(file, model.SerializeToString())
             file.with_name(f"{file.name}.data").unlink(missing_ok=True)  # where torch puts what fills no single file
 
 
