@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xlip.errors import XLIPError
-from xlip.runtime.exported import ExportedModel
+from xlip.evaluate.exported_view import ExportedView
 
 
 @dataclass(frozen=True)
-class ExportedAdapter:
+class ExportedAdapter(ExportedView):
     """An `ImageTextModel` over ONNX Runtime; tensors go in and come out."""
-
-    model: ExportedModel
-    preprocess: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "preprocess", self.preprocess or self.model.preprocess)
-
-    @property
-    def identity(self) -> str:
-        """An identity of the graphs' own, so that embeddings which the checkpoint left in the cache are not taken for
-        theirs.
-        """
-        return f"onnx:{self.model.identity}"
-
-    @property
-    def image_size(self) -> int:
-        """S, pixels."""
-        return self.model.image_size
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """(n, 1, S, S) in [0, 1] -> (n, E)."""
@@ -54,20 +36,6 @@ class ExportedAdapter:
     def scale(self) -> float:
         """What cosines are multiplied by before a softmax."""
         return self.model.scale
-
-    def with_preprocess(self, preprocess: str) -> ExportedAdapter:
-        """The same model on images that were made square in another way."""
-        return replace(self, preprocess=preprocess)
-
-    @property
-    def has_maps(self) -> bool:
-        """Whether there is a map graph."""
-        return self.model.has_maps
-
-    @property
-    def local_share(self) -> float:
-        """Of the checkpoint."""
-        return self.model.local_share
 
     def maps(self, pixels: Tensor, queries: Tensor) -> Tensor:
         """(n, 1, S, S) in [0, 1], (K, E) -> (n, K, h, w), logits.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from xlip.evaluate.exported_view import ExportedView
 from xlip.images.gray import Gray
 from xlip.runtime.encoder import Array, Encoder
 from xlip.runtime.export_facts import CLASSIFIER, is_exported, read_facts
@@ -19,24 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MeasuredExport:
-    """An `Encoder` over an exported folder whose identity says that the graphs were measured, not the checkpoint."""
-
-    model: ExportedModel
-    preprocess: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "preprocess", self.preprocess or self.model.preprocess)
-
-    @property
-    def identity(self) -> str:
-        """Embeddings that the checkpoint left in the cache are not those of the graphs."""
-        return f"onnx:{self.model.identity}"
-
-    @property
-    def image_size(self) -> int:
-        """S, pixels."""
-        return self.model.image_size
+class MeasuredExport(ExportedView):
+    """An `Encoder` over an exported folder."""
 
     @property
     def width(self) -> int:
@@ -47,16 +32,6 @@ class MeasuredExport:
     def scale(self) -> float:
         """What cosines are multiplied by before a softmax."""
         return self.model.scale
-
-    @property
-    def local_share(self) -> float:
-        """Of the checkpoint."""
-        return self.model.local_share
-
-    @property
-    def has_maps(self) -> bool:
-        """Whether there is a map graph."""
-        return self.model.has_maps
 
     def encode_squares(self, squares: Gray) -> Array:
         """Uint8 (n, S, S) -> (n, E)."""
@@ -81,10 +56,6 @@ class MeasuredExport:
             XLIPError: a model without a local head.
         """
         return self.model.encode_and_map(squares, queries)
-
-    def with_preprocess(self, preprocess: str) -> MeasuredExport:
-        """The same model on images that were made square in another way."""
-        return replace(self, preprocess=preprocess)
 
 
 def open_measured(spec: str) -> ImageTextModel | MeasuredExport:
