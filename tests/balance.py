@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ and config.cache is not None:
+    if "PYTEST_XDIST_WORKER" in os.environ and getattr(config, "cache", None) is not None:
         known = config.cache.get(SECONDS, {})
         items[:] = [items[place] for place in longest_first([item.nodeid for item in items], known)]
 
@@ -77,7 +77,7 @@ class _Clock:
         self.seconds[file_of(report.nodeid)] += report.duration
 
     def pytest_sessionfinish(self) -> None:
-        if self.config.cache is not None and self.seconds:
+        if getattr(self.config, "cache", None) is not None and self.seconds:
             known = self.config.cache.get(SECONDS, {})
             found = {file: round(seconds, 1) for file, seconds in self.seconds.items()}
             # Of a run of a part of a file the longer time is nearer to the truth.

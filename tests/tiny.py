@@ -98,6 +98,7 @@ def tiny_batch(model: XLIPModel, pairs: int = 4, images: int = 3, texts: int = 2
         described=torch.ones(images, dtype=torch.bool),
         denials=processor.texts([one.text for one in denials]),
         denied=torch.from_numpy(denied_columns(denials, KINDS)),
+        regions=torch.zeros(len(shown), 0),
         meaning=torch.tensor([zlib.crc32(one.meaning.encode()) for one in described], dtype=torch.long),
     )
 

@@ -88,6 +88,18 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     assert one.config["steps"] == 3
 
 
+def test_a_part_of_a_plan_is_its_reference_and_what_is_named(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path, SMALL.replace("quick:", "  more: {steps: 2}\nquick:")), quick=False)
+    found = [(cell.variant, cell.seed) for cell in plan.part(["more"], [1]).cells]
+    assert found == [("whole", 1), ("more", 1)]  # the reference is what others are compared with
+    assert {cell.seed for cell in plan.part([], [0]).cells} == {0}
+    assert plan.part([], []) == plan
+    with pytest.raises(XLIPError, match="no variant 'nothing'; expected some of "):
+        plan.part(["nothing"], [])
+    with pytest.raises(XLIPError, match="no seed 77; expected some of "):
+        plan.part([], [77])
+
+
 @given(st.dictionaries(st.sampled_from("abc"), st.integers()), st.dictionaries(st.sampled_from("abc"), st.integers()))
 def test_laying_over_keeps_the_rest(base: dict[str, int], changes: dict[str, int]) -> None:
     assert laid_over(base, changes) == {**base, **changes}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,21 @@ class Plan:
         """Names, the reference first."""
         names = dict.fromkeys((self.reference, *(cell.variant for cell in self.cells)))
         return list(names)
+
+    def part(self, variants: Sequence[str], seeds: Sequence[int]) -> Plan:
+        """The cells of some variants, the reference among them, and of some seeds; of all where none is named.
+
+        Raises:
+            XLIPError: the plan has no such variant or seed.
+        """
+        planned = sorted({cell.seed for cell in self.cells})
+        for name in (one for one in variants if one not in self.variants):
+            raise XLIPError(f"ablate: no variant {name!r}; expected some of {', '.join(self.variants)}")
+        for seed in (one for one in seeds if one not in planned):
+            raise XLIPError(f"ablate: no seed {seed}; expected some of {', '.join(map(str, planned))}")
+        names = {self.reference, *variants} if variants else set(self.variants)
+        kept = (one for one in self.cells if one.variant in names and one.seed in (seeds or planned))
+        return replace(self, cells=tuple(kept))
 
 
 def read_plan(path: str, *, quick: bool) -> Plan:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class AblateConfig:
     """Lay the file's `quick` part over it: small models, few steps, one seed."""
     replicates: int = 1000
     """Bootstrap replicates over seeds and patients."""
+    variants: list[str] = field(default_factory=list)
+    """These alone, and the reference; all where none is named. What is trained serves a later call for more."""
+    seeds: list[int] = field(default_factory=list)
+    """These alone of the plan's; all where none is named."""
 
 
 def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
@@ -54,7 +58,7 @@ def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
     Raises:
         XLIPError: a fault in the plan, or in a cell's config or data.
     """
-    plan, out = read_plan(config.plan, quick=config.quick), Path(config.out)
+    plan, out = read_plan(config.plan, quick=config.quick).part(config.variants, config.seeds), Path(config.out)
     check_target(out, folder=True)
     try:
         for cell in plan.cells:

@@ -62,11 +62,21 @@ class Augment:
         draws = row_draws(seeds, "augment")
         return self._exposure(self._moved(pixels, draws), draws, seeds.to(pixels.device, non_blocking=True))
 
+    def placed(self, regions: Tensor, seeds: Tensor) -> Tensor:
+        """Regions (B, 1, h, w) in [0, 1] cropped, rotated and stretched as the images of these seeds are; (B, 0) stays.
+
+        Args:
+            regions: on any device.
+            seeds: (B,) int64, on the CPU.
+        """
+        return self._moved(regions, row_draws(seeds, "augment")) if regions.numel() else regions
+
     def _moved(self, pixels: Tensor, generator: Draws) -> Tensor:
         placement = self._placement(len(pixels), generator).to(pixels.device, non_blocking=True)
         grid = F.affine_grid(placement, list(pixels.shape), align_corners=False)
         return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
 
+    # The first draws of an image, for `placed` repeats them.
     def _placement(self, rows: int, generator: Draws) -> Tensor:
         """(B, 2, 3): from output to input coordinates in [-1, 1]."""
 

@@ -57,6 +57,9 @@ class Batch:
     (see `batches.denials`); empty where no objective asks."""
     denied: Tensor
     """(M, K) bool: which kinds each of them denies."""
+    regions: Tensor
+    """(B, 1, S, S) where the findings of each image are, moved as its pixels are: in [0, 1], uint8 until `ready`;
+    (B, 0) where no objective asks."""
 
     def targets(self, labels: Tensor, uncertain: str) -> Tensor:
         """Labels (n, K) -> targets (n, K) of 1, 0 and -1 = ignored, as the policy `uncertain` says."""
@@ -75,9 +78,11 @@ class Batch:
         """The batch with pixels as the model takes them; bytes are augmented where they are."""
         if self.pixels.dtype != torch.uint8:
             return self
+        regions = from_bytes(self.regions)
         if augment is None:
-            return replace(self, pixels=from_bytes(self.pixels))
-        return replace(self, pixels=augment.on_device(self.pixels, self.image_seeds))
+            return replace(self, pixels=from_bytes(self.pixels), regions=regions)
+        pixels = augment.on_device(self.pixels, self.image_seeds)
+        return replace(self, pixels=pixels, regions=augment.placed(regions, self.image_seeds))
 
     def pin_memory(self) -> Batch:
         """The same batch in memory from which copies to a device need no waiting."""
@@ -147,7 +152,7 @@ def _runs(rows: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-IMAGE_ROWS = ("pixels", "image_labels", "attributes", "image_seeds", "image_studies")
+IMAGE_ROWS = ("pixels", "regions", "image_labels", "attributes", "image_seeds", "image_studies")
 LONE_IMAGE_ROWS = ("descriptions", "described", "meaning")
 REPORT_ROWS = ("reports", "report_labels", "report_key", "report_seeds", "report_studies")
 SHARED_TEXTS = ("prompts", "attribute_texts", "denials")

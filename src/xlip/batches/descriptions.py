@@ -8,9 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from xlip.batches.regions import kind_regions
 from xlip.batches.sentences import Sentence, SentenceBank
-from xlip.images.files import decode
-from xlip.metrics.grounding import box_region
 from xlip.study.labels import ABSENT, PRESENT
 from xlip.study.prompts import PromptSet
 from xlip.study.record import Entity, Study
@@ -95,10 +94,7 @@ def _spanned(sentence: Sentence) -> tuple[str, list[_Span]]:
 
 def where(study: Study) -> dict[str, tuple[str, str]]:
     """Kind -> (side, zone) as its masks or boxes tell, '' where they do not; sides are the patient's."""
-    regions: dict[str, Array] = {kind: decode(png) >= 128 for kind, png in study.masks.items()}
-    for kind in {box.kind for box in study.boxes} - set(regions):
-        sides = [(box.x, box.y, box.width, box.height) for box in study.boxes if box.kind == kind]
-        regions[kind] = box_region(sides, SHAPE)
+    regions = kind_regions(study.masks, study.boxes, lambda: SHAPE)
     found = {kind: (_side(region), _zone(region)) for kind, region in regions.items() if region.any()}
     # What spans the middle (a heart, both lungs) has no zone worth saying.
     return {kind: (side, zone) for kind, (side, zone) in found.items() if side}

@@ -21,6 +21,7 @@ from xlip.batches.denials import Denial, denied_columns, drawn_denial
 from xlip.batches.descriptions import Lender, describe
 from xlip.batches.draws import row_draws, seed_of
 from xlip.batches.pixels import as_pixels
+from xlip.batches.regions import finding_region
 from xlip.batches.sentences import SentenceBank
 from xlip.batches.study_table import SetConfig, StudyTable, epoch_order
 from xlip.batches.text_batch import TextBatch
@@ -82,6 +83,7 @@ class BatchSampler:
         ranks: int = 1,
         attributes: bool = False,
         denials: bool = False,
+        regions: bool = False,
         borrowed: float = 0.0,
         as_bytes: bool = False,
         samplers: int = 1,
@@ -92,7 +94,7 @@ class BatchSampler:
         self.most_bytes = CACHE_BYTES // max(samplers, 1)
         self.tables, self.mix, self.processor, self.prompts = tables, mix, processor, prompts
         self.kinds, self.augment, self.seed, self.rank, self.ranks = tuple(kinds), augment, seed, rank, ranks
-        self.attributes, self.denials, self.as_bytes = attributes, denials, as_bytes
+        self.attributes, self.denials, self.regions, self.as_bytes = attributes, denials, regions, as_bytes
         self._cache: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._cached_bytes = 0
         self._read: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
@@ -140,6 +142,7 @@ class BatchSampler:
             report_studies=tuple(study.study_id for study in with_report),
             **self._described([study for _, study in images], image_seeds[len(pairs) :]),
             **self._denied(with_report, report_seeds, step),
+            regions=self._regions(with_image, image_seeds),
         )
 
     def indices(self, stream: str, step: int) -> list[int]:
@@ -184,6 +187,15 @@ class BatchSampler:
             return squares
         pixels = as_pixels(squares[:, 0].numpy())
         return self.augment(pixels, row_draws(seeds, "augment")) if self.augment else pixels
+
+    def _regions(self, studies: Sequence[Study], seeds: Tensor) -> Tensor:
+        if not self.regions or not studies:
+            return torch.zeros(len(studies), 0)
+        found = np.stack([finding_region(one, self.processor.preprocess) for one in studies])
+        if self.as_bytes:
+            return torch.from_numpy(found).unsqueeze(1)
+        regions = as_pixels(found)
+        return self.augment.placed(regions, seeds) if self.augment else regions
 
     def _report_labels(self, items: list[tuple[str, int, Study]]) -> np.ndarray[Any, Any]:
         """(R, K) int8 codes of what the reports say; each is read once, also where the file does not say it."""

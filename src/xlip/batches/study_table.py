@@ -25,11 +25,9 @@ WINDOW_BYTES = 256 << 20
 ORDERS = ("auto", "rows", "groups")
 SAMPLED = 500
 """Studies of a set that `StudyTable.content` looks at, about."""
-COLUMNS = {
-    "pairs": ("study_id", "image.bytes", "report", "labels", "entities", "report_kinds", "view", "sex", "age"),
-    "images": ("study_id", "image.bytes", "labels", "boxes", "masks", "view", "sex", "age"),
-    "texts": ("study_id", "report", "entities", "report_kinds"),
-}
+_IMAGE = ("study_id", "image.bytes", "labels", "boxes", "masks", "view", "sex", "age")
+_TEXT = ("study_id", "report", "entities", "report_kinds")
+COLUMNS = {"pairs": (*_IMAGE, *_TEXT[1:]), "images": _IMAGE, "texts": _TEXT}
 """What of a study a batch of each stream is made of; nothing else is read."""
 BLANK: dict[str, Any] = {"patient_id": "", "source": "", "split": None} | dict.fromkeys(
     ("image", "report", "labels", "entities", "view")
@@ -109,7 +107,8 @@ class StudyTable:
         number, row = self.rows[index]
         table, config = self._tables[number]
         study = from_row({**BLANK, **table.row(int(row))})
-        return study if config.labels else study._replace(labels={})
+        # Regions are labels too: they say what is there and where.
+        return study if config.labels else study._replace(labels={}, boxes=(), masks={})
 
     def fetch(self, indices: Sequence[int]) -> None:
         """Have what some studies lie in read at once, where that is faster than one after the other.
@@ -163,6 +162,14 @@ class StudyTable:
     def has_headers(self) -> bool:
         """Whether some image has a value of `xlip.study.attributes`."""
         return any(value not in (None, "") for one in attributes() for value in self._values(one.name))
+
+    def has_regions(self) -> bool:
+        """Whether some image has a box or a mask that may be used."""
+        for number, (table, config) in enumerate(self._tables):
+            for name in {"boxes", "masks"} & set(table.column_names) if config.labels else ():
+                if any(any(part[name].to_pylist()) for part in table.read([name], self._rows_of(number))):
+                    return True
+        return False
 
     def known_kinds(self) -> set[str]:
         """Kinds that some study's label or entity names."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xlip.batches.regions import kind_regions
 from xlip.errors import XLIPError
 from xlip.evaluate.adapter import ImageTextModel, adapted
 from xlip.evaluate.cases import Case, Cases, Origin
@@ -24,7 +25,7 @@ from xlip.evaluate.zeroshot import text_classifier
 from xlip.identity import split_id
 from xlip.images.files import decode
 from xlip.images.square import fit
-from xlip.metrics.grounding import SIZES, box_region, choose_heat_threshold, cnr, iou, iou_at, pointing_game, size_of
+from xlip.metrics.grounding import SIZES, choose_heat_threshold, cnr, iou, iou_at, pointing_game, size_of
 from xlip.models.xlip import XLIPModel
 from xlip.results.figures import GroundingFigures
 from xlip.results.intervals import mean_with_interval
@@ -289,15 +290,8 @@ def _enlarged(heat: Tensor, size: int) -> Array:
 
 def _regions(case: Case, model: ImageTextModel) -> Iterator[tuple[str, Array]]:
     """Each kind's region as (S, S) bool, made square as the image was; one that is cut away entirely is left out."""
-    shapes = {kind: decode(png) >= 128 for kind, png in case.masks.items()}
-    boxed = {box.kind for box in case.boxes} - set(shapes)
-    if boxed:
-        assert case.image is not None
-        shape = decode(case.image).shape
-        for kind in sorted(boxed):
-            sides = [(box.x, box.y, box.width, box.height) for box in case.boxes if box.kind == kind]
-            shapes[kind] = box_region(sides, shape)
-    for kind, region in shapes.items():
+    image = case.image
+    for kind, region in kind_regions(case.masks, case.boxes, lambda: decode(image or b"").shape).items():
         fitted = fit(region.astype(np.uint8) * 255, model.image_size, model.preprocess) >= 128
         if fitted.any():
             yield kind, fitted

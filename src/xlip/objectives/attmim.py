@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from xlip.batches.batch import Batch
 from xlip.batches.draws import row_draws, seed_of, uniform
@@ -23,6 +24,9 @@ from xlip.objectives.pixel_targets import TARGETS, pixel_target
 from xlip.objectives.queries import Query, presence, query_texts
 from xlip.objectives.response import RESPONSES, kind_maps, kind_response, response
 from xlip.study.labels import UncertainPolicy
+
+TRUTH = "truth"
+"""The response that is none: where the findings really are."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class AttMIM:
     """`feature`: encoder features of hidden patches are replaced; `reencode`: a second pass over visible patches."""
     response: str = "local"
     """local: the maps of the kinds that the text or the labels name, see `kind_response`; cosine or attention of the
-    text's tokens, see `response`."""
+    text's tokens, see `response`; truth: the masks or boxes of the findings themselves, where a set has them (random
+    patches elsewhere): no method for use, but the most that guiding can give."""
     target: str = "image"
     """image or patch: by what the pixels are normalised that are predicted, see `pixel_target`."""
     text_dropout: float = 0.15
@@ -66,7 +71,7 @@ class AttMIM:
         known = {
             "mode": MODES,
             "where": ("feature", "reencode"),
-            "response": RESPONSES,
+            "response": (*RESPONSES, TRUTH),
             "target": TARGETS,
         }
         for name, values in known.items():
@@ -115,6 +120,8 @@ class AttMIM:
     def answer(self, context: Context, rows: Tensor, query: Query) -> Tensor:
         """(rows, N): how strongly each patch of these images answers."""
         model, images = context.model, context.images[rows]
+        if self.response == TRUTH:
+            return true_response(context.batch.regions[rows], model.image_tower.grid)
         if self.response != "local":
             return response(model, images, query.words[rows], query.weights[rows], by=self.response)
         positive, negative = context.texts["prompts"].embedding.chunk(2)
@@ -131,6 +138,17 @@ class AttMIM:
             return torch.arange(len(seeds))
         # Each row by its own draw: whatever rank or part of a step it is in, it is masked or not.
         return (uniform(row_draws(seeds, f"{self.name} rows"), len(seeds)) < self.share).nonzero()[:, 0]
+
+
+def true_response(regions: Tensor, grid: int) -> Tensor:
+    """(B, N): the share of each patch that lies in a finding, of regions (B, 1, S, S) in [0, 1].
+
+    Raises:
+        XLIPError: the batch was made without regions.
+    """
+    if regions.dim() != 4:
+        raise XLIPError("attmim.response truth: this batch has no regions; make it by a BatchSampler with regions=True")
+    return F.adaptive_avg_pool2d(regions.float(), grid).flatten(1)
 
 
 class DecoderText(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.objectives.attmim import AttMIM
+from xlip.objectives.attmim import TRUTH, AttMIM
 from xlip.objectives.attributes import ImageAttributes
 from xlip.objectives.contrastive import Contrastive
 from xlip.objectives.denial_contrast import DenialContrast
@@ -64,6 +64,11 @@ def build_objectives(config: Mapping[str, Mapping[str, Any]]) -> list[Objective]
 def reads_denials(config: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether some objective of `{name: {option: value}}` needs `Batch.denials`, which costs text passes."""
     return DenialContrast.name in config or any((options or {}).get("denials") for options in config.values())
+
+
+def reads_regions(config: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether some objective of `{name: {option: value}}` needs `Batch.regions`."""
+    return (config.get(AttMIM.name) or {}).get("response") == TRUTH
 
 
 def _build(name: str, options: Mapping[str, Any]) -> Objective:

@@ -78,6 +78,7 @@ def made_up_batch(shape: Shape) -> Batch:
         meaning=torch.arange(1, lone + 1),
         denials=nothing,
         denied=torch.zeros(0, kinds, dtype=torch.bool),
+        regions=torch.zeros(images, 0),
     )
 
 

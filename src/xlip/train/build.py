@@ -164,6 +164,19 @@ def refuse_without_headers(tables: dict[str, StudyTable]) -> None:
         )
 
 
+def refuse_without_regions(tables: dict[str, StudyTable]) -> None:
+    """Refuse the response `truth` where no image says where its findings are.
+
+    Raises:
+        XLIPError: no image of pairs or images has a box or a mask.
+    """
+    if not any(tables[name].has_regions() for name in ("pairs", "images")):
+        raise XLIPError(
+            "objectives.attmim.response truth: expected images with boxes or masks, found none in data.pairs and "
+            "data.images; it is for phantoms and annotated sets: take local elsewhere"
+        )
+
+
 def build_processor(
     config: ModelConfig, tables: dict[str, StudyTable], prompts: PromptSet, *, attributes: bool = False
 ) -> XLIPProcessor:

@@ -22,10 +22,17 @@ from xlip.models.adapters import add_adapters
 from xlip.models.machine import attention_choice, matmul_rates, mixed_precision
 from xlip.models.xlip import XLIPModel
 from xlip.objectives.attributes import ImageAttributes
-from xlip.objectives.registry import build_objectives, reads_denials
+from xlip.objectives.registry import build_objectives, reads_denials, reads_regions
 from xlip.study.prompts import PromptSet, load_prompts
 from xlip.train.average import Average
-from xlip.train.build import build_model, build_processor, build_tables, refuse_without_headers, training_kinds
+from xlip.train.build import (
+    build_model,
+    build_processor,
+    build_tables,
+    refuse_without_headers,
+    refuse_without_regions,
+    training_kinds,
+)
 from xlip.train.checkpoint import FOLDER, Checkpoint, newest, read_checkpoint
 from xlip.train.config import DuringTraining, PretrainConfig
 from xlip.train.log import RunLog
@@ -82,6 +89,8 @@ def _pretrain(config: PretrainConfig, evaluate: Evaluate | None, stop: StopReque
     tables = build_tables(config.data)
     if attributes := ImageAttributes.name in config.objectives:
         refuse_without_headers(tables)
+    if reads_regions(config.objectives):
+        refuse_without_regions(tables)
     given = _facts_of_data(tables, prompts)
     if checkpoint:
         compare_data(checkpoint.facts, given, (checkpoint.config["prompts"], config.prompts), found)
@@ -127,6 +136,7 @@ def _sampling(config: PretrainConfig, processes: PartialState) -> dict[str, Any]
         "rank": processes.process_index,
         "ranks": processes.num_processes,
         "denials": reads_denials(config.objectives),
+        "regions": reads_regions(config.objectives),
         "borrowed": config.data.borrowed,
         "as_bytes": _on_device(config, processes.device),
         "samplers": max(config.workers, 1) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
