@@ -65,7 +65,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 PAIRS_PER_STEP, IMAGES_PER_STEP, TEXTS_PER_STEP = 16, 48, 16
 SINGLES = 130
 """Phantoms with one finding that the interaction is measured on."""
-QUICK = {"pairs": 32, "images": 192, "texts": 96, "test": 80, "steps": 16}
+QUICK = {"pairs": 32, "images": 128, "texts": 64, "test": 60, "steps": 10}
 QUICK_SINGLES = 20
 NOT_FOR_QUOTING = (
     "Quick form: it shows that everything runs. Too few phantoms and steps: its figures are not for quoting."
