@@ -16,7 +16,7 @@ FILES = sorted(file for file in ROOT.rglob("*.py"))
 ORDER = (
     ("errors", "shipped"),
     ("files", "identity", "notices", "markdown", "processes"),
-    ("metrics", "tables", "checksums"),
+    ("metrics", "tables", "checksums", "options"),
     ("study", "images"),
     ("reports",),
     ("phantom",),

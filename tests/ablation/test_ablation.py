@@ -114,7 +114,7 @@ def test_laying_over_keeps_the_rest(base: dict[str, int], changes: dict[str, int
         ("phantom: {}\n", "expected `variants` or a `grid`"),
         (SMALL + "reference: gone\n", "is no variant"),
         (SMALL + "varants: {}\n", "unknown key 'varants'"),
-        ("- a\n", "expected a mapping"),
+        ("- a\n", "found no option in it"),
         ("a: [\n", r"plan\.yaml: cannot be read"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xlip.errors import XLIPError
-from xlip.files import reading
+from xlip.options import read_options
 
 KEYS = {"base", "phantom", "test", "test_split", "variants", "grid", "seeds", "reference", "quick"}
 PHANTOM = {"pairs": 60, "images": 5000, "texts": 2000, "test": 600, "size": 128}
@@ -71,7 +71,7 @@ def read_plan(path: str, *, quick: bool) -> Plan:
     Raises:
         XLIPError: no such file, or one of another form.
     """
-    raw = _read(Path(path))
+    raw = read_options(path, "variants: {whole: {}}")
     if quick:
         raw = laid_over(raw, raw.get("quick") or {})
     unknown = sorted(set(raw) - KEYS)
@@ -79,7 +79,7 @@ def read_plan(path: str, *, quick: bool) -> Plan:
         raise XLIPError(f"{path}: unknown key {unknown[0]!r}; expected {', '.join(sorted(KEYS))}")
     base = raw.get("base") or {}
     beside = str(Path(path).parent / base) if isinstance(base, str) else ""
-    base = _read(Path(beside)) if beside else base
+    base = read_options(beside) if beside else base
     variants = {name: laid_over(base, changes or {}) for name, changes in (raw.get("variants") or {}).items()}
     for name, changes in _grid(raw.get("grid") or {}).items():
         variants[name] = laid_over(base, changes)
@@ -130,15 +130,3 @@ def _grid(axes: Mapping[str, list[Any]]) -> dict[str, dict[str, Any]]:
 def _nested(path: list[str], value: Any) -> dict[str, Any]:
     first, *rest = path
     return {first: _nested(rest, value) if rest else value}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    if not path.is_file():
-        raise XLIPError(f"{path}: no such file; expected a YAML file of variants (see configs/ablate)")
-    with reading(path, "expected a YAML file of variants, or of options (see configs/ablate)"):
-        found = yaml.safe_load(path.read_text("utf-8"))
-    if not isinstance(found, dict):
-        raise XLIPError(f"{path}: expected a mapping of options, got {type(found).__name__}")
-    return found

@@ -70,7 +70,10 @@ def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
         folder = out / "cells" / cell_key(cell)
         if not (folder / "cell.json").is_file():
             say(f"{number} of {len(plan.cells)}: {cell.variant}, seed {cell.seed}")
-            _train(cell, folder, out, config.quick)
+            try:
+                _train(cell, folder, out, config.quick)
+            except XLIPError as error:
+                raise XLIPError(f"{config.plan}: {cell.variant}, seed {cell.seed}: {error}") from error
         page = write_tables(plan, _done(plan, out), out, replicates=config.replicates)
     return page
 
@@ -184,7 +187,9 @@ def _done(plan: Plan, out: Path) -> list[Done]:
         advice = f"remove {folder} to train this cell again"
         with reading(folder / "cell.json", advice):
             told: Mapping[str, Any] = json.loads((folder / "cell.json").read_text("utf-8"))
-        with reading(folder / "scores.npz", advice), np.load(folder / "scores.npz") as arrays:
+        file = folder / "scores.npz"
+        # Opened here: NumPy leaves a file open that is no archive.
+        with reading(file, advice), file.open("rb") as stream, np.load(stream) as arrays:
             scores, labels, patients = (arrays[name] for name in ("scores", "labels", "patients"))
         found.append(Done(cell.variant, cell.seed, told, scores, labels, patients))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from xlip.cli.command import Command
 from xlip.cli.commands import COMMANDS
 from xlip.cli.parsers import build_parser
 from xlip.errors import XLIPError
+from xlip.options import check_groups, read_options
 
 RENAMED = {"optim.warmup": "optim.warmup_steps", "recipe.warmup": "recipe.warmup_share"}
 """Options of earlier versions, and what they are called now."""
@@ -43,10 +45,17 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
 
     command = COMMANDS[name]
     parser, cls = parser_of(name)
+    words = [_underscored(word) for word in rest]
+    for file in _config_files(words):
+        given = read_options(file)  # the parser would say where in the text a fault is, not in which
+        try:
+            check_groups(given, cls)
+        except XLIPError as error:
+            raise XLIPError(f"{file}: {error}") from error
+    words = command.words(words) if command.words else words
     try:
-        words = [_underscored(word) for word in rest]
-        _check_config(words)
-        parsed = parser.parse_args(_with_true(command.words(words) if command.words else words, cls))
+        parsed = parser.parse_args(_with_true(words, cls))
+        check_groups(parsed.as_dict(), cls)
         values = parser.instantiate(parsed).as_dict()
     except jsonargparse.ArgumentError as error:
         said = " ".join(str(error).split())
@@ -54,7 +63,8 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
             group, _, option = old.partition(".")
             if re.search(rf"\b{re.escape(old)}\b", said) or f"'{group}' does not accept option '{option}'" in said:
                 said = f"{old} is now called {new}"
-        raise XLIPError(f"{name}: {said}; see `xlip {name} --help`") from error
+        where = _config_at_fault(words, lambda rest: parser.parse_args(_with_true(rest, cls)), str(error))
+        raise XLIPError(f"{name}: {where}{said}; see `xlip {name} --help`") from error
     values.pop("config", None)
     made = cls(**values)
     _check_numbers(made)
@@ -74,19 +84,33 @@ def command_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
     return name, rest
 
 
-def _check_config(words: list[str]) -> None:
-    """Refuse a file of options that is no YAML, by its name: the parser would say where in the text, not in which."""
-    import yaml
+def _config_files(words: list[str]) -> list[str]:
+    """The files of options that words name."""
+    pairs = zip(words, [*words, ""][1:], strict=True)
+    named = [after if word == "--config" else word.partition("=")[2] for word, after in pairs if _names_config(word)]
+    return [name for name in named if Path(name).is_file()]
 
-    from xlip.files import reading
 
-    for word, after in zip(words, [*words, ""][1:], strict=True):
-        name = after if word == "--config" else word.removeprefix("--config=") if "--config=" in word[:9] else ""
-        if name and Path(name).is_file():
-            with reading(name, "expected a YAML file of options"):
-                found = yaml.safe_load(Path(name).read_text("utf-8"))
-            if not isinstance(found, dict):
-                raise XLIPError(f"{name}: expected a YAML file of options, such as 'steps: 100'; found no option in it")
+def _names_config(word: str) -> bool:
+    return word == "--config" or word.startswith("--config=")
+
+
+def _config_at_fault(words: list[str], read: Callable[[list[str]], Any], fault: str) -> str:
+    """The file of options that a fault is in, with a colon; '' where the words themselves have it."""
+    import jsonargparse
+
+    files = _config_files(words)
+    rest = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before != "--config" and not _names_config(word)
+    ]
+    try:
+        read(rest)
+    except jsonargparse.ArgumentError as error:
+        if str(error) == fault:
+            return ""
+    return "".join(f"{file}: " for file in files)
 
 
 def _check_numbers(config: Any, above: str = "") -> None:

@@ -168,7 +168,7 @@ def film_key(item: Input) -> str:
 
 def _kept(file: Path, make: Callable[[], tuple[Array, Array]]) -> tuple[Array, Array]:
     if file.is_file():
-        with reading(file, "remove it; it is then computed anew"), np.load(file) as found:
+        with reading(file, "remove it; it is then computed anew"), file.open("rb") as raw, np.load(raw) as found:
             return np.asarray(found["train"], np.float32), np.asarray(found["val"], np.float32)
     train, val = make()
     file.parent.mkdir(parents=True, exist_ok=True)

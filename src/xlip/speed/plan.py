@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from xlip.errors import XLIPError
-from xlip.files import check_target, reading, write_json
+from xlip.files import check_target, write_json
 from xlip.models.machine import mixed_precision
 from xlip.objectives.registry import build_objectives
+from xlip.options import read_options
 from xlip.speed.estimate import StepCost, step_cost
 from xlip.speed.made_up import Shape, made_up_batch, made_up_model
 from xlip.train.config import PretrainConfig
@@ -73,12 +74,9 @@ def read_run(file: str) -> PretrainConfig:
     Raises:
         XLIPError: no such file, no YAML, or an option that a training does not have.
     """
-    import yaml
-
-    with reading(file, "expected a YAML file of options"):
-        given = yaml.safe_load(Path(file).read_text("utf-8"))
+    given = read_options(file)
     try:
-        return config_of({"out": "planned", **(given or {})})
+        return config_of({"out": "planned", **given})
     except XLIPError as error:
         raise XLIPError(f"{file}: expected the options of xlip pretrain ({error})") from error
 

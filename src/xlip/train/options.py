@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from xlip.errors import XLIPError
+from xlip.options import check_groups
 from xlip.train.config import PretrainConfig
 
 
@@ -19,6 +20,7 @@ def config_of(options: Mapping[str, Any]) -> PretrainConfig:
     """
     import jsonargparse
 
+    check_groups(options, PretrainConfig)
     parser = _parser()
     try:
         # A copy: the parser puts its own objects into the lists that it is given.
