@@ -276,3 +276,16 @@ def test_pseudonyms_of_the_tree_are_those_of_the_key(archive: Archive, tmp_path:
     assert {study.patient_id for study in made} == {
         f"dicom/{names.of('patient', exam.person[1])}" for exam in archive.exams
     }
+
+
+def test_ids_of_two_issuers_stay_together_and_are_noticed(archive: Archive) -> None:
+    """Apart, one person's films whose headers differ in this alone could stand in two splits."""
+    for exam, issuer in zip(archive.exams, ("WEST", "EAST", ""), strict=True):
+        for file in exam.files:
+            edit(file, PatientID="77", IssuerOfPatientID=issuer)
+    made, _, noticed = read(archive)
+    assert len({study.patient_id for study in made}) == 1
+    assert len([row for row in noticed if "several issuers" in row.reason]) >= len(made)
+    for file in archive.exams[1].files:
+        edit(file, IssuerOfPatientID="WEST")
+    assert not [row for row in read(archive)[2] if "issuers" in row.reason]

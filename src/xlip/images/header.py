@@ -27,6 +27,7 @@ _TEXTS = {
     "patient_id": "PatientID",
     "patient_name": "PatientName",
     "birth_date": "PatientBirthDate",
+    "issuer": "IssuerOfPatientID",
     "study_uid": "StudyInstanceUID",
     "series_uid": "SeriesInstanceUID",
     "instance_uid": "SOPInstanceUID",
@@ -70,6 +71,8 @@ class Header:
     patient_id: str = ""
     patient_name: str = ""
     birth_date: str = ""
+    issuer: str = ""
+    """Who gave the patient's id: ids of two hospitals may be the same by chance."""
     study_uid: str = ""
     series_uid: str = ""
     instance_uid: str = ""

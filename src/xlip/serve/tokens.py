@@ -75,7 +75,8 @@ def _add(keys: dict[str, str], lines: Iterable[tuple[str, str]]) -> None:
         if not colon or not name or not name.isprintable() or " " in name:
             raise XLIPError(f"{where}: expected KEY_ID:TOKEN (the id without spaces)")
         if len(token) < SHORTEST or not token.isascii() or " " in token:
-            raise XLIPError(f"{where}: the token of {name} must have at least {SHORTEST} ASCII characters, no space")
+            needs = f"expected at least {SHORTEST} ASCII characters without a space as the token of {name}"
+            raise XLIPError(f"{where}: {needs}; make one with `openssl rand -hex 16`")
         if name in keys or token in keys.values():
             raise XLIPError(f"{where}: the key {name} or its token stands there twice; give each its own")
         keys[name] = token

@@ -103,6 +103,8 @@ class Found:
     identifiers: tuple[str, ...]
     person: tuple[str, str, str]
     """Pseudonym of name and birth date together; birth date; sex."""
+    issuer: str
+    """Of the patient's id."""
 
 
 @dataclass
@@ -251,7 +253,7 @@ class Archive:
         image = Image(row, self._key(header), group or row, patient, projection, kept)
         person = of("person", f"{header.patient_name} {header.birth_date}") if header.birth_date else ""
         known = (*header.people, *header.numbers)
-        return Found(study, file, image, known, (person, header.birth_date, study.sex))
+        return Found(study, file, image, known, (person, header.birth_date, study.sex), header.issuer)
 
     def _key(self, header: Header) -> str:
         patient, day = self.pseudonyms.of("patient", header.patient_id), day_of(header.date)
@@ -295,9 +297,11 @@ def _strangers(found: list[Found]) -> Iterator[Noticed]:
     """Patient ids that may hold two people, and people who may have two ids, who could then stand in two splits."""
     people: dict[str, set[tuple[str, str]]] = defaultdict(set)
     ids: dict[str, set[str]] = defaultdict(set)
+    issuers: dict[str, set[str]] = defaultdict(set)
     for one in found:
         name, born, sex = one.person
         people[one.image.patient].add((born, sex))
+        issuers[one.image.patient].update(filter(None, [one.issuer]))
         if name:
             ids[name].add(one.image.patient)
     for one in found:
@@ -305,5 +309,7 @@ def _strangers(found: list[Found]) -> Iterator[Noticed]:
         said = people[one.image.patient]
         if len({day for day, _ in said if day}) > 1 or len({which for _, which in said if which}) > 1:
             yield Noticed(one.image.row, "one patient id with several birth dates or sexes: kept together")
+        if len(issuers[one.image.patient]) > 1:
+            yield Noticed(one.image.row, "one patient id from several issuers: may be two people; kept together")
         if name and len(ids[name]) > 1:
             yield Noticed(one.image.row, "one name and birth date under several patient ids: may stand in two splits")
