@@ -29,19 +29,26 @@ def run_embed(config: EmbedConfig) -> None:
     from xlip.cli.encoders import open_encoder
     from xlip.search.embed import REFUSED, embed
 
-    encoder = open_encoder(config.model)
+    encoder = open_encoder(config.model, config.precision)
     with _counted_cuts() as cuts, progress_shown("embed", "images") as progress:
         made = embed(config, encoder, progress)
     if cuts:
         print(f"{len(cuts)} reports are longer than the model reads: their vectors are those of their beginnings")
     known = f", {made.known} were there already" if made.known else ""
-    print(f"{config.out}: {made.rows} rows, {made.added} of them new{known}; checkpoint {encoder.identity}")
+    rows = f"{made.rows} rows, {made.added} of them new{known}"
+    print(f"{config.out}: {rows}; checkpoint {encoder.identity}{_numbers(encoder)}")
     for reason, count in made.reasons().most_common():
         print(f"refused {count}: {reason}")
     if made.refused:
         print(f"every refused image: {config.out}/{REFUSED}")
         print_dropped(list(made.refused.items()))
     print(f'next: xlip search {config.out} --text "left pleural effusion"')
+
+
+def _numbers(encoder: Encoder) -> str:
+    """In which numbers images were encoded, where it is not fp32."""
+    found = getattr(encoder, "numbers", "fp32")
+    return "" if found == "fp32" else f", images encoded in {found}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from xlip.batches.pixels import as_pixels
 from xlip.evaluate.adapter import ImageTextModel
 from xlip.evaluate.map_model import with_maps
 from xlip.images.gray import Gray
+from xlip.models.fast import FastEncoder
 from xlip.runtime.encoder import Array, no_map
 
 
@@ -20,6 +21,13 @@ class TorchEncoder:
     """An `Encoder` over any model that `load_model` gives."""
 
     model: ImageTextModel
+    fast: FastEncoder | None = None
+    """What encodes the images where many are to be encoded; maps and texts stay in fp32."""
+
+    @property
+    def numbers(self) -> str:
+        """The number format that images are encoded in."""
+        return self.fast.format if self.fast else "fp32"
 
     @property
     def identity(self) -> str:
@@ -58,7 +66,8 @@ class TorchEncoder:
 
     def encode_squares(self, squares: Gray) -> Array:
         """Uint8 (n, S, S) -> (n, E)."""
-        return np.asarray(self.model.encode_pixels(as_pixels(squares)).numpy(), np.float32)
+        encode = self.fast or self.model.encode_pixels
+        return np.asarray(encode(as_pixels(squares)).cpu().numpy(), np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Array:
         """Texts -> (n, E)."""

@@ -34,19 +34,20 @@ class FastEncoder:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Pixels (n, 1, H, W) in [0, 1] -> (n, E), L2-normalised, fp32."""
         with attention_kernel(self.kernel):
-            pooled = self.tower(pixels).pooled
+            pooled = self.tower(pixels.to(self.head.weight.device)).pooled
         return F.normalize(self.head(pooled.float()), dim=-1)
 
 
 def fast_encoder(model: XLIPModel, precision: str = "auto") -> FastEncoder:
-    """A copy of the image tower for inference on the model's device.
+    """The image tower for inference on the model's device: a copy in bf16, or in fp32 the model's own, which has to be
+    in evaluation mode.
 
     Raises:
         XLIPError: an unknown precision.
     """
     device = model.device
     chosen = mixed_precision(precision, device)
-    tower = copy.deepcopy(model.image_tower).eval().requires_grad_(False)
+    tower = model.image_tower
     if chosen == "bf16":
-        tower = tower.to(torch.bfloat16)
+        tower = copy.deepcopy(tower).eval().requires_grad_(False).to(torch.bfloat16)
     return FastEncoder(tower, model.image_head, attention_choice(device, tower.attention_shape, chosen))
