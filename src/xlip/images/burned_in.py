@@ -36,7 +36,7 @@ def text_lines(image: Gray) -> int:
     values = small.astype(np.int16)
     bright = (values > BRIGHT) & (values - around > CONTRAST)
     dark = (values < DARK) & (around - values > CONTRAST)
-    return sum(_lines(_signs(mask)) for mask in (bright, dark))
+    return sum(_lines(_signs(mask)) for mask in (bright, dark) if _is_crossed(mask))
 
 
 def _may_hold_writing(image: Gray) -> bool:
@@ -52,6 +52,12 @@ def _may_hold_writing(image: Gray) -> bool:
     if np.count_nonzero(steep) < 2 * GLYPHS:
         return False
     return int(np.count_nonzero(np.add.reduce(steep, axis=1, dtype=np.uint16) >= GLYPHS)) > 1
+
+
+def _is_crossed(mask: np.ndarray[Any, Any]) -> bool:
+    """Whether some row crosses as many shapes as a line has signs; finding the shapes themselves costs ten times more."""
+    entered = np.count_nonzero(mask[:, 1:] & ~mask[:, :-1], axis=1) + mask[:, 0]
+    return bool((entered >= GLYPHS).any())
 
 
 def _surroundings(image: Gray) -> np.ndarray[Any, Any]:
