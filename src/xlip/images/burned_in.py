@@ -55,7 +55,7 @@ def _may_hold_writing(image: Gray) -> bool:
 
 
 def _is_crossed(mask: np.ndarray[Any, Any]) -> bool:
-    """Whether some row crosses as many shapes as a line has signs; finding the shapes themselves costs ten times more."""
+    """Whether some row crosses as many shapes as a line has signs. Finding the shapes costs ten times as much."""
     entered = np.count_nonzero(mask[:, 1:] & ~mask[:, :-1], axis=1) + mask[:, 0]
     return bool((entered >= GLYPHS).any())
 
