@@ -150,9 +150,10 @@ def _render(dataset: Dataset) -> Gray:
         return np.array(Image.fromarray(to_bytes(stretch(stored, 0, 2**dataset.BitsStored - 1))).convert("L"))
     real = ~_padding(dataset, stored)
     share = display_shares(dataset, _modality(dataset, stored), real)
-    if _inverse(dataset, np.where(real, share, 0)):
+    padded = not real.all()
+    if _inverse(dataset, np.where(real, share, 0) if padded else share):
         share = 1 - share
-    return to_bytes(np.where(real, share, 0))
+    return to_bytes(np.where(real, share, 0) if padded else share)
 
 
 def _modality(dataset: Dataset, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

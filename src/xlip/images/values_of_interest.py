@@ -22,6 +22,8 @@ CLIPPED_WHITE, CLIPPED_BLACK, BETWEEN = 0.75, 0.92, 0.15
 of those between black and white under which it is."""
 FLAT = 0.06
 """Range of display (98 % of the pixels) under which nothing is seen."""
+ENOUGH = 100_000
+"""Pixels that are looked at for that, at least."""
 Values = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -33,9 +35,8 @@ def display_shares(dataset: Dataset, values: Values, real: Values) -> Values:
         values: after the modality LUT.
         real: which pixels are no padding, (H, W).
     """
-    inside = values[real]
-    low, high = central_range(inside) if inside.size else (0.0, 0.0)
-    varied = high > low
+    inside = values if real.all() else values[real]
+    varied = bool(inside.size and inside.max() > inside.min())
     if dataset.get("VOILUTSequence"):
         share = _by_table(dataset, values)
         if share is not None and (not varied or _shows(share[real])):
@@ -44,7 +45,7 @@ def display_shares(dataset: Dataset, values: Values, real: Values) -> Values:
     windows = list(_windows(dataset))
     for number, window in enumerate(windows):
         share = _windowed(values, *window)
-        if not varied or _shows(share[real]):
+        if not varied or _shows(share if inside is values else share[real]):
             if number:
                 notice(f"window does not fit the pixels: the {number + 1}. was taken")
             return share
@@ -54,13 +55,15 @@ def display_shares(dataset: Dataset, values: Values, real: Values) -> Values:
         return values / 255  # as a PNG of the same image would come out
     if not inside.size:
         return np.zeros(values.shape)
-    if (low, high) != (float(inside.min()), float(inside.max())):
+    low, high = central_range(inside)
+    if (low, high) != (inside.min(), inside.max()):
         notice(OUTLIERS)
     return stretch(values, low, high)
 
 
 def _shows(share: Values) -> bool:
-    """Whether a picture is left, by its shares."""
+    """Whether a picture is left, by its shares; of a large one, by some of its pixels."""
+    share = share.ravel()[:: max(share.size // ENOUGH, 1)]
     low, high = np.percentile(share, (1, 99))
     white, black = np.mean(share >= 1), np.mean(share <= 0)
     lost = white > CLIPPED_WHITE or black > CLIPPED_BLACK or 1 - white - black < BETWEEN
@@ -83,7 +86,7 @@ def _by_table(dataset: Dataset, values: Values) -> Values | None:
 def _windows(dataset: Dataset) -> Iterator[tuple[float, float, str]]:
     """Centre, width and function of each usable window."""
     function = str(dataset.get("VOILUTFunction") or "LINEAR")
-    smallest = 1 if function == "LINEAR" else 0
+    smallest = 0 if function in ("SIGMOID", "LINEAR_EXACT") else 1
     for centre, width in zip(_numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), strict=False):
         if width > smallest:
             yield centre, width, function
@@ -103,6 +106,9 @@ def _windowed(values: Values, centre: float, width: float, function: str) -> Val
     values = values.astype(np.float64)
     if function == "SIGMOID":
         return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -500, 500))))
-    if function == "LINEAR_EXACT":
-        return np.clip((values - centre) / width + 0.5, 0, 1)
-    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    if function != "LINEAR_EXACT":
+        centre, width = centre - 0.5, width - 1
+    values -= centre
+    values /= width
+    values += 0.5
+    return np.clip(values, 0, 1, out=values)
