@@ -11,6 +11,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from ablation_table import ablation_lines
 from facts import ROOT, facts, made_with
 from real_open_table import real_open_lines
 
@@ -224,6 +225,7 @@ def pages() -> dict[Path, str]:
         "finetune": finetune_lines,
         "finetune_folds": folds_lines,
         "real_open": real_open_lines,
+        "ablation_phantom": ablation_lines,
     }
     found = {name: DATA / f"{name}.json" for name in sections}
     reports = {name: json.loads(file.read_text("utf-8")) for name, file in found.items() if file.exists()}

@@ -74,7 +74,7 @@ def ablate(config: AblateConfig, *, say: Callable[[str], None]) -> Path:
                 _train(cell, folder, out, config.quick)
             except XLIPError as error:
                 raise XLIPError(f"{config.plan}: {cell.variant}, seed {cell.seed}: {error}") from error
-        page = write_tables(plan, _done(plan, out), out, replicates=config.replicates)
+        page = write_tables(plan, finished(plan, out), out, replicates=config.replicates)
     return page
 
 
@@ -178,7 +178,12 @@ def _phantoms(cell: Cell, out: Path) -> tuple[dict[str, Any], str]:
     return streams, str(folder / "test")
 
 
-def _done(plan: Plan, out: Path) -> list[Done]:
+def finished(plan: Plan, out: Path) -> list[Done]:
+    """The cells of a plan that were trained and measured in a folder.
+
+    Raises:
+        XLIPError: a cell's files are damaged.
+    """
     found = []
     for cell in plan.cells:
         folder = out / "cells" / cell_key(cell)
