@@ -65,6 +65,7 @@ class AttMIM:
     """Share of the training after which the response chooses fully; it is noise at the start."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = True
+    needs: ClassVar[str] = "images"
     name: str = "attmim"
 
     def __post_init__(self) -> None:

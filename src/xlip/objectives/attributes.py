@@ -26,6 +26,7 @@ class ImageAttributes:
     weight: float = 1.0
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "images whose headers tell view, sex or age"
     name: str = "image_attributes"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

@@ -32,6 +32,7 @@ class Contrastive:
     against an image with one); what is uncertain contradicts nothing."""
     joint: ClassVar[bool] = True
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "at least two pairs a step (data.mix.pairs)"
     name: str = "contrastive"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

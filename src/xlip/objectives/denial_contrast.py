@@ -34,6 +34,7 @@ class DenialContrast:
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     joint: ClassVar[bool] = True
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "images whose labels say that a kind is absent"
     name: str = "denial_contrast"
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ class DescriptionContrast:
     """Rows of the similarity matrix held at a time."""
     joint: ClassVar[bool] = True
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "at least two labelled lone images a step (data.mix.images)"
     name: str = "description_contrast"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

@@ -37,6 +37,7 @@ class EntMLM:
     """Whether the descriptions of lone images are filled in too."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = True
+    needs: ClassVar[str] = "reports with medical entities, or labelled lone images"
     name: str = "entmlm"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

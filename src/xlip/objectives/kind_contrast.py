@@ -35,6 +35,7 @@ class KindContrast:
     """Whether the prompts of present kinds also compete with the denials that the image contradicts."""
     joint: ClassVar[bool] = True
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "images with labels, or pairs whose reports name kinds"
     name: str = "kind_contrast"
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ class ImageKind:
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "images with labels, or pairs whose reports name kinds"
     name: str = "image_kind"
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class ReportKind:
     """What an uncertain kind of a report counts as, see `UncertainPolicy.parse`."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "reports that name kinds"
     name: str = "report_kind"
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ class LocalKind:
     """What an uncertain label counts as, see `UncertainPolicy.parse`."""
     joint: ClassVar[bool] = False
     local: ClassVar[bool] = True
+    needs: ClassVar[str] = "images with labels, or pairs whose reports name kinds"
     name: str = "local_kind"
 
     def __post_init__(self) -> None:

@@ -52,6 +52,8 @@ class Objective(Protocol):
     a step may be computed in parts."""
     local: ClassVar[bool]
     """Whether it looks at `Encodings.places`."""
+    needs: ClassVar[str]
+    """What of a batch it learns from; said to whoever trains it on data without."""
     name: str
     weight: float
 

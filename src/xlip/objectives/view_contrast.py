@@ -38,6 +38,7 @@ class ViewContrast:
     """Rows of the similarity matrix held at a time."""
     joint: ClassVar[bool] = True
     local: ClassVar[bool] = False
+    needs: ClassVar[str] = "at least two lone images a step (data.mix.images)"
     name: str = "view_contrast"
 
     def texts(self, model: XLIPModel, batch: Batch, generator: torch.Generator) -> dict[str, TextBatch]:

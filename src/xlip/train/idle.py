@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PATIENCE = 20
 """Steps that a term may be nothing for: a stream of few labels has steps without any."""
-NEEDS = {
-    "contrastive": "at least two pairs a step (data.mix.pairs)",
-    "description_contrast": "at least two labelled lone images a step (data.mix.images)",
-    "image_kind": "images with labels, or pairs whose reports name kinds",
-    "local_kind": "images with labels, or pairs whose reports name kinds",
-    "kind_contrast": "images with labels, or pairs whose reports name kinds",
-    "report_kind": "reports that name kinds",
-    "attmim": "images",
-    "entmlm": "reports with medical entities, or labelled lone images",
-    "denial_contrast": "images whose labels say that a kind is absent",
-    "view_contrast": "at least two lone images a step (data.mix.images)",
-    "image_attributes": "images whose headers tell view, sex or age",
-}
-"""What an objective learns from."""
 
 
 @dataclass
 class Idle:
     """Watches the first steps of a run."""
 
-    names: Collection[str]
-    """Of the objectives."""
+    needs: Mapping[str, str]
+    """Objective -> what it learns from."""
     steps: int = 0
     alive: set[str] = field(default_factory=set)
 
@@ -41,13 +27,13 @@ class Idle:
             values: terms of a step, by name.
             last: whether it is the run's last.
         """
-        self.alive |= {name for name in self.names if values.get(name, 0.0) != 0.0}
+        self.alive |= {name for name in self.needs if values.get(name, 0.0) != 0.0}
         self.steps += 1
         if self.steps != PATIENCE and not (last and self.steps < PATIENCE):
             return []
         return [
             f"warning: objectives.{name} was 0 in all of the first {self.steps} steps: it learns nothing from this "
-            f"data; it needs {NEEDS.get(name, 'other data')}"
-            for name in self.names
+            f"data; it needs {needs}"
+            for name, needs in self.needs.items()
             if name not in self.alive
         ]

@@ -17,6 +17,7 @@ from xlip.batches.streams import BatchSampler
 from xlip.errors import Stopped, XLIPError
 from xlip.models.machine import attention_kernel
 from xlip.models.xlip import XLIPModel
+from xlip.objectives.registry import OBJECTIVES
 from xlip.train.checkpoint import save_checkpoint
 from xlip.train.config import PretrainConfig
 from xlip.train.faults import Spikes, studies_of, write_batch, write_notes
@@ -57,7 +58,7 @@ class Session:
     idle: Idle = field(init=False)
 
     def __post_init__(self) -> None:
-        self.idle = Idle(tuple(self.config.objectives))
+        self.idle = Idle({name: OBJECTIVES[name].needs for name in self.config.objectives})
 
     def run(self) -> None:
         """Make the steps.
