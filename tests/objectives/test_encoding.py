@@ -65,3 +65,10 @@ def test_buckets_hold_each_row_once_and_no_other_choice_is_cheaper(lengths: list
         cuts = sorted(chance.sample(range(1, len(lengths)), min(chance.randint(0, 3), len(lengths) - 1)))
         other = [order[a:b] for a, b in zip([0, *cuts], [*cuts, len(lengths)], strict=True)]
         assert cost(given_lengths, buckets) <= cost(given_lengths, other)
+
+
+def test_texts_of_clearly_different_lengths_are_padded_apart_in_at_most_four_buckets() -> None:
+    lengths = torch.tensor([8] * 300 + [128] * 100 + [40] * 200 + [72] * 150 + [104] * 120)
+    buckets = length_buckets(lengths)
+    assert [sorted(set(lengths[one].tolist())) for one in buckets] == [[104, 128], [72], [40], [8]]
+    assert len(length_buckets(torch.tensor([16] * 4 + [24] * 4))) == 1  # a further pass costs more than it saves
