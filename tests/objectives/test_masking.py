@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlip.objectives.masking import MODES, levelled, mask_patches, mask_words, ramp
+from xlip.batches.draws import row_draws
+from xlip.objectives.masking import MODES, mask_patches, mask_words, ramp, told_apart
 
 
 def masks(response: torch.Tensor, mode: str, ratio: float = 0.5, share: float = 1.0, seed: int = 0) -> torch.Tensor:
@@ -56,19 +57,25 @@ def test_without_attention_the_mask_ignores_the_response() -> None:
     assert torch.equal(masks(response, "random", seed=3), masks(-response, "random", seed=3))
 
 
-def test_what_answers_equally_but_for_rounding_is_hidden_by_the_noise_alone() -> None:
-    response = torch.full((4, 16), 0.5)
-    response[:, :3] = torch.tensor([1.0, 0.9, 0.1])
-    shaken = response * (1 + 1e-7 * torch.randn(4, 16))
-    masks = [
-        mask_patches(levelled(one), ratio=0.5, mode="high", attention_share=1.0, generator=torch.Generator())
-        for one in (response, shaken)
-    ]
-    assert torch.equal(*masks)
-    assert masks[0][:, :2].all()
-    assert not masks[0][:, 2].any()
-    order = levelled(torch.tensor([[-2.0, 1.0, 0.5, 0.0]]))
-    assert order.argsort(1).tolist() == [[0, 3, 2, 1]]
+def test_what_answers_equally_but_for_rounding_is_chosen_by_the_draws_alone() -> None:
+    """Masks of one response as two numbers of images together would compute it: equal places, and a scale a bit off."""
+    seeds = torch.arange(400)
+    response = torch.rand(400, 64, generator=torch.Generator().manual_seed(0))
+    response[:, 10:50] = 0.5
+    rounded = torch.randn(response.shape, generator=torch.Generator().manual_seed(1))
+    other = response * (1 + 1e-7 * rounded) * (1 + 1e-5 * rounded[:, :1])
+
+    def hidden(one: torch.Tensor) -> torch.Tensor:
+        told = told_apart(one, row_draws(seeds, "ties"))
+        return mask_patches(told, ratio=0.5, mode="high", attention_share=1.0, generator=row_draws(seeds, "masks"))
+
+    differing = (hidden(response) != hidden(other)).any(1).float().mean()
+    assert float(differing) < 0.01
+    often = hidden(response)[:, 10:50].float().mean(0)
+    assert 0.3 < float(often.min()) < float(often.max()) < 0.7  # none of the equal ones is preferred
+    order = told_apart(torch.tensor([[-2.0, 1.0, 0.9, 0.0, 0.0]]), torch.Generator())
+    assert order.argsort(dim=1, stable=True).tolist() == [[0, 3, 4, 2, 1]]
+    assert torch.equal(order[0, 3:], torch.zeros(2))
 
 
 def test_no_gradient_flows_through_the_response() -> None:

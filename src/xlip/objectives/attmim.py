@@ -18,7 +18,7 @@ from xlip.batches.draws import row_draws, seed_of, uniform
 from xlip.batches.text_batch import TextBatch
 from xlip.errors import XLIPError
 from xlip.models.xlip import XLIPModel
-from xlip.objectives.masking import MODES, levelled, mask_patches, ramp
+from xlip.objectives.masking import MODES, mask_patches, ramp, told_apart
 from xlip.objectives.objective import Context, Term, zero
 from xlip.objectives.pixel_targets import TARGETS, pixel_target
 from xlip.objectives.queries import Query, presence, query_texts
@@ -107,9 +107,9 @@ class AttMIM:
         answer = self.answer(context, rows, query)
         share = self.attention_share * ramp(context.progress, self.ramp)
         ratio = self._ratio(context.progress)
-        hidden = mask_patches(
-            levelled(answer), ratio=ratio, mode=self.mode, attention_share=share, generator=row_draws(seeds, self.name)
-        )
+        ranked = told_apart(answer, row_draws(seeds, f"{self.name} ties"))
+        draws = row_draws(seeds, self.name)
+        hidden = mask_patches(ranked, ratio=ratio, mode=self.mode, attention_share=share, generator=draws)
         pixels = batch.pixels[rows]
         drawn = uniform(row_draws(seeds, f"{self.name} text"), len(rows), 1)
         kept = drawn.to(pixels.device) >= self.text_dropout

@@ -43,15 +43,19 @@ def mask_patches(response: Tensor, *, ratio: float, mode: str, attention_share: 
     return _top(filler, hidden)
 
 
-def levelled(response: Tensor) -> Tensor:
-    """The response in steps of 1 / 16,384 of a row's largest, (B, N).
+def told_apart(response: Tensor, generator: Draws) -> Tensor:
+    """The response, each place of which is larger by a random share of up to 1 / 256, (B, N).
 
     Places that show the same (the black around a film) answer equally but for rounding, which depends on how many
-    images are computed together. In steps they are equal, and their order is the noise's: the same on every rank.
+    images are computed together: it would choose among them, differently on every rank. The shares are the same
+    everywhere and far larger. Rounding the response to steps would leave its own edges, on which rounding decides.
+
+    Args:
+        response: (B, N).
+        generator: CPU generator, or one for each row.
     """
     response = response.detach().float()
-    largest = response.abs().amax(1, keepdim=True).clamp(min=1e-30)
-    return (response / largest * 16384).round()
+    return response * (1 + uniform(generator, *response.shape).to(response.device) / 256)
 
 
 def mask_words(group: Tensor, is_entity: Tensor, *, p_entity: float, p_other: float, generator: Draws) -> Tensor:
