@@ -124,7 +124,7 @@ class XLIPModel(PreTrainedModel):
 
     def logit_scale_exp(self) -> Tensor:
         """exp(logit_scale), clamped to at most 100 (docs/method.md, the model)."""
-        return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+        return self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE).reshape(())
 
     @property
     def mask_token_id(self) -> int:

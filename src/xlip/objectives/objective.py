@@ -114,4 +114,4 @@ def distributed() -> bool:
 def zero(context: Context) -> Term:
     """The term of a rank that has no valid item: 0, joined to the graph so that backward runs."""
     anchor = context.model.logit_scale
-    return Term(anchor.float() * 0.0, torch.zeros((), device=anchor.device))
+    return Term(anchor.float().sum() * 0.0, torch.zeros((), device=anchor.device))

@@ -61,7 +61,7 @@ class Checkpoint:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for key, value in {**tensors, **self.scalars}.items():
             index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = split_as(value, weights[int(index)])
+            state.setdefault(int(index), {})[name] = value if name == "step" else split_as(value, weights[int(index)])
         own = optimizer.state_dict()["param_groups"]
         groups = [{**new, "params": old["params"]} for new, old in zip(own, self.groups, strict=True)]
         optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -16,10 +16,21 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from xlip.errors import XLIPError
 from xlip.train.pretrainer import Pretrainer
 
+SCALARS = "scalars_before_sharding"
+"""Attribute of a model: the names of its scalars."""
+
 
 def shard(task: Pretrainer) -> None:
-    """Split the weights over all processes, in place: block by block of both towers, and all the rest together."""
-    for tower in (task.model.image_tower, task.model.text_tower):
+    """Split the weights over all processes, in place: block by block of both towers, and all the rest together.
+
+    What is split needs a dimension: scalars get one, which `whole_weights` takes away again.
+    """
+    model = task.model
+    setattr(model, SCALARS, frozenset(name for name, one in model.named_parameters() if one.dim() == 0))
+    for parameter in model.parameters():
+        if parameter.dim() == 0:
+            parameter.data = parameter.data.reshape(1)
+    for tower in (model.image_tower, model.text_tower):
         for block in tower.blocks:
             fully_shard(block)
     fully_shard(task)
@@ -49,11 +60,15 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor] | None:
     state: dict[str, Tensor] = model.state_dict()
     if not any(isinstance(value, DTensor) for value in state.values()):
         return None
-    return {name: whole(value) for name, value in state.items()}
+    scalars: frozenset[str] = getattr(model, SCALARS, frozenset())
+    found = {name: whole(value) for name, value in state.items()}
+    return {name: value.reshape(()) if name in scalars else value for name, value in found.items()}
 
 
 def split_as(value: Any, like: Tensor) -> Any:
     """A whole tensor, split as a weight is; anything else, and where the weight is not split, as it is."""
+    if isinstance(value, Tensor) and value.numel() == like.numel() == 1:
+        value = value.reshape(like.shape)
     if isinstance(value, Tensor) and isinstance(like, DTensor) and value.shape == like.shape:
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
     return value
