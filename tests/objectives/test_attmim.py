@@ -240,13 +240,13 @@ def test_every_step_hides_its_share_between_the_least_and_the_most() -> None:
     batch = tiny_batch(model, 2, 2, 0)
     seen: list[torch.Tensor] = []
     model.image_decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1].float().mean(1)))
-    for progress in (0.1, 0.2, 0.3, 0.4, 0.5, 0.2):
-        AttMIM(least_ratio=0.2, ratio=0.8)(context_of(model, batch, AttMIM(), progress))
+    for seed, progress in ((1, 0.1), (2, 0.1), (3, 0.1), (4, 0.1), (5, 0.1), (2, 0.7)):
+        AttMIM(least_ratio=0.2, ratio=0.8)(context_of(model, batch, AttMIM(), progress, seed))
     shares = [float(one[0]) for one in seen]
     assert all((one == one[0]).all() for one in seen)
     assert 0.1 < min(shares) < max(shares) < 0.9
     assert len(set(shares)) > 2
-    assert shares[1] == shares[5]
+    assert shares[1] == shares[5]  # of the step alone: a run may be made longer
 
 
 @pytest.mark.parametrize(

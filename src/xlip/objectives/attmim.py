@@ -106,7 +106,7 @@ class AttMIM:
         query = query_texts(context, self.entity_weight, self.uncertain)
         answer = self.answer(context, rows, query)
         share = self.attention_share * ramp(context.progress, self.ramp)
-        ratio = self._ratio(context.progress)
+        ratio = self._ratio(context.generator)
         ranked = told_apart(answer, row_draws(seeds, f"{self.name} ties"))
         draws = row_draws(seeds, self.name)
         hidden = mask_patches(ranked, ratio=ratio, mode=self.mode, attention_share=share, generator=draws)
@@ -129,9 +129,13 @@ class AttMIM:
         maps = kind_maps(model, images, positive, negative)
         return kind_response(maps, presence(context, self.uncertain)[rows])
 
-    def _ratio(self, progress: float) -> float:
-        """The same for all images of a step, on every rank: a second pass wants rows of one length."""
-        return random.Random(seed_of(self.name, "ratio", repr(progress))).uniform(self.least_ratio, self.ratio)
+    def _ratio(self, generator: torch.Generator) -> float:
+        """The same for all images of a step, on every rank: a second pass wants rows of one length.
+
+        By the seed of the step's generator, which is that of the run and the step: a run may be made longer.
+        """
+        seed = seed_of(self.name, "ratio", generator.initial_seed())
+        return random.Random(seed).uniform(self.least_ratio, self.ratio)
 
     def _rows(self, seeds: Tensor) -> Tensor:
         """Images that are masked, on the CPU as their seeds are."""

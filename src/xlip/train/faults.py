@@ -156,7 +156,7 @@ def _terms(task: Pretrainer, batch: Batch, notes: Mapping[str, Any]) -> tuple[di
 
     handles = [module.register_forward_hook(look(name)) for name, module in task.model.named_modules() if name]
     try:
-        losses = task(batch, notes["progress"], torch.Generator().manual_seed(0))
+        losses = task(batch, notes["progress"], torch.Generator().manual_seed(notes.get("generator", 0)))
     finally:
         for handle in handles:
             handle.remove()

@@ -203,6 +203,7 @@ class Session:
             notes = {
                 "step": step,
                 "progress": progress,
+                "generator": seed_of(self.config.seed, step),
                 "values": error.values,
                 "objectives": dict(self.config.objectives),
                 "ranks": accelerator.num_processes,
