@@ -349,7 +349,7 @@ def test_every_real_set_prepares_without_an_unexplained_drop(tmp_path: Path) -> 
         ("openi", "iu_openi", "nlm"): (3927, 28 + 113),
         ("openi", "iu_openi", "r2gen"): (2955, 90),
         ("roco", "roco_cxr_captions", ""): (377, 0),
-        ("folder", "dicom", ""): (7, 4),
+        ("folder", "dicom", ""): (6, 5),
     }
     for (source, folder, layout), counts in expected.items():
         options = {"layout": layout, "reports": "all"} if layout else {}

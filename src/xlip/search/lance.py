@@ -198,13 +198,10 @@ class LanceIndex:
 
     def _make_index(self, name: str) -> None:
         # A graph over bytes: training the parts of a product-quantised index takes minutes for 50,000 half floats.
-        self.table.create_index(
-            metric="dot",
-            vector_column_name=name,
-            index_type="IVF_HNSW_SQ",
-            num_partitions=max(1, len(self) // ROWS_PER_GRAPH),
-            replace=True,
-        )
+        from lancedb.index import HnswSq
+
+        graphs = HnswSq(distance_type="dot", num_partitions=max(1, len(self) // ROWS_PER_GRAPH))
+        self.table.create_index(name, config=graphs, replace=True)
 
 
 def is_lance(place: str) -> bool:
