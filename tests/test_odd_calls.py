@@ -96,7 +96,7 @@ CALLS = {
     "zeroshot --model {}/set --data {}/set --out {}/x": "expected an XLIP model",
     "report {}/set --out {}/x": "expected the folder of an evaluation",
     "replay {}/set": "fault.json: cannot be read",
-    "ablate {}/list.yaml --out {}/x": "expected a mapping of options",
+    "ablate {}/list.yaml --out {}/x": "found no option in it",
 }
 
 
