@@ -13,7 +13,7 @@ from pathlib import Path
 from facts import ROOT, this_run
 from xlip.ablation.plan import read_plan
 from xlip.ablation.run import AblateConfig, ablate, finished
-from xlip.ablation.tables import FIGURES, table_rows
+from xlip.ablation.tables import FIGURES, table_header, table_rows
 
 
 def main() -> None:
@@ -25,10 +25,8 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--table-alone", action="store_true", help="of the cells that are there: train nothing")
     options = parser.parse_args()
-    variants, seeds = (
-        [name for name in options.variants.split(",") if name],
-        [*map(int, options.seeds.split(",") if options.seeds else [])],
-    )
+    variants = options.variants.split(",") if options.variants else []
+    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else []
     config = AblateConfig(
         str(options.plan), str(options.out), replicates=options.replicates, variants=variants, seeds=seeds
     )
@@ -41,7 +39,7 @@ def main() -> None:
         "plan": str(options.plan),
         "cells": len(done),
         "cpu_seconds": round(sum(one.told["cpu_seconds"] for one in done)),
-        "header": ["variant", "seeds", *FIGURES, f"less {plan.reference}", "95 %", "p"],
+        "header": table_header(plan),
         "rows": table_rows(plan, done, options.replicates),
         "per_seed": [
             {"variant": one.variant, "seed": one.seed, **{name: read(one.told) for name, read in FIGURES.items()}}

@@ -9,8 +9,8 @@ from xlip.markdown import markdown_table
 
 SHOWN = {
     "zero-shot": "zero-shot",
-    "less xlip": "less xlip",
-    "95 %": "95 %",
+    "zero-shot less xlip": "less xlip",
+    "95 % interval": "95 %",
     "p": "p",
     "pointing": "pointing",
     "cell AUROC": "cells",

@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 
 from xlip.batches.streams import Streams
 from xlip.batches.study_table import SetConfig
+from xlip.objectives.registry import OBJECTIVES
 from xlip.preparation.run import prepare
 from xlip.train.build import ModelConfig
 from xlip.train.config import PretrainConfig
 from xlip.train.idle import PATIENCE, Idle
 from xlip.train.loop import pretrain
+
+
+def test_every_objective_says_what_it_needs() -> None:
+    assert all(one.needs for one in OBJECTIVES.values())
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=2 * PATIENCE))

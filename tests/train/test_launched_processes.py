@@ -56,8 +56,10 @@ def assert_equal_runs(one: Path, other: Path, ranks: int) -> None:
     for row, found in zip(rows, log_rows(other), strict=True):
         assert found == pytest.approx(row, rel=1e-6, abs=1e-6)
     saved, expected = (load_file(folder / "model.safetensors") for folder in (other, one))
-    # Running variances of a young stem are large: sums of their squares differ in the fifth digit.
-    assert all(torch.allclose(saved[name], tensor, rtol=1e-4, atol=2e-4) for name, tensor in expected.items())
+    for name, tensor in expected.items():
+        # Running variances of a young stem are large: sums of squares differ in the fifth digit.
+        rtol = 1e-4 if name.endswith((".mean", ".variance")) else 1e-5
+        assert torch.allclose(saved[name], tensor, rtol=rtol, atol=2e-4), name
     assert json.loads((other / "run.json").read_text())["config"]["ranks"] == ranks
     XLIPModel.from_pretrained(other)
 

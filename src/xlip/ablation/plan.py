@@ -52,10 +52,10 @@ class Plan:
             XLIPError: the plan has no such variant or seed.
         """
         planned = sorted({cell.seed for cell in self.cells})
-        for name in (one for one in variants if one not in self.variants):
-            raise XLIPError(f"ablate: no variant {name!r}; expected some of {', '.join(self.variants)}")
-        for seed in (one for one in seeds if one not in planned):
-            raise XLIPError(f"ablate: no seed {seed}; expected some of {', '.join(map(str, planned))}")
+        if unknown := [name for name in variants if name not in self.variants]:
+            raise XLIPError(f"ablate: no variant {unknown[0]!r}; expected some of {', '.join(self.variants)}")
+        if missing := [seed for seed in seeds if seed not in planned]:
+            raise XLIPError(f"ablate: no seed {missing[0]}; expected some of {', '.join(map(str, planned))}")
         names = {self.reference, *variants} if variants else set(self.variants)
         kept = (one for one in self.cells if one.variant in names and one.seed in (seeds or planned))
         return replace(self, cells=tuple(kept))

@@ -80,7 +80,7 @@ def write_tables(plan: Plan, done: Sequence[Done], out: Path, *, replicates: int
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(long), sink)
     write_whole(out / "table.parquet", sink.getvalue().to_pybytes())
-    header = ("variant", "seeds", *FIGURES, f"zero-shot less {plan.reference}", "95 % interval", "p")
+    header = table_header(plan)
     rows = list(table_rows(plan, done, replicates))
     lines = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
     note = (
@@ -90,6 +90,11 @@ def write_tables(plan: Plan, done: Sequence[Done], out: Path, *, replicates: int
     write_whole(out / "table.md", ("\n".join([note, "", *lines]) + "\n").encode())
     Page("Ablation").text(note, note=True).table(header, rows).write(out / "index.html")
     return out / "index.html"
+
+
+def table_header(plan: Plan) -> tuple[str, ...]:
+    """What stands above the columns of `table_rows`."""
+    return ("variant", "seeds", *FIGURES, f"zero-shot less {plan.reference}", "95 % interval", "p")
 
 
 def table_rows(plan: Plan, done: Sequence[Done], replicates: int) -> list[list[str]]:

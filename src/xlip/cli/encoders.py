@@ -41,8 +41,8 @@ def open_encoder(spec: str, precision: str = "fp32") -> Encoder:
     from xlip.models.fast import fast_encoder
 
     model = load_model(spec)
-    if precision == "fp32" or not isinstance(model, XLIPAdapter):
-        if precision == "bf16":
-            raise XLIPError(f"{spec}: bf16 is for checkpoints of xlip; leave it out")
-        return TorchEncoder(model)
-    return TorchEncoder(model, fast_encoder(model.model, precision))
+    if precision != "fp32" and isinstance(model, XLIPAdapter):
+        return TorchEncoder(model, fast_encoder(model.model, precision))
+    if precision == "bf16":
+        raise XLIPError(f"{spec}: bf16 is for checkpoints of xlip; leave it out")
+    return TorchEncoder(model)

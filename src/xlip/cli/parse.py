@@ -46,7 +46,7 @@ def parse(arguments: list[str]) -> tuple[Command, Any]:
     command = COMMANDS[name]
     parser, cls = parser_of(name)
     words = [_underscored(word) for word in rest]
-    for file in _config_files(words):
+    for file in _config_files(words)[0]:
         given = read_options(file)  # the parser would say where in the text a fault is, not in which
         try:
             check_groups(given, cls)
@@ -84,29 +84,26 @@ def command_and_rest(arguments: list[str]) -> tuple[str, list[str]]:
     return name, rest
 
 
-def _config_files(words: list[str]) -> list[str]:
-    """The files of options that words name."""
-    pairs = zip(words, [*words, ""][1:], strict=True)
-    named = [after if word == "--config" else word.partition("=")[2] for word, after in pairs if _names_config(word)]
-    return [name for name in named if Path(name).is_file()]
-
-
-def _names_config(word: str) -> bool:
-    return word == "--config" or word.startswith("--config=")
+def _config_files(words: list[str]) -> tuple[list[str], list[str]]:
+    """The files of options that words name, and the words without them."""
+    files, others, left = [], [], iter(words)
+    for word in left:
+        if word == "--config":
+            files.append(next(left, ""))
+        elif word.startswith("--config="):
+            files.append(word.removeprefix("--config="))
+        else:
+            others.append(word)
+    return [name for name in files if Path(name).is_file()], others
 
 
 def _config_at_fault(words: list[str], read: Callable[[list[str]], Any], fault: str) -> str:
     """The file of options that a fault is in, with a colon; '' where the words themselves have it."""
     import jsonargparse
 
-    files = _config_files(words)
-    rest = [
-        word
-        for before, word in zip(["", *words], words, strict=False)
-        if before != "--config" and not _names_config(word)
-    ]
+    files, others = _config_files(words)
     try:
-        read(rest)
+        read(others)
     except jsonargparse.ArgumentError as error:
         if str(error) == fault:
             return ""

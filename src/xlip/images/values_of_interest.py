@@ -35,17 +35,18 @@ def display_shares(dataset: Dataset, values: Values, real: Values) -> Values:
         values: after the modality LUT.
         real: which pixels are no padding, (H, W).
     """
-    inside = values if real.all() else values[real]
+    shown = ... if real.all() else real  # an index that copies nothing
+    inside = values[shown]
     varied = bool(inside.size and inside.max() > inside.min())
     if dataset.get("VOILUTSequence"):
         share = _by_table(dataset, values)
-        if share is not None and (not varied or _shows(share[real])):
+        if share is not None and (not varied or _shows(share[shown])):
             return share
         notice("VOI LUT is broken: the window, or the range of the pixels, was taken")
     windows = list(_windows(dataset))
     for number, window in enumerate(windows):
         share = _windowed(values, *window)
-        if not varied or _shows(share if inside is values else share[real]):
+        if not varied or _shows(share[shown]):
             if number:
                 notice(f"window does not fit the pixels: the {number + 1}. was taken")
             return share

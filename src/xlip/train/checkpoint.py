@@ -61,6 +61,7 @@ class Checkpoint:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for key, value in {**tensors, **self.scalars}.items():
             index, name = key.split(".", 1)
+            # How many steps were made is a number, whatever the shape of the weight.
             state.setdefault(int(index), {})[name] = value if name == "step" else split_as(value, weights[int(index)])
         own = optimizer.state_dict()["param_groups"]
         groups = [{**new, "params": old["params"]} for new, old in zip(own, self.groups, strict=True)]
